@@ -1,0 +1,145 @@
+"""`DocBatch`: the one type that travels between the stages of the data side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("url", pa.string()),
+        pa.field("metadata", pa.string()),
+    ]
+)
+"""Columns of a batch. `metadata` is a JSON object as text, or null."""
+
+MAX_TEXT_BYTES = 1 << 30
+"""Largest single document, in bytes of UTF-8. Arrow's offsets are 32 bit; larger documents are set aside by the readers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One document as a reader finds it, before it is put into a batch.
+
+    `id` is the record's own identity, or None where it has none; the reader's caller then names it by path and position.
+    """
+
+    text: str
+    id: str | None = None
+    url: str | None = None
+    metadata: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DocBatch:
+    """Documents as columns: a frozen wrapper of an Arrow record batch with `SCHEMA`.
+
+    ``text`` and ``offsets`` are flat views for kernels: document d is ``text[offsets[d]:offsets[d + 1]]``, UTF-8.
+    """
+
+    records: pa.RecordBatch
+
+    @classmethod
+    def of(
+        cls,
+        ids: Sequence[str] | pa.Array,
+        texts: Sequence[str] | pa.Array,
+        source: str | Sequence[str] | pa.Array = "",
+        urls: Sequence[str | None] | pa.Array | None = None,
+        metadata: Sequence[str | None] | pa.Array | None = None,
+    ) -> DocBatch:
+        """Build a batch from columns; a single `source` stands for all documents."""
+        count = len(ids)
+        sources = pa.array([source] * count, pa.string()) if isinstance(source, str) else source
+        nothing = pa.nulls(count, pa.string())
+        columns = [ids, texts, sources, nothing if urls is None else urls, nothing if metadata is None else metadata]
+        arrays = [c if isinstance(c, pa.Array) else pa.array(c, pa.string()) for c in columns]
+        return cls(pa.RecordBatch.from_arrays(arrays, schema=SCHEMA))
+
+    @classmethod
+    def empty(cls) -> DocBatch:
+        """A batch of no documents."""
+        return cls.of([], [])
+
+    @classmethod
+    def concat(cls, batches: Iterable[DocBatch]) -> DocBatch:
+        """All documents of `batches`, in order, copied into one batch."""
+        tables = [b.records for b in batches]
+        if not tables:
+            return cls.empty()
+        if len(tables) == 1:
+            return cls(tables[0])
+        merged = pa.Table.from_batches(tables).combine_chunks().to_batches()
+        return cls(merged[0]) if merged else cls.empty()
+
+    def __len__(self) -> int:
+        return int(self.records.num_rows)
+
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """int64[D + 1]: where each document begins in `text`, in bytes; the last is the end."""
+        column = self.records.column("text")
+        if len(column) == 0:
+            return np.zeros(1, np.int64)
+        raw = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1]
+        return raw.astype(np.int64)
+
+    @property
+    def text(self) -> NDArray[np.uint8]:
+        """uint8[N]: the UTF-8 bytes of all documents, a read-only view of the Arrow buffer (index it with `offsets`)."""
+        data = self.records.column("text").buffers()[2]
+        return np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
+
+    @property
+    def ids(self) -> list[str]:
+        """The document ids."""
+        return list(self.records.column("id").to_pylist())
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts as Python strings (a copy; kernels use `text` and `offsets`)."""
+        return list(self.records.column("text").to_pylist())
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """int64[D]: bytes of UTF-8 in each document."""
+        return np.diff(self.offsets)
+
+    def column(self, name: str) -> list[str | None]:
+        """One column as Python values."""
+        return list(self.records.column(name).to_pylist())
+
+    def select(self, keep: NDArray[np.bool_]) -> DocBatch:
+        """The documents where `keep` is true, in order."""
+        return DocBatch(self.records.filter(pa.array(keep)))
+
+    def slice(self, start: int, stop: int) -> DocBatch:
+        """Documents start to stop, without a copy."""
+        return DocBatch(self.records.slice(start, stop - start))
+
+    def replace(self, **columns: Sequence[str | None] | pa.Array) -> DocBatch:
+        """The same documents with whole columns exchanged, for example ``batch.replace(text=new_texts)``."""
+        arrays = []
+        for field in SCHEMA:
+            if field.name in columns:
+                value = columns[field.name]
+                arrays.append(value if isinstance(value, pa.Array) else pa.array(value, pa.string()))
+            else:
+                arrays.append(self.records.column(field.name))
+        return DocBatch(pa.RecordBatch.from_arrays(arrays, schema=SCHEMA))
+
+    def with_flat_text(self, text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> DocBatch:
+        """The same documents with new text given as flat UTF-8 bytes and int64[D + 1] offsets (as kernels write it)."""
+        buffers = [None, pa.py_buffer(offsets.astype(np.int32).tobytes()), pa.py_buffer(text.tobytes())]
+        return self.replace(text=pa.Array.from_buffers(pa.string(), len(self), buffers))
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        yield from self.records.to_pylist()

@@ -1,0 +1,103 @@
+"""The contract of a source: how one kind of input file is recognised, cut into spans and read.
+
+Sources are found through the entry-point group ``megadata.sources``; megadata's own are declared there as well, so a user's
+source is a class with this shape and one line in their ``pyproject.toml``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+from megadata.documents.batch import DocBatch, Record
+from megadata.runtime.units import InputFile, Span
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadOptions:
+    """What a user may choose about reading; the same for all sources. Part of the step's identity."""
+
+    text_field: str = "text"
+    """Field or column that holds the text (JSONL, Parquet); nested fields by dotted path."""
+    id_field: str = "id"
+    """Field or column that holds the document's own id."""
+    extractor: str = "resiliparse"
+    """How HTML becomes text: `resiliparse` (fast) or `trafilatura` (best quality)."""
+    max_record_bytes: int = 256 << 20
+    """Records larger than this many decoded bytes are set aside as `record_too_large`."""
+
+
+@dataclass(slots=True)
+class Problems:
+    """Records that could not be read: counted by reason and kept, so that nothing is silently dropped.
+
+    A reader calls `add` and goes on with the next record.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    items: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, reason: str, where: str, detail: str = "", excerpt: str = "") -> None:
+        """Set a record aside: `reason` is a stable name (``bad_json``), `where` a file and position."""
+        self.counts[reason] += 1
+        self.items.append({"reason": reason, "where": where, "detail": detail[:500], "excerpt": excerpt[:500]})
+
+    def skip(self, reason: str) -> None:
+        """Count what is left out by choice and is not a fault (a redirect page, a WARC request record)."""
+        self.counts[f"skipped:{reason}"] += 1
+
+
+class Source(Protocol):
+    """One kind of input."""
+
+    kind: ClassVar[str]
+    """Name of the format: ``warc``, ``wet``, ``html``, ``mediawiki``, ``epub``, ``txt``, ``jsonl``, ``parquet``."""
+    default_source: ClassVar[str]
+    """Kind of text inside: web, books, wikipedia or text. Decides the rule list where the user names none."""
+    version: ClassVar[str]
+    """Raised whenever the same bytes would be read differently; part of the step's identity."""
+    suffixes: ClassVar[tuple[str, ...]]
+    """Endings of file names, compression ending removed: ``.warc``."""
+
+    def sniff(self, head: bytes, name: str) -> bool:
+        """Whether a file with these first bytes (decoded, at most 4 KiB) is of this kind, whatever its name."""
+        ...
+
+    def spans(self, file: InputFile, unit_bytes: int) -> list[Span]:
+        """Cut a file without reading it through."""
+        ...
+
+    def read(self, span: Span, options: ReadOptions, problems: Problems) -> Iterator[DocBatch]:
+        """Documents whose first byte lies in the span, in order, in batches of bounded size."""
+        ...
+
+
+BATCH_DOCUMENTS = 2048
+BATCH_BYTES = 8 << 20
+
+
+def batches(records: Iterator[tuple[int, Record]], file: InputFile) -> Iterator[DocBatch]:
+    """Collect (position in the file, record) pairs into batches.
+
+    Records without an id are named ``path:position``. The path relative to the input is kept as ``metadata.path``.
+    """
+    import orjson
+
+    ids: list[str] = []
+    texts: list[str] = []
+    urls: list[str | None] = []
+    notes: list[str | None] = []
+    held = 0
+    for position, record in records:
+        ids.append(record.id or f"{file.name}:{position}")
+        texts.append(record.text)
+        urls.append(record.url)
+        notes.append(orjson.dumps({**(record.metadata or {}), "path": file.name}).decode())
+        held += len(record.text)
+        if len(ids) >= BATCH_DOCUMENTS or held >= BATCH_BYTES:
+            yield DocBatch.of(ids, texts, file.source, urls, notes)
+            ids, texts, urls, notes, held = [], [], [], [], 0
+    if ids:
+        yield DocBatch.of(ids, texts, file.source, urls, notes)

@@ -1,0 +1,50 @@
+"""Kind and version of every file megadata writes: a newer one is refused, an older one is upgraded on reading.
+
+JSON files carry ``"format": kind`` and ``"version": n``. Shards (``.jsonl.zst``, ``.parquet``) and indexed datasets (``.bin``,
+``.idx``) keep their public formats; the manifest or sidecar beside them carries the version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from megadata.errors import CorpusError
+
+VERSIONS: dict[str, int] = {
+    "manifest": 1,
+    "receipt": 1,
+    "stats": 1,
+    "indexed": 1,
+    "blend": 1,
+    "recipe": 1,
+    "rules": 1,
+    "run": 1,
+    "checkpoint": 1,
+    "exchange": 1,
+}
+
+UPGRADES: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""(kind, version) -> function that turns such a document into the next version."""
+
+
+def stamp(kind: str, content: dict[str, Any]) -> dict[str, Any]:
+    """`content` with its format and version in front."""
+    return {"format": kind, "version": VERSIONS[kind], **content}
+
+
+def check(kind: str, content: Any, path: Path | str) -> dict[str, Any]:
+    """Return `content` as the current version of `kind`, or raise `CorpusError` that names `path`."""
+    if not isinstance(content, dict) or content.get("format") != kind:
+        found = content.get("format") if isinstance(content, dict) else type(content).__name__
+        raise CorpusError(f"{path}: expected a megadata {kind} file, found {found!r}; is this the right path?")
+    version = content.get("version")
+    if not isinstance(version, int) or version > VERSIONS[kind]:
+        raise CorpusError(
+            f"{path}: {kind} version {version}, this megadata reads up to {VERSIONS[kind]}; upgrade megadata or write it again"
+        )
+    while version < VERSIONS[kind]:
+        content = UPGRADES[kind, version](content)
+        version += 1
+    return content
