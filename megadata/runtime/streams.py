@@ -1,0 +1,270 @@
+"""Byte streams: decoding by file ending, entering a file at an offset, and lines that belong to a span.
+
+Plain files and zstd files with a seek table (which megadata writes) can be entered anywhere; other compressed files are read
+from the start.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import os
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from io import BufferedReader, RawIOBase
+from pathlib import Path
+from typing import IO, Any, BinaryIO, cast
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+from megadata.errors import CorpusError
+from megadata.runtime.units import InputFile, Span
+
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bzip2", ".xz": "xz"}
+_SEEK_TABLE_MAGIC = 0x8F92EAB1
+_SKIPPABLE_MAGIC = 0x184D2A5E
+_BUFFER = 1 << 20
+
+
+class DamagedStream(CorpusError):
+    """A compressed file that ends early or is corrupt; the bytes before the damage were delivered."""
+
+
+def is_url(path: str) -> bool:
+    """Whether `path` is for fsspec (``s3://...``) rather than the local file system."""
+    return "://" in path
+
+
+def open_raw(path: str) -> BinaryIO:
+    """Open the stored bytes of a local file or fsspec URL."""
+    try:
+        if is_url(path):
+            import fsspec
+
+            return cast("BinaryIO", fsspec.open(path, "rb").open())
+        return open(path, "rb")
+    except OSError as error:
+        raise CorpusError(
+            f"{path}: cannot be read: {error.strerror or error}; check the path and its permissions"
+        ) from error
+
+
+def compression_of(path: str) -> str | None:
+    """Name of the compression that the file's ending tells, or None for plain files."""
+    return COMPRESSIONS.get(os.path.splitext(path)[1].lower())  # noqa: PTH122
+
+
+class _Decoding(RawIOBase):
+    """Turns the decoders' exceptions into `DamagedStream`."""
+
+    def __init__(self, inner: IO[bytes], path: str, compression: str) -> None:
+        self._inner, self._path, self._compression = inner, path, compression
+        self._delivered = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            data = self._inner.read(len(buffer))
+        except (
+            EOFError,
+            zlib.error,
+            lzma.LZMAError,
+            zstandard.ZstdError,
+            gzip.BadGzipFile,
+            OSError,
+            ValueError,
+        ) as error:
+            raise DamagedStream(
+                f"{self._path}: expected a whole {self._compression} stream, found damage after {self._delivered} decoded bytes "
+                f"({error}); copy the file again if more is needed"
+            ) from error
+        buffer[: len(data)] = data
+        self._delivered += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        self._inner.close()
+        super().close()
+
+
+class _ZstdFrames(RawIOBase):
+    """All frames of a zstd file, one after another; a stream that ends inside a frame is damage, not the end."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw = raw
+        self._left = b""
+        self._decoder: Any = None
+        self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            block = self._left or self._raw.read(_BUFFER)
+            self._left = b""
+            if not block:
+                if self._decoder is not None:
+                    raise EOFError("the last frame is not complete")
+                return 0
+            if self._decoder is None:
+                self._decoder = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
+            self._ready = self._decoder.decompress(block)
+            if self._decoder.eof:
+                self._left = self._decoder.unused_data
+                self._decoder = None
+        count = min(len(buffer), len(self._ready))
+        buffer[:count] = self._ready[:count]
+        self._ready = self._ready[count:]
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+_OPENERS: dict[str, Callable[[BinaryIO], IO[bytes]]] = {
+    "gzip": lambda raw: cast("IO[bytes]", gzip.GzipFile(fileobj=raw)),
+    "bzip2": lambda raw: cast("IO[bytes]", bz2.BZ2File(raw)),
+    "xz": lambda raw: cast("IO[bytes]", lzma.LZMAFile(raw)),
+    "zstd": lambda raw: BufferedReader(_ZstdFrames(raw), _BUFFER),
+}
+
+
+def decode(raw: BinaryIO, path: str) -> BinaryIO:
+    """Decoded stream over stored bytes; `path` tells the compression and names the file in errors."""
+    compression = compression_of(path)
+    if compression is None:
+        return raw
+    return cast("BinaryIO", BufferedReader(_Decoding(_OPENERS[compression](raw), path, compression), _BUFFER))
+
+
+def open_decoded(path: str) -> BinaryIO:
+    """Decoded stream over a whole file or URL."""
+    return decode(open_raw(path), path)
+
+
+@dataclass(frozen=True, slots=True)
+class SeekTable:
+    """Where the frames of a seekable zstd file begin: stored and decoded offsets, both int64[F + 1]."""
+
+    stored: NDArray[np.int64]
+    decoded: NDArray[np.int64]
+
+
+def seek_table_bytes(sizes: list[tuple[int, int]]) -> bytes:
+    """Seek table (Zstandard seekable format) for frames of (stored, decoded) sizes, as one skippable frame."""
+    entries = b"".join(struct.pack("<II", stored, decoded) for stored, decoded in sizes)
+    footer = struct.pack("<IBI", len(sizes), 0, _SEEK_TABLE_MAGIC)
+    return struct.pack("<II", _SKIPPABLE_MAGIC, len(entries) + len(footer)) + entries + footer
+
+
+@lru_cache(maxsize=64)
+def _read_seek_table(path: str, size: int, mtime_ns: int) -> SeekTable | None:
+    if size < 17:
+        return None
+    with open_raw(path) as file:
+        file.seek(size - 9)
+        count, _, magic = struct.unpack("<IBI", file.read(9))
+        length = 8 * count + 9
+        if magic != _SEEK_TABLE_MAGIC or length + 8 > size:
+            return None
+        file.seek(size - length)
+        pairs = np.frombuffer(file.read(8 * count), "<u4").reshape(-1, 2).astype(np.int64)
+    stored, decoded = (np.concatenate([np.zeros(1, np.int64), np.cumsum(pairs[:, i])]) for i in (0, 1))
+    return SeekTable(stored, decoded) if stored[-1] + length + 8 == size else None
+
+
+def seek_table(file: InputFile) -> SeekTable | None:
+    """The seek table of a zstd file, or None where it has none."""
+    if compression_of(file.path) != "zstd":
+        return None
+    return _read_seek_table(file.path, file.size, file.mtime_ns)
+
+
+def decoded_length(file: InputFile) -> int | None:
+    """Decoded bytes of a file that can be entered anywhere; None where it must be read from its start."""
+    if compression_of(file.path) is None:
+        return file.size
+    table = seek_table(file)
+    return int(table.decoded[-1]) if table is not None else None
+
+
+def open_at(file: InputFile, start: int) -> BinaryIO:
+    """Decoded stream positioned at decoded byte `start`."""
+    raw = open_raw(file.path)
+    if compression_of(file.path) is None:
+        raw.seek(start)
+        return raw
+    table = seek_table(file)
+    if table is None:
+        stream = decode(raw, file.path)
+        skipped = 0
+    else:
+        frame = max(int(np.searchsorted(table.decoded, start, side="right")) - 1, 0)
+        raw.seek(int(table.stored[frame]))
+        stream = decode(raw, file.path)
+        skipped = int(table.decoded[frame])
+    while skipped < start:
+        block = stream.read(min(_BUFFER, start - skipped))
+        if not block:
+            break
+        skipped += len(block)
+    return stream
+
+
+def lines(span: Span, max_bytes: int) -> Iterator[tuple[int, bytes | None]]:
+    """Lines whose first byte lies in the span, as (decoded position, bytes without the line end).
+
+    A line longer than `max_bytes` is given as None, and read over without being held in memory.
+
+    Raises
+    ------
+    DamagedStream
+        After the good lines, where the compressed file ends early or is corrupt.
+    """
+    start = span.start
+    with open_at(span.file, max(start - 1, 0)) as stream:
+        position = max(start - 1, 0)
+        if start > 0:
+            position += _skip_line(stream)
+        while span.stop == -1 or position < span.stop:
+            line = stream.readline(max_bytes + 1)
+            if not line:
+                return
+            length = len(line)
+            if length > max_bytes and not line.endswith(b"\n"):
+                length += _skip_line(stream)
+                yield position, None
+            else:
+                yield position, line.rstrip(b"\r\n")
+            position += length
+
+
+def _skip_line(stream: BinaryIO) -> int:
+    """Read to the end of the line; bytes read."""
+    length = 0
+    while block := stream.readline(_BUFFER):
+        length += len(block)
+        if block.endswith(b"\n"):
+            break
+    return length
+
+
+def local_size(path: str) -> tuple[int, int]:
+    """(size, mtime_ns) of a local file or URL; mtime is 0 where the storage does not tell."""
+    if is_url(path):
+        import fsspec
+
+        info = fsspec.core.url_to_fs(path)[0].info(path)
+        return int(info.get("size") or 0), int(getattr(info.get("mtime"), "timestamp", lambda: 0)() * 1e9)
+    status = Path(path).stat()
+    return status.st_size, status.st_mtime_ns
