@@ -116,7 +116,7 @@ def dump_yaml(values: Mapping[str, Any]) -> str:
 
 def override(values: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
     """`values` with ``a.b=c`` assignments applied; the right side is read as YAML."""
-    result: dict[str, Any] = {k: v for k, v in values.items()}
+    result: dict[str, Any] = dict(values)
     for assignment in assignments:
         name, equals, raw = assignment.partition("=")
         if not equals or not name.strip():

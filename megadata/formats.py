@@ -44,7 +44,7 @@ def check(kind: str, content: Any, path: Path | str) -> dict[str, Any]:
         raise CorpusError(
             f"{path}: {kind} version {version}, this megadata reads up to {VERSIONS[kind]}; upgrade megadata or write it again"
         )
-    while version < VERSIONS[kind]:
-        content = UPGRADES[kind, version](content)
-        version += 1
-    return content
+    current: dict[str, Any] = content
+    for older in range(version, VERSIONS[kind]):
+        current = UPGRADES[kind, older](current)
+    return current

@@ -1,0 +1,1 @@
+"""Documents as they travel and rest: batches, ids, shards."""

@@ -1,0 +1,1 @@
+"""The whole at once: run, demo, inspect."""

@@ -1,0 +1,1 @@
+"""How work is cut, spread, resumed and written, whatever the work is."""

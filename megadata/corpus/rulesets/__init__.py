@@ -1,0 +1,1 @@
+"""Named, versioned rule-sets: thresholds as data."""

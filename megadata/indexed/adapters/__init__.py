@@ -1,0 +1,1 @@
+"""Our datasets in the terms of other libraries."""
