@@ -1,0 +1,17 @@
+"""Kernels that move pieces of different lengths. Letters: R rows, N bytes of all rows."""
+
+from __future__ import annotations
+
+from numba import types
+
+from megadata.kernels.base import I64, U8, kernel, reads, writes
+
+
+@kernel(reads(types.uint8), reads(types.int64), reads(types.int64), writes(types.uint8))
+def gather(data_N: U8, offsets: I64, order_R: I64, out_N: U8) -> None:
+    """Write rows data[offsets[r]:offsets[r + 1]] one after another, in the order given."""
+    at = 0
+    for row in order_R:
+        for i in range(offsets[row], offsets[row + 1]):
+            out_N[at] = data_N[i]
+            at += 1
