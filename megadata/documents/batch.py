@@ -58,7 +58,7 @@ class DocBatch:
     ) -> DocBatch:
         """Build a batch from columns; a single `source` stands for all documents."""
         count = len(ids)
-        sources = pa.array([source] * count, pa.string()) if isinstance(source, str) else source
+        sources = [source] * count if isinstance(source, str) else source
         nothing = pa.nulls(count, pa.string())
         columns = [ids, texts, sources, nothing if urls is None else urls, nothing if metadata is None else metadata]
         arrays = [c if isinstance(c, pa.Array) else pa.array(c, pa.string()) for c in columns]

@@ -95,7 +95,7 @@ class _Decoding(RawIOBase):
         super().close()
 
 
-class _ZstdFrames(RawIOBase):
+class ZstdFrames(RawIOBase):
     """All frames of a zstd file, one after another; a stream that ends inside a frame is damage, not the end."""
 
     def __init__(self, raw: BinaryIO) -> None:
@@ -135,7 +135,7 @@ _OPENERS: dict[str, Callable[[BinaryIO], IO[bytes]]] = {
     "gzip": lambda raw: cast("IO[bytes]", gzip.GzipFile(fileobj=raw)),
     "bzip2": lambda raw: cast("IO[bytes]", bz2.BZ2File(raw)),
     "xz": lambda raw: cast("IO[bytes]", lzma.LZMAFile(raw)),
-    "zstd": lambda raw: BufferedReader(_ZstdFrames(raw), _BUFFER),
+    "zstd": lambda raw: BufferedReader(ZstdFrames(raw), _BUFFER),
 }
 
 

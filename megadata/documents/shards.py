@@ -1,0 +1,31 @@
+"""Documents as lines of JSON: the form of our shards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import orjson
+
+from megadata.documents.batch import DocBatch
+
+_LINE = orjson.OPT_APPEND_NEWLINE
+
+
+def encode_lines(
+    docs: DocBatch, reasons: Sequence[str] | None = None, values: Sequence[float | None] | None = None
+) -> Iterator[bytes]:
+    """One JSON line a document: ``id, text, source``, then ``url`` and ``metadata`` where there are any.
+
+    Removed documents also carry the ``reason`` and the measured ``value`` behind it.
+    """
+    for row, document in enumerate(docs):
+        line: dict[str, Any] = {"id": document["id"], "text": document["text"], "source": document["source"]}
+        if document["url"] is not None:
+            line["url"] = document["url"]
+        if document["metadata"] is not None:
+            line["metadata"] = orjson.Fragment(document["metadata"])
+        if reasons is not None:
+            line["reason"] = reasons[row]
+            line["value"] = values[row] if values is not None else None
+        yield orjson.dumps(line, option=_LINE)

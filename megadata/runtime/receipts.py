@@ -1,0 +1,201 @@
+"""Parts and receipts: what a task leaves behind when its unit is done.
+
+A task writes *parts*, one file a stream (``kept``, ``removed``), each a run of whole zstd frames made of 4 MiB of lines. Last it
+writes its *receipt*: what it read, with a digest of those bytes, what it wrote, and its counters. A kill leaves a receipt or
+nothing. A receipt is valid as long as the bytes its unit read are the same: by size and time of the file, else by digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import zstandard
+
+from megadata import formats
+from megadata.errors import CorpusError
+from megadata.runtime.files import digest_of, read_json, temporary_name, write_json
+from megadata.runtime.streams import open_raw, seek_table
+from megadata.runtime.units import Span, Unit
+
+FRAME_BYTES = 4 << 20
+"""Lines a frame holds, in decoded bytes."""
+ZSTD_LEVEL = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Bytes a unit read, and what they were."""
+
+    name: str
+    start: int
+    stop: int
+    size: int
+    mtime_ns: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a unit wrote to one stream."""
+
+    documents: int
+    bytes: int
+    """Decoded bytes of the lines."""
+    digest: str
+    """SHA-256 of the lines."""
+    frames: list[list[int]]
+    """(stored, decoded) bytes of each zstd frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Proof that a unit is done."""
+
+    unit: int
+    read: list[Read]
+    parts: dict[str, Part]
+    counts: dict[str, float]
+
+    @classmethod
+    def load(cls, path: Path) -> Receipt | None:
+        """The receipt at `path`; None where there is none or it is damaged."""
+        if not path.exists():
+            return None
+        try:
+            content = formats.check("receipt", read_json(path), path)
+            return cls(
+                content["unit"],
+                [Read(**r) for r in content["read"]],
+                {name: Part(**p) for name, p in content["parts"].items()},
+                content["counts"],
+            )
+        except (CorpusError, KeyError, TypeError):
+            return None
+
+    def save(self, path: Path) -> None:
+        """Write the receipt; the task's last act."""
+        write_json(path, formats.stamp("receipt", asdict(self)), sync=False)
+
+    def fits(self, unit: Unit) -> bool:
+        """Whether the unit still reads the bytes this receipt is for."""
+        if len(self.read) != len(unit.spans):
+            return False
+        for read, span in zip(self.read, unit.spans, strict=True):
+            if (read.name, read.start, read.stop) != (span.file.name, span.start, span.stop):
+                return False
+            if (read.size, read.mtime_ns) != (span.file.size, span.file.mtime_ns) and read.digest != digest_span(span):
+                return False
+        return True
+
+
+def digest_span(span: Span) -> str:
+    """SHA-256 of the stored bytes behind a span (of whole frames, where the file has a seek table)."""
+    table = seek_table(span.file)
+    start, stop = span.start, span.stop
+    if table is not None and stop != -1:
+        first = int(table.decoded.searchsorted(start, side="right")) - 1
+        last = int(table.decoded.searchsorted(stop))
+        start, stop = int(table.stored[max(first, 0)]), int(table.stored[min(last, len(table.stored) - 1)])
+    with open_raw(span.file.path) as file:
+        file.seek(start)
+        return digest_of(file, -1 if stop == -1 else stop - start)
+
+
+def reads_of(unit: Unit) -> list[Read]:
+    """What a unit reads, digested."""
+    return [Read(s.file.name, s.start, s.stop, s.file.size, s.file.mtime_ns, digest_span(s)) for s in unit.spans]
+
+
+@dataclass(slots=True)
+class _OpenPart:
+    """A part being written."""
+
+    temporary: Path
+    target: Path
+    file: IO[bytes]
+    compressor: zstandard.ZstdCompressor = field(default_factory=lambda: zstandard.ZstdCompressor(level=ZSTD_LEVEL))
+    digest: Any = field(default_factory=hashlib.sha256)
+    frames: list[list[int]] = field(default_factory=list)
+    held: list[bytes] = field(default_factory=list)
+    held_bytes: int = 0
+    documents: int = 0
+
+    def add(self, line: bytes) -> None:
+        self.held.append(line)
+        self.held_bytes += len(line)
+        self.documents += 1
+        if self.held_bytes >= FRAME_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        if self.held:
+            block = b"".join(self.held)
+            stored = self.compressor.compress(block)
+            self.digest.update(block)
+            self.file.write(stored)
+            self.frames.append([len(stored), len(block)])
+            self.held, self.held_bytes = [], 0
+
+    def finish(self) -> Part:
+        self.flush()
+        self.file.close()
+        self.temporary.replace(self.target)
+        return Part(self.documents, sum(f[1] for f in self.frames), self.digest.hexdigest(), self.frames)
+
+
+class UnitWriter:
+    """Writes the parts of one unit and, at the end, its receipt.
+
+    Used as a context manager: leaving it with an exception leaves nothing behind.
+    """
+
+    def __init__(self, folder: Path, unit: Unit) -> None:
+        self._folder = folder
+        self._unit = unit
+        self._parts: dict[str, _OpenPart] = {}
+        self.counts: Counter[str] = Counter()
+
+    def __enter__(self) -> UnitWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for part in self._parts.values():
+            part.file.close()
+            part.temporary.unlink(missing_ok=True)
+
+    def write(self, stream: str, lines: Iterable[bytes]) -> None:
+        """Add lines, each with its line end, to a stream."""
+        part = self._parts.get(stream)
+        if part is None:
+            target = part_path(self._folder, stream, self._unit.ordinal)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = temporary_name(target)
+            part = self._parts[stream] = _OpenPart(temporary, target, temporary.open("wb"))
+        for line in lines:
+            part.add(line)
+
+    def finish(self, counts: dict[str, float] | None = None) -> Receipt:
+        """Put the parts in place, then write the receipt."""
+        parts = {name: part.finish() for name, part in sorted(self._parts.items())}
+        total = {**self.counts, **(counts or {})}
+        receipt = Receipt(self._unit.ordinal, reads_of(self._unit), parts, dict(sorted(total.items())))
+        receipt.save(receipt_path(self._folder, self._unit.ordinal))
+        return receipt
+
+
+def part_path(folder: Path, stream: str, ordinal: int) -> Path:
+    """Where a unit's part of a stream lies."""
+    return folder / "parts" / stream / f"{ordinal:06d}.part"
+
+
+def receipt_path(folder: Path, ordinal: int) -> Path:
+    """Where a unit's receipt lies."""
+    return folder / "receipts" / f"{ordinal:06d}.json"
