@@ -90,7 +90,7 @@ class _Rows:
         try:
             record = orjson.loads(line)
         except orjson.JSONDecodeError as error:
-            detail = "not UTF-8" if b"surrogate" in str(error).encode() or not _is_utf8(line) else str(error)
+            detail = str(error) if _is_utf8(line) else "not UTF-8"
             self._fail("bad_json", position, detail, line)
             return
         if not isinstance(record, dict):

@@ -29,7 +29,9 @@ class InputFile:
     mtime_ns: int
     kind: str
     source: str
-    """Label of the documents' source: the name in `NAME=INPUT`, else the kind of source (web, books, wikipedia, text)."""
+    """Label of the documents' source: the name in `NAME=INPUT`, else the family."""
+    family: str
+    """What kind of text it is: web, books, wikipedia or text. Decides the rules, and that plain text is read as a book."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +68,14 @@ class Unit:
 
 
 def pack_units(spans: Iterable[Span], unit_bytes: int = UNIT_BYTES, max_files: int = 512) -> list[Unit]:
-    """Gather spans, in order, into units: a unit is closed when the next span would take it over `unit_bytes`."""
+    """Gather spans, in order, into units: one is closed when the next span is of another source or would not fit."""
     units: list[Unit] = []
     held: list[Span] = []
     total = 0
     for span in spans:
         length = (span.file.size if span.stop == -1 else span.stop) - span.start
-        if held and (total + length > unit_bytes or len(held) >= max_files):
+        other = held and held[-1].file.source != span.file.source
+        if held and (other or total + length > unit_bytes or len(held) >= max_files):
             units.append(Unit(len(units), tuple(held)))
             held, total = [], 0
         held.append(span)

@@ -1,0 +1,222 @@
+"""What the user names, as files; files, as units; units, as batches of documents.
+
+An input is a file, a folder, a glob, ``@list`` (a file that names one input a line), ``-`` for standard input, or an fsspec URL,
+each optionally labelled ``NAME=INPUT``. A folder that megadata wrote stands for its shards; any other for all files below it that
+some source recognises.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+from megadata.documents.batch import DocBatch
+from megadata.documents.registry import FAMILIES, recognise, source
+from megadata.documents.source import Problems, ReadOptions
+from megadata.errors import ConfigError, CorpusError
+from megadata.runtime.manifest import Manifest
+from megadata.runtime.streams import is_url, local_size
+from megadata.runtime.units import UNIT_BYTES, InputFile, Span, Unit, pack_units
+
+_LABEL = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)=(.+)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Files in the order the user named them, what was passed over, and the steps that made them."""
+
+    files: list[InputFile]
+    passed_over: list[str] = field(default_factory=list)
+    """Files below a folder that no source recognises."""
+    upstream: tuple[str, ...] = ()
+    """Identities of the megadata steps whose output is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    path: str
+    name: str
+    argument: str
+    label: str | None
+    named: bool
+    """Whether the user named the file itself, so that it must be readable."""
+
+
+def split_label(argument: str) -> tuple[str | None, str]:
+    """``NAME=INPUT`` as (name, input); a path that exists as written has no label."""
+    match = _LABEL.fullmatch(argument)
+    if match is None or os.path.exists(argument):  # noqa: PTH110
+        return None, argument
+    return match[1], match[2]
+
+
+def expand(arguments: Sequence[str], family: str | None = None) -> Inputs:
+    """Find the files behind the arguments, recognise each, and name each relative to its input.
+
+    Parameters
+    ----------
+    arguments : inputs as on the command line.
+    family : ``web``, ``books``, ``wikipedia`` or ``text`` where the user says it; None lets each file's kind decide.
+
+    Raises
+    ------
+    CorpusError
+        When an input does not exist, holds nothing readable, or a file named by itself is of no known kind.
+    """
+    found: list[_Found] = []
+    upstream: list[str] = []
+    for argument in arguments:
+        label, rest = split_label(argument)
+        before = len(found)
+        found.extend(_walk(rest, label, upstream))
+        if len(found) == before:
+            raise CorpusError(f"{rest}: expected files to read, found none; check the path or the pattern")
+    if not found:
+        raise CorpusError("no input was named: expected files, folders, globs, @list, - or URLs")
+    files: list[InputFile] = []
+    passed_over: list[str] = []
+    for one in _with_unique_names(found):
+        said = family or (one.label if one.label in FAMILIES else None)
+        kind = recognise(one.path, one.name, said)
+        if kind is None:
+            if one.named:
+                raise CorpusError(
+                    f"{one.path}: expected a kind of file megadata reads (jsonl, parquet, warc, wet, html, MediaWiki xml, epub, txt), "
+                    "found none of them; rename it with the usual ending"
+                )
+            passed_over.append(one.name)
+            continue
+        size, mtime_ns = local_size(one.path)
+        of = said or source(kind).default_source
+        files.append(InputFile(one.name, one.path, size, mtime_ns, kind, one.label or of, of))
+    if not files:
+        raise CorpusError(
+            f"{', '.join(arguments)}: expected files of a kind megadata reads, found {len(passed_over)} others"
+        )
+    return Inputs(files, passed_over, tuple(dict.fromkeys(upstream)))
+
+
+def _walk(argument: str, label: str | None, upstream: list[str]) -> Iterator[_Found]:
+    """Files behind one argument, in order."""
+    if argument == "-":
+        yield _Found(_spool_stdin(), "stdin", argument, label, True)
+    elif argument.startswith("@"):
+        try:
+            listed = Path(argument[1:]).read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            raise CorpusError(f"{argument[1:]}: cannot be read: {error.strerror}; expected a list of inputs") from error
+        for line in listed:
+            if line.strip() and not line.startswith("#"):
+                own, rest = split_label(line.strip())
+                yield from _walk(rest, own or label, upstream)
+    elif is_url(argument):
+        yield from _walk_url(argument, label)
+    elif os.path.isdir(argument):  # noqa: PTH112
+        yield from _walk_folder(Path(argument), argument, label, upstream)
+    elif os.path.exists(argument):  # noqa: PTH110
+        yield _Found(argument, Path(argument).name, argument, label, True)
+    else:
+        for match in sorted(glob.glob(argument, recursive=True)):  # noqa: PTH207
+            if os.path.isdir(match):  # noqa: PTH112
+                yield from _walk_folder(Path(match), match, label, upstream)
+            else:
+                yield _Found(match, Path(match).name, match, label, True)
+
+
+def _walk_folder(folder: Path, argument: str, label: str | None, upstream: list[str]) -> Iterator[_Found]:
+    manifest = Manifest.load(folder)
+    if manifest is not None:
+        upstream.append(manifest.identity)
+        shards = [o["name"] for o in manifest.outputs if not str(o["name"]).startswith("removed/")]
+        for name in sorted(n for n in shards if PurePosixPath(n).name.startswith("docs-")):
+            yield _Found(str(folder / name), name, argument, label, True)
+        return
+    if (folder / ".megadata").is_dir():
+        raise CorpusError(f"{folder}: the step that writes here is not finished; run its command again first")
+    for base, folders, names in os.walk(folder):
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        for name in sorted(n for n in names if not n.startswith(".")):
+            path = Path(base) / name
+            if path.is_file():
+                yield _Found(str(path), path.relative_to(folder).as_posix(), argument, label, False)
+
+
+def _walk_url(url: str, label: str | None) -> Iterator[_Found]:
+    import fsspec
+
+    try:
+        system, path = fsspec.core.url_to_fs(url)
+        scheme = url.partition("://")[0]
+        if glob.has_magic(path):
+            paths = sorted(system.glob(path))
+        elif system.isdir(path):
+            paths = sorted(system.find(path))
+        else:
+            paths = [path] if system.exists(path) else []
+    except (OSError, ImportError, ValueError) as error:
+        raise CorpusError(
+            f"{url}: cannot be listed: {error}; is the package for {url.partition('://')[0]}:// installed?"
+        ) from error
+    base = path if system.isdir(path) else str(PurePosixPath(path).parent)
+    for one in paths:
+        name = one.removeprefix(base).lstrip("/") or PurePosixPath(one).name
+        yield _Found(f"{scheme}://{one.lstrip('/') if scheme != 'memory' else one}", name, url, label, len(paths) == 1)
+
+
+def _spool_stdin() -> str:
+    """Standard input as a file that can be read more than once."""
+    with tempfile.NamedTemporaryFile(prefix="megadata-stdin-", delete=False) as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+    return file.name
+
+
+def _with_unique_names(found: list[_Found]) -> list[_Found]:
+    """Qualify names that occur under several inputs with as much of the inputs' paths as tells them apart."""
+    result = list(found)
+    for depth in range(1, 16):
+        places: dict[str, list[int]] = {}
+        for at, one in enumerate(result):
+            places.setdefault(one.name, []).append(at)
+        clashes = [ats for ats in places.values() if len(ats) > 1]
+        if not clashes:
+            return result
+        for ats in clashes:
+            if len({found[at].path for at in ats}) == 1:
+                raise ConfigError(f"{found[ats[0]].path}: the same file is named twice; name each input once")
+            for at in ats:
+                one = found[at]
+                tail = PurePosixPath(one.argument if not one.named else str(PurePosixPath(one.path).parent)).parts[
+                    -depth:
+                ]
+                prefix = "/".join(part for part in tail if part not in ("/", "..", "."))
+                result[at] = replace(one, name=f"{prefix}/{one.name}" if prefix else one.name)
+    return result
+
+
+def plan(files: Sequence[InputFile], unit_bytes: int = UNIT_BYTES) -> list[Unit]:
+    """Units over the files, in order."""
+    spans = (span for file in files for span in source(file.kind).spans(file, unit_bytes))
+    return pack_units(spans, unit_bytes)
+
+
+def read_span(span: Span, options: ReadOptions, problems: Problems) -> Iterator[DocBatch]:
+    """Documents of one span."""
+    yield from source(span.file.kind).read(span, options, problems)
+
+
+def read_unit(unit: Unit, options: ReadOptions, problems: Problems) -> Iterator[DocBatch]:
+    """Documents of all spans of a unit, in order."""
+    for span in unit.spans:
+        yield from read_span(span, options, problems)
+
+
+def source_versions(files: Sequence[InputFile]) -> dict[str, str]:
+    """Version of each source that reads the files, for the step's identity."""
+    return {kind: source(kind).version for kind in sorted({f.kind for f in files})}

@@ -1,0 +1,85 @@
+"""Which source reads which file: megadata's own, and those that other packages register.
+
+A package adds a source with an entry point of the group ``megadata.sources``; its name must not be one of ours.
+"""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import PurePosixPath
+from typing import cast
+
+from megadata.documents.source import Source
+from megadata.errors import ConfigError, CorpusError
+from megadata.runtime.streams import COMPRESSIONS, open_decoded
+
+OURS = {
+    "jsonl": "megadata.documents.jsonl:Jsonl",
+    "parquet": "megadata.documents.parquet:ParquetFile",
+    "warc": "megadata.corpus.sources.warc:Warc",
+    "wet": "megadata.corpus.sources.wet:Wet",
+    "html": "megadata.corpus.sources.html:Html",
+    "mediawiki": "megadata.corpus.sources.mediawiki:MediaWiki",
+    "wikidoc": "megadata.corpus.sources.text:WikiDoc",
+    "epub": "megadata.corpus.sources.books:Epub",
+    "gutenberg": "megadata.corpus.sources.books:PlainBook",
+    "tei": "megadata.corpus.sources.books:Tei",
+    "txt": "megadata.corpus.sources.text:PlainText",
+}
+"""Kind -> class, imported when needed. Earlier kinds win where two recognise the same bytes."""
+
+FAMILIES = ("web", "books", "wikipedia", "text")
+HEAD_BYTES = 4096
+
+
+@cache
+def sources() -> dict[str, Source]:
+    """All sources by kind."""
+    found: dict[str, Source] = {}
+    for kind, place in OURS.items():
+        module, _, name = place.partition(":")
+        found[kind] = cast("Source", getattr(importlib.import_module(module), name)())
+    for entry in entry_points(group="megadata.sources"):
+        if entry.name in OURS:
+            raise ConfigError(
+                f"entry point megadata.sources {entry.name!r} ({entry.value}): the name is megadata's own"
+            )
+        found[entry.name] = cast("Source", entry.load()())
+    return found
+
+
+def source(kind: str) -> Source:
+    """The source of one kind."""
+    return sources()[kind]
+
+
+def suffix_of(name: str) -> str:
+    """Ending of a file name without a compression ending, lower case: ``.jsonl`` of ``a.jsonl.zst``."""
+    path = PurePosixPath(name.lower())
+    return PurePosixPath(path.stem).suffix if path.suffix in COMPRESSIONS else path.suffix
+
+
+def recognise(path: str, name: str, family: str | None = None) -> str | None:
+    """Kind of a file by its ending and first bytes; None where nothing fits.
+
+    `family` is what the user says the text is; plain text of the family ``books`` is read as a book.
+    """
+    known = sources()
+    ending = suffix_of(name)
+    by_name = [kind for kind, one in known.items() if ending and ending in one.suffixes]
+    if len(by_name) == 1 and family != "books":
+        return by_name[0]
+    try:
+        with open_decoded(path) as stream:
+            head = stream.read(HEAD_BYTES)
+    except CorpusError:
+        return by_name[0] if by_name else None
+    candidates = by_name or list(known)
+    if family == "books" and "txt" in candidates:
+        return "gutenberg"
+    for kind in candidates:
+        if known[kind].sniff(head, name):
+            return kind
+    return by_name[-1] if by_name else None
