@@ -1,1 +1,1 @@
-"""Token ids on disk, and which of them make sample k: numpy and the standard library only."""
+"""Token ids on disk, and which of them make sample k. Imports numpy and the standard library only."""
