@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from megadata.documents.batch import DocBatch
-from megadata.documents.registry import FAMILIES, recognise, source
+from megadata.documents.registry import FAMILIES, OURS, recognise, source
 from megadata.documents.source import Problems, ReadOptions
 from megadata.errors import ConfigError, CorpusError
 from megadata.runtime.manifest import Manifest
@@ -88,8 +88,8 @@ def expand(arguments: Sequence[str], family: str | None = None) -> Inputs:
         if kind is None:
             if one.named:
                 raise CorpusError(
-                    f"{one.path}: expected a kind of file megadata reads (jsonl, parquet, warc, wet, html, MediaWiki xml, epub, txt), "
-                    "found none of them; rename it with the usual ending"
+                    f"{one.path}: expected a kind of file megadata reads ({', '.join(OURS)}), found none of them; "
+                    "give it the usual ending"
                 )
             passed_over.append(one.name)
             continue

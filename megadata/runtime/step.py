@@ -99,6 +99,25 @@ def map_units(
     return [done[u.ordinal] for u in units]
 
 
+def assemble_shards(
+    executor: Executor,
+    receipts: list[Receipt],
+    folder: Path,
+    progress: Reporter,
+    form: str = "jsonl.zst",
+    shard_bytes: int = SHARD_BYTES,
+) -> tuple[list[Shard], list[ShardPlan]]:
+    """Assemble the shards of finished units; the shards by stream and name, and the plans they were made from."""
+    planner = ShardPlanner(shard_bytes)
+    plans = [plan for receipt in receipts for plan in planner.add(receipt)] + planner.finish()
+    shards: list[Shard] = []
+    with progress.stage("assemble shards", sum(p.bytes for p in plans)) as stage:
+        for plan, shard in executor.run(Assembler(folder, form), plans):
+            shards.append(shard)
+            stage.advance(plan.bytes)
+    return sorted(shards, key=lambda s: (s.stream, s.name)), sorted(plans, key=lambda p: (p.stream, p.ordinal))
+
+
 def map_to_shards(
     executor: Executor,
     task: Callable[[Unit], Receipt],

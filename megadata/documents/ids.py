@@ -1,0 +1,167 @@
+"""Document ids: unique over an output, and an index of them that finds any document without a scan.
+
+While units are written, each notes for every document the hash of its id and where its line begins. From these notes, sorted by
+the exchange, repeated ids are found, and then the key index is written: ``keys.idx``, sorted records of `KEY`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from megadata.errors import CorpusError
+from megadata.runtime.exchange import Exchange
+from megadata.runtime.files import atomic_write
+from megadata.runtime.receipts import Part
+from megadata.runtime.shards import ShardPlan
+from megadata.runtime.streams import open_at
+from megadata.runtime.units import InputFile
+
+NOTE = np.dtype(
+    [("key", "<u8"), ("check", "<u8"), ("path", "<u8"), ("unit", "<u4"), ("stream", "<u4"), ("offset", "<u8")]
+)
+"""What a unit notes of a document: 128 bits of its id's hash, its file, and where its line begins in the unit's part."""
+
+KEY = np.dtype([("key", "<u8"), ("check", "<u8"), ("offset", "<u8"), ("shard", "<u4"), ("stream", "<u4")])
+"""Record of ``keys.idx``: 128 bits of the id's hash, decoded offset of the line in its shard, and which shard."""
+
+STREAMS = ("kept", "removed")
+
+
+def hash_id(text: str) -> tuple[int, int]:
+    """128 bits of BLAKE2b, as two numbers."""
+    digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
+    return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
+
+
+class IdNotes:
+    """The notes of one unit, collected as its lines are written."""
+
+    def __init__(self, unit: int) -> None:
+        self._unit = unit
+        self._rows: list[tuple[int, int, int, int, int, int]] = []
+        self._offsets = [0, 0]
+
+    def take(self, stream: str, ids: Iterable[str], paths: Iterable[str], lines: Iterable[bytes]) -> Iterator[bytes]:
+        """Pass lines on to be written, noting each."""
+        which = STREAMS.index(stream)
+        for own, path, line in zip(ids, paths, lines, strict=True):
+            key, check = hash_id(own)
+            self._rows.append((key, check, hash_id(path)[0], self._unit, which, self._offsets[which]))
+            self._offsets[which] += len(line)
+            yield line
+
+    def skip(self, stream: str, lines: Iterable[bytes]) -> Iterator[bytes]:
+        """Pass lines on that are no documents of their own."""
+        which = STREAMS.index(stream)
+        for line in lines:
+            self._offsets[which] += len(line)
+            yield line
+
+    def records(self) -> NDArray[np.void]:
+        """The notes as an array of `NOTE`."""
+        return np.array(self._rows, NOTE)
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """A document whose id must be qualified: where its line is, and its number among equals of the same file."""
+
+    stream: str
+    offset: int
+    occurrence: int
+
+
+def find_repeats(exchange: Exchange, memory: int, workers: int) -> dict[int, list[Repeat]]:
+    """Documents, by unit, whose ids occur more than once."""
+    found: dict[int, list[Repeat]] = defaultdict(list)
+    for key_range in exchange.ranges(memory, workers):
+        rows = exchange.read(key_range).records
+        same = (rows["key"][1:] == rows["key"][:-1]) & (rows["check"][1:] == rows["check"][:-1])
+        if not same.any():
+            continue
+        repeated = np.concatenate([same, [False]]) | np.concatenate([[False], same])
+        seen: dict[tuple[int, int, int], int] = defaultdict(int)
+        for row in rows[repeated]:
+            group = (int(row["key"]), int(row["check"]), int(row["path"]))
+            found[int(row["unit"])].append(Repeat(STREAMS[row["stream"]], int(row["offset"]), seen[group]))
+            seen[group] += 1
+    return dict(found)
+
+
+def qualify(line: bytes, occurrence: int) -> tuple[bytes, str, str]:
+    """The line with its id qualified by the document's path (and a number from the second on); also (new id, path)."""
+    record: dict[str, Any] = orjson.loads(line)
+    path = str((record.get("metadata") or {}).get("path", ""))
+    name = f"{path}:{record['id']}" + (f"#{occurrence}" if occurrence else "")
+    record["id"] = name
+    return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE), name, path
+
+
+def write_key_index(
+    exchange: Exchange,
+    target: Path,
+    plans: list[ShardPlan],
+    parts: dict[tuple[str, int], Part],
+    memory: int,
+    workers: int,
+) -> None:
+    """Write ``keys.idx``: every note, sorted, with the place of its line in the finished shards."""
+    units = 1 + max((unit for _, unit in parts), default=-1)
+    shard = np.zeros((len(STREAMS), units), np.uint32)
+    base = np.zeros((len(STREAMS), units), np.uint64)
+    for plan in plans:
+        if plan.stream in STREAMS:
+            which, at = STREAMS.index(plan.stream), 0
+            for unit in plan.units:
+                shard[which, unit], base[which, unit] = plan.ordinal, at
+                at += parts[plan.stream, unit].bytes
+    with atomic_write(target) as file:
+        for key_range in exchange.ranges(memory, workers):
+            rows = exchange.read(key_range).records
+            keys = np.empty(rows.size, KEY)
+            for name in ("key", "check", "stream"):
+                keys[name] = rows[name]
+            keys["shard"] = shard[rows["stream"], rows["unit"]]
+            keys["offset"] = base[rows["stream"], rows["unit"]] + rows["offset"]
+            file.write(keys.tobytes())
+
+
+def find(folder: Path, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Documents of an output folder with this id, as (stream, record), by a binary search in ``keys.idx``."""
+    path = folder / "keys.idx"
+    if not path.exists() or path.stat().st_size == 0:
+        return
+    keys = np.memmap(path, KEY, "r")
+    key, check = hash_id(name)
+    low, high = 0, keys.size
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (middle + 1, high) if int(keys[middle]["key"]) < key else (low, middle)
+    while low < keys.size and int(keys[low]["key"]) == key:
+        row = keys[low]
+        low += 1
+        if int(row["check"]) == check:
+            stream = STREAMS[row["stream"]]
+            below = folder / "removed" if stream == "removed" else folder
+            yield stream, _line_at(below, int(row["shard"]), int(row["offset"]))
+
+
+def _line_at(folder: Path, shard: int, offset: int) -> dict[str, Any]:
+    path = folder / f"docs-{shard:05d}.jsonl.zst"
+    if not path.exists():
+        raise CorpusError(f"{path}: the key index names this shard, and it is not there; run the step again")
+    status = path.stat()
+    with open_at(
+        InputFile(path.name, str(path), status.st_size, status.st_mtime_ns, "jsonl", "", ""), offset
+    ) as stream:
+        record: dict[str, Any] = orjson.loads(stream.readline())
+    return record
