@@ -26,6 +26,7 @@ from megadata.runtime.files import atomic_write
 _MAGIC = b"MDXCHG"
 _HEADER = struct.Struct("<6sHQQ")  # magic, version, records, payload bytes
 _KEYS = 1 << 64
+MIN_RANGE_BYTES = 1 << 16
 MAX_RUNS = 1000
 """More runs than this are merged in groups first, so that a range never opens more files."""
 
@@ -180,7 +181,7 @@ class Exchange:
 
     def _cut(self, runs: list[_Run], memory: int, workers: int) -> list[KeyRange]:
         total = sum(r.columns["key"].size * self.fields.itemsize + r.payload.size for r in runs)
-        budget = max(memory // (4 * workers), 1 << 16)
+        budget = max(memory // (4 * workers), MIN_RANGE_BYTES)
         count = 1
         while count * budget < total:
             count *= 2

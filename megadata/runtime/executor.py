@@ -119,7 +119,7 @@ class LocalExecutor:
         exhausted = False
         while True:
             idle = [w for w in self._pool if w.job is None]
-            while len(jobs) < self.workers and (again or not exhausted):
+            while self._busy() < self.workers and (again or not exhausted):
                 if again:
                     job = again.popleft()
                 else:
@@ -128,7 +128,7 @@ class LocalExecutor:
                         exhausted = True
                         break
                     if unit is LATER:
-                        if not jobs:  # what is awaited was lost
+                        if not self._busy():  # what is awaited was lost
                             exhausted = True
                         break
                     job = len(attempts)
@@ -163,6 +163,9 @@ class LocalExecutor:
                 f"{lost[0]}{f' (and {len(lost) - 1} more units)' if len(lost) > 1 else ''}; every other unit is done and kept: "
                 "free some memory or use fewer --workers, then run the same command again"
             )
+
+    def _busy(self) -> int:
+        return sum(w.job is not None for w in self._pool)
 
     def _send(self, worker: _Worker, job: int, payload: bytes, unit: object) -> None:
         message = pickle.dumps((self._tasks, payload if worker.task != self._tasks else None, unit))

@@ -1,0 +1,177 @@
+"""Executors: results, dying workers, errors, and the end of all children."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from megadata.errors import ConfigError, OutputError, WorkerError
+from megadata.runtime.executor import LATER, ONE_THREAD, LocalExecutor
+
+
+@dataclass(frozen=True)
+class Square:
+    def __call__(self, unit: int) -> int:
+        return unit * unit
+
+
+@dataclass(frozen=True)
+class DieOnce:
+    folder: Path
+
+    def __call__(self, unit: int) -> int:
+        mark = self.folder / str(unit)
+        if unit % 2 and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return unit
+
+
+@dataclass(frozen=True)
+class DieAlways:
+    def __call__(self, unit: int) -> int:
+        if unit == 3:
+            os._exit(7)
+        return unit
+
+
+@dataclass(frozen=True)
+class Fail:
+    kind: str
+
+    def __call__(self, unit: int) -> int:
+        if self.kind == "ours":
+            raise ConfigError("the recipe is wrong")
+        if self.kind == "disk":
+            raise OSError(28, "No space left on device", "out.bin")
+        raise ValueError("surprise")
+
+
+@dataclass(frozen=True)
+class Threads:
+    def __call__(self, unit: int) -> list[str | None]:
+        return [os.environ.get(name) for name in ONE_THREAD]
+
+
+@pytest.fixture
+def workers():
+    executors = []
+
+    def make(count: int, **options) -> LocalExecutor:
+        executors.append(LocalExecutor(count, **options))
+        return executors[-1]
+
+    yield make
+    for executor in executors:
+        executor.close()
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_every_unit_gets_its_result(workers, count):
+    assert sorted(workers(count).run(Square(), range(20))) == [(u, u * u) for u in range(20)]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_units_may_be_held_back_until_a_result_is_in(workers, count):
+    seen = []
+
+    def units():
+        yield 1
+        while not seen:
+            yield LATER
+        yield seen[0] + 1
+
+    for unit, _ in workers(count).run(Square(), units()):
+        seen.append(unit)
+    assert seen == [1, 2]
+
+
+def test_a_unit_whose_worker_dies_is_tried_once_more(workers, tmp_path):
+    said: list[str] = []
+    results = sorted(workers(2, report=said.append).run(DieOnce(tmp_path), range(6)))
+    assert results == [(u, u) for u in range(6)]
+    assert len(said) == 3
+    assert "SIGKILL" in said[0]
+    assert "once more" in said[0]
+
+
+def test_a_unit_that_kills_twice_is_set_aside_and_the_others_are_finished(workers):
+    done = []
+    with pytest.raises(WorkerError, match=r"^3: its worker ended with exit code 7, twice; every other unit is done and kept"):
+        for unit, _ in workers(2, report=lambda _: None).run(DieAlways(), range(8)):
+            done.append(unit)
+    assert sorted(done) == [0, 1, 2, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_our_own_errors_arrive_as_they_are(workers, count):
+    with pytest.raises(ConfigError, match="the recipe is wrong"):
+        list(workers(count).run(Fail("ours"), range(4)))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_full_disk_is_one_sentence(workers, count):
+    with pytest.raises(OutputError, match=r"out\.bin: the disk is full; free some space and run the same command again"):
+        list(workers(count).run(Fail("disk"), range(4)))
+
+
+def test_an_unexpected_exception_keeps_its_traceback(workers):
+    with pytest.raises(WorkerError, match="ValueError: surprise") as caught:
+        list(workers(2).run(Fail("other"), range(4)))
+    assert "in __call__" in "".join(caught.value.__notes__)
+
+
+def test_workers_use_one_thread_each(workers):
+    for _, values in workers(2).run(Threads(), range(2)):
+        assert values == ["1"] * len(ONE_THREAD)
+
+
+_SLEEPER = """
+import sys, time
+sys.path.insert(0, {tests!r})
+from megadata.runtime.executor import LocalExecutor
+from test_runtime_executor import Sleep
+if __name__ == "__main__":
+    executor = LocalExecutor(2)
+    print("started", flush=True)
+    list(executor.run(Sleep(), range(4)))
+"""
+
+
+@dataclass(frozen=True)
+class Sleep:
+    def __call__(self, unit: int) -> int:
+        time.sleep(60)
+        return unit
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_no_child_outlives_its_parent_by_two_seconds(tmp_path, how):
+    script = tmp_path / "sleeper.py"
+    script.write_text(_SLEEPER.format(tests=str(Path(__file__).parent)))
+    root = str(Path(__file__).parent.parent)
+    parent = subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": root},
+    )
+    assert parent.stdout is not None
+    with parent.stdout:
+        assert parent.stdout.readline() == b"started\n"
+        deadline = time.monotonic() + 20
+        while len(children := psutil.Process(parent.pid).children(recursive=True)) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(1.0)
+        parent.send_signal(how)
+        parent.wait(10)
+    _, alive = psutil.wait_procs(children, timeout=2)
+    assert not alive
