@@ -1,0 +1,68 @@
+"""Special tokens: which tokens mean what, whatever their author called them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+EOD = "<|endoftext|>"
+
+KNOWN: dict[str, tuple[str, ...]] = {
+    "bos": ("<|begin_of_text|>", "<s>", "<bos>", "[BOS]", "<|startoftext|>"),
+    "eod": (EOD, "<|end_of_text|>", "</s>", "<eos>", "[EOS]", "<eod>"),
+    "cls": ("[CLS]", "<cls>"),
+    "sep": ("[SEP]", "<sep>"),
+    "mask": ("[MASK]", "<mask>", "<|mask|>"),
+    "pad": ("[PAD]", "<pad>", "<|padding|>", "<|pad|>", "<|finetune_right_pad_id|>"),
+    "unk": ("[UNK]", "<unk>"),
+}
+"""Role -> the tokens that play it, the usual one first."""
+
+GPT_SPECIALS = (EOD, "[PAD]")
+BERT_SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", EOD)
+DEFAULT_SPECIALS = (EOD, "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+"""What a new tokenizer holds unless told otherwise: enough for GPT and BERT alike."""
+
+_CONFIG_KEYS = {
+    "bos": "bos_token",
+    "eod": "eos_token",
+    "cls": "cls_token",
+    "sep": "sep_token",
+    "mask": "mask_token",
+    "pad": "pad_token",
+    "unk": "unk_token",
+}
+
+
+def added_token(token: str, number: int) -> dict[str, Any]:
+    """An entry of a tokenizer.json's ``added_tokens`` for a special token."""
+    return {
+        "id": number,
+        "content": token,
+        "single_word": False,
+        "lstrip": False,
+        "rstrip": False,
+        "normalized": False,
+        "special": True,
+    }
+
+
+def known_special(token: str) -> bool:
+    """Whether a vocabulary entry is one of the well-known special tokens."""
+    return any(token in tokens for tokens in KNOWN.values())
+
+
+def roles(ids: Mapping[str, int], config: Mapping[str, Any] | None = None) -> dict[str, int]:
+    """Role -> id, from a ``tokenizer_config.json`` where there is one, else by the tokens' usual names.
+
+    `ids` maps the tokenizer's special tokens to their ids.
+    """
+    found: dict[str, int] = {}
+    for role, names in KNOWN.items():
+        named = (config or {}).get(_CONFIG_KEYS[role])
+        token = named.get("content") if isinstance(named, Mapping) else named
+        candidates = ([token] if isinstance(token, str) else []) + list(names)
+        chosen = next((ids[c] for c in candidates if c in ids), None)
+        if chosen is not None:
+            found[role] = chosen
+    return found
