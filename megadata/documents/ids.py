@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -71,18 +70,13 @@ class IdNotes:
         return np.array(self._rows, NOTE)
 
 
-@dataclass(frozen=True, slots=True)
-class Repeat:
-    """A document whose id must be qualified: where its line is, and its number among equals of the same file."""
-
-    stream: str
-    offset: int
-    occurrence: int
+REPEAT = np.dtype([("unit", "<u4"), ("stream", "<u4"), ("offset", "<u8"), ("occurrence", "<u8")])
+"""A document whose id must be qualified: where its line is, and its number among equals of the same file."""
 
 
-def find_repeats(exchange: Exchange, memory: int, workers: int) -> dict[int, list[Repeat]]:
-    """Documents, by unit, whose ids occur more than once."""
-    found: dict[int, list[Repeat]] = defaultdict(list)
+def find_repeats(exchange: Exchange, target: Path, memory: int, workers: int) -> int:
+    """Write the documents whose ids occur more than once, as an array of `REPEAT` sorted by unit; how many there are."""
+    found: list[tuple[int, int, int, int]] = []
     for key_range in exchange.ranges(memory, workers):
         rows = exchange.read(key_range).records
         same = (rows["key"][1:] == rows["key"][:-1]) & (rows["check"][1:] == rows["check"][:-1])
@@ -90,11 +84,20 @@ def find_repeats(exchange: Exchange, memory: int, workers: int) -> dict[int, lis
             continue
         repeated = np.concatenate([same, [False]]) | np.concatenate([[False], same])
         seen: dict[tuple[int, int, int], int] = defaultdict(int)
-        for row in rows[repeated]:
-            group = (int(row["key"]), int(row["check"]), int(row["path"]))
-            found[int(row["unit"])].append(Repeat(STREAMS[row["stream"]], int(row["offset"]), seen[group]))
-            seen[group] += 1
-    return dict(found)
+        for row in rows[repeated].tolist():
+            key, check, path, unit, stream, offset = row
+            found.append((unit, stream, offset, seen[key, check, path]))
+            seen[key, check, path] += 1
+    with atomic_write(target, sync=False) as file:
+        np.save(file, np.sort(np.array(found, REPEAT)))
+    return len(found)
+
+
+def repeats_of(path: Path, unit: int) -> dict[tuple[str, int], int]:
+    """Occurrence numbers of the repeated ids of one unit, by (stream, offset of the line)."""
+    repeats = np.load(path, mmap_mode="r")
+    low, high = np.searchsorted(repeats["unit"], [unit, unit + 1])
+    return {(STREAMS[stream], offset): number for _, stream, offset, number in repeats[low:high].tolist()}
 
 
 def qualify(line: bytes, occurrence: int) -> tuple[bytes, str, str]:

@@ -1,0 +1,237 @@
+"""`clean` and `dedup`: raw files to clean, unique documents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from megadata.commands.options import (
+    Shared,
+    inputs_argument,
+    make_table,
+    output_option,
+    print_json,
+    print_table,
+    shared_options,
+)
+from megadata.errors import ConfigError
+
+if TYPE_CHECKING:
+    from megadata.corpus.clean import CleanReport
+    from megadata.corpus.dedup import DedupReport
+
+_NOT_YET = "is not part of this version"
+
+
+@click.command()
+@inputs_argument
+@output_option("Folder for the shards.")
+@click.option(
+    "--source",
+    type=click.Choice(["auto", "web", "books", "wikipedia", "text"]),
+    default="auto",
+    show_default=True,
+    help="What kind of text the inputs hold; decides the rules.",
+)
+@click.option(
+    "--rules", metavar="NAME|FILE", help="A shipped list, a rule-set such as gopher@paper, none, or a YAML file."
+)
+@click.option("--languages", metavar="en,de", help="Keep documents in these languages only.")
+@click.option(
+    "--removed",
+    type=click.Choice(["text", "ids", "none"]),
+    default="text",
+    show_default=True,
+    help="What to keep of removed documents.",
+)
+@click.option(
+    "--format", "form", type=click.Choice(["jsonl.zst", "parquet"]), default="jsonl.zst", help="Form of the shards."
+)
+@click.option("--scores", is_flag=True, help="Write all measured quantities beside the shards.")
+@click.option(
+    "--from-scores", type=click.Path(path_type=Path), metavar="DIR", help="Decide again from measured quantities."
+)
+@click.option("--compare", nargs=2, metavar="RULES RULES", help="List where two rule-sets disagree.")
+@click.option("--train-quality", nargs=2, metavar="GOOD BAD", help="Train a quality classifier from two piles of text.")
+@click.option("--text-field", default="text", show_default=True, help="Field or column with the text.")
+@click.option("--id-field", default="id", show_default=True, help="Field or column with the document's id.")
+@click.option(
+    "--extractor", default="resiliparse", show_default=True, help="HTML to text: resiliparse (fast) or trafilatura."
+)
+@shared_options
+def clean(
+    inputs: tuple[str, ...],
+    output: Path,
+    source: str,
+    rules: str | None,
+    languages: str | None,
+    removed: str,
+    form: str,
+    scores: bool,
+    from_scores: Path | None,
+    compare: tuple[str, str] | None,
+    train_quality: tuple[str, str] | None,
+    text_field: str,
+    id_field: str,
+    extractor: str,
+    shared: Shared,
+) -> None:
+    """Read raw files of any kind and keep the documents worth training on.
+
+    INPUT is a file, a folder, a glob, @list, - or a URL: JSON lines, Parquet, WARC, WET, HTML, MediaWiki dumps, EPUB or plain
+    text. What is removed lies in DIR/removed, each document with its reason and value; `megadata why ID --in DIR` looks one up.
+
+    \b
+    Example:
+      megadata clean crawl.warc.gz -o clean/web
+      megadata clean books/ --source books -o clean/books --set quality.min_words=20
+    """
+    for option, value in (("--scores", scores), ("--from-scores", from_scores), ("--compare", compare)):
+        if value:
+            raise ConfigError(f"{option}: deciding from stored scores {_NOT_YET}; run clean with other --rules")
+    if train_quality:
+        raise ConfigError(f"--train-quality: training a classifier {_NOT_YET}")
+    from megadata.config import build
+    from megadata.corpus.clean import CleanConfig
+    from megadata.corpus.clean import clean as run
+    from megadata.documents.inputs import expand
+
+    settings = shared.settings()
+    values: dict[str, Any] = {
+        "rules": rules,
+        "overrides": shared.overrides,
+        "languages": tuple(part.strip() for part in languages.split(",")) if languages else (),
+        "removed": removed,
+        "form": form,
+        "text_field": text_field,
+        "id_field": id_field,
+        "extractor": extractor,
+    }
+    config = build(CleanConfig, values, "clean")
+    report = run(expand(inputs, None if source == "auto" else source), output, config, settings)
+    if shared.as_json:
+        print_json({"output": report.output, "current": report.current, "counts": report.counts})
+    else:
+        show_clean(report)
+
+
+def show_clean(report: CleanReport) -> None:
+    """The report of `clean` as tables."""
+    from megadata.runtime.progress import human
+
+    table = make_table("clean", "source", "documents in", "kept", "removed", "unreadable", "text in", "text kept")
+    for name in report.sources:
+        into, kept = report.of("documents_in", name), report.of("documents_kept", name)
+        unreadable = sum(int(v) for k, v in report.counts.items() if k.startswith(f"unreadable|{name}|"))
+        sizes = (human(report.of("bytes_in", name)), human(report.of("bytes_kept", name)))
+        table.add_row(name, f"{into:,}", f"{kept:,}", f"{into - kept:,}", f"{unreadable:,}", *sizes)
+    print_table(table)
+    reasons = report.reasons()
+    if reasons:
+        why = make_table("removed because", "reason", "documents", "text")
+        for reason, documents, size in reasons:
+            why.add_row(reason, f"{documents:,}", human(size))
+        print_table(why)
+    if report.passed_over:
+        names = ", ".join(report.passed_over[:3])
+        click.echo(f"{len(report.passed_over)} files of unknown kind were passed over: {names}", err=True)
+    if report.current:
+        click.echo(f"{report.output} was up to date", err=True)
+
+
+@click.command()
+@inputs_argument
+@output_option("Folder for the shards; each NAME=INPUT gets a folder of its own below.")
+@click.option(
+    "--threshold", type=float, default=0.8, show_default=True, help="Jaccard similarity that makes a duplicate."
+)
+@click.option("--recall", type=float, default=0.9, show_default=True, help="Share of pairs at the threshold to find.")
+@click.option("--prefer", metavar="A,B,C", help="Sources whose documents are kept first, best first.")
+@click.option("--exact-only", is_flag=True, help="Remove only documents with the same normalised text.")
+@click.option(
+    "--against", type=click.Path(path_type=Path), metavar="INDEX", help="Also remove what a saved index holds."
+)
+@click.option("--save-index", type=click.Path(path_type=Path), metavar="INDEX", help="Save an index of what is kept.")
+@click.option("--explain", metavar="ID", help="Show why a document of a finished output was removed.")
+@click.option("--self-test", is_flag=True, help="Plant duplicates of known similarity and report what is found.")
+@click.option("--dry-run", is_flag=True, help="Print the settings and their expected recall, and stop.")
+@shared_options
+def dedup(
+    inputs: tuple[str, ...],
+    output: Path,
+    threshold: float,
+    recall: float,
+    prefer: str | None,
+    exact_only: bool,
+    against: Path | None,
+    save_index: Path | None,
+    explain: str | None,
+    self_test: bool,
+    dry_run: bool,
+    shared: Shared,
+) -> None:
+    """Remove exact and near duplicates.
+
+    Every removed document is compared with the one kept in its place; both are named, with their similarity, in
+    duplicates.parquet. Only a kept document removes others, so there are no chains.
+
+    \b
+    Example:
+      megadata dedup clean/web -o unique
+      megadata dedup web=clean/web books=clean/books --prefer books,web -o unique
+    """
+    for option, value in (("--against", against), ("--save-index", save_index), ("--self-test", self_test)):
+        if value:
+            raise ConfigError(f"{option} {_NOT_YET}; name all inputs in one command")
+    from megadata.config import build, override
+    from megadata.corpus.dedup import DedupConfig
+    from megadata.corpus.dedup import dedup as run
+    from megadata.corpus.dedup import explain as run_explain
+    from megadata.documents.inputs import expand
+
+    if explain:
+        click.echo(run_explain(output, explain))
+        return
+    settings = shared.settings()
+    values = {
+        "threshold": threshold,
+        "recall": recall,
+        "prefer": tuple(prefer.split(",")) if prefer else (),
+        "exact_only": exact_only,
+    }
+    config = build(DedupConfig, override(values, shared.overrides), "dedup")
+    if dry_run:
+        show_curve(config)
+        return
+    report = run(expand(inputs), output, config, settings)
+    if shared.as_json:
+        print_json(report.as_dict())
+    else:
+        show_dedup(report)
+
+
+def show_curve(config: Any) -> None:
+    """The chance that a pair is found, by its similarity."""
+    table = make_table(f"{config.bands} bands of {config.rows} rows", "similarity", "found")
+    for similarity in (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0):
+        table.add_row(f"{similarity:.2f}", f"{100 * config.probability(similarity):.1f} %")
+    print_table(table)
+
+
+def show_dedup(report: DedupReport) -> None:
+    """The report of `dedup` as a table."""
+    from megadata.runtime.progress import human
+
+    table = make_table("dedup", "source", "documents in", "kept", "exact", "near", "text kept")
+    for row in report.rows():
+        table.add_row(
+            row.source, *(f"{n:,}" for n in (row.documents, row.kept, row.exact, row.near)), human(row.bytes_kept)
+        )
+    print_table(table)
+    if report.current:
+        click.echo(f"{report.output} was up to date", err=True)
+
+
+COMMANDS: dict[str, click.Command] = {"clean": clean, "dedup": dedup}

@@ -1,0 +1,32 @@
+"""The names of all commands, where each lies, and its line of help; imports nothing."""
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("pipeline", "The whole pipeline on text found on this machine, in a few minutes on a laptop."),
+    "init": ("pipeline", "Look at files and write a recipe to edit."),
+    "run": ("pipeline", "All stages of a recipe; what is done is skipped."),
+    "clean": ("corpus", "Raw files to documents worth training on."),
+    "dedup": ("corpus", "Remove exact and near duplicates, each verified against the one that is kept."),
+    "decontaminate": ("later", "Remove text that evaluation sets contain."),
+    "train-tokenizer": ("tokens", "Train a BPE or WordPiece tokenizer."),
+    "tokenize": ("tokens", "Documents to an indexed dataset (.bin/.idx)."),
+    "blend": ("datasets", "Weigh indexed datasets against each other."),
+    "train": ("training", "Train a GPT or a BERT."),
+    "finetune": ("later", "Fine-tune a trained model for a task."),
+    "predict": ("later", "Predictions of a fine-tuned model."),
+    "evaluate": ("later", "Measure a trained model on evaluation sets."),
+    "generate": ("training", "Text from a trained GPT; the masks of a text filled by a BERT."),
+    "plan": ("later", "Memory, FLOPs and layouts of a training run, without a GPU."),
+    "compare": ("later", "Which of several recipes trains the better model."),
+    "import": ("later", "A Hugging Face model folder to a run."),
+    "export": ("later", "A run to a Hugging Face model folder."),
+    "import-dataset": ("later", "Other tools' token files to an indexed dataset."),
+    "export-dataset": ("datasets", "An indexed dataset to other tools' formats."),
+    "inspect": ("datasets", "What a file or folder holds."),
+    "verify": ("datasets", "Check that an indexed dataset is whole."),
+    "merge": ("datasets", "Put indexed datasets together."),
+    "why": ("pipeline", "What became of a document, and why."),
+    "trace": ("later", "The documents behind a training step."),
+    "report": ("later", "One HTML page about a pipeline or a run."),
+    "doctor": ("pipeline", "Check this machine and installation."),
+}
+"""Name -> (module of `megadata.commands`, one line of help)."""

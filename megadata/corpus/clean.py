@@ -1,0 +1,250 @@
+"""`megadata clean`: raw files of any kind to shards of documents worth training on, with the removed ones kept beside them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import orjson
+
+from megadata import formats
+from megadata.config import configclass, to_dict
+from megadata.corpus.rules import RuleList, load_rules
+from megadata.documents.batch import DocBatch
+from megadata.documents.ids import NOTE, IdNotes, write_key_index
+from megadata.documents.inputs import Inputs, plan, read_span, source_versions
+from megadata.documents.registry import sources
+from megadata.documents.shards import encode_lines
+from megadata.documents.source import Problems, ReadOptions
+from megadata.documents.unique import unique_ids
+from megadata.runtime.exchange import Exchange
+from megadata.runtime.files import lock_folder, write_json
+from megadata.runtime.manifest import STATE, Manifest, StepSpec, clear_work, input_digests
+from megadata.runtime.receipts import Receipt, UnitWriter
+from megadata.runtime.settings import RunSettings
+from megadata.runtime.shards import SHARD_BYTES
+from megadata.runtime.step import assemble_shards, map_units, publish, work_folder
+from megadata.runtime.units import UNIT_BYTES, Unit
+
+VERSION = "1"
+LIBRARIES = ("ftfy", "orjson", "zstandard")
+
+
+@configclass
+class CleanConfig:
+    """What is done to the documents."""
+
+    rules: str | None = None
+    """A shipped list, a rule-set's name, `none`, or a file; None lets each file's family decide."""
+    overrides: tuple[str, ...] = ()
+    """`step.field=value` changes to the rules."""
+    languages: tuple[str, ...] = ()
+    """Keep documents in these languages only (ISO 639-1 codes); all when empty."""
+    removed: Literal["text", "ids", "none"] = "text"
+    """What is kept of removed documents."""
+    form: Literal["jsonl.zst", "parquet"] = "jsonl.zst"
+    """File format of the shards."""
+    text_field: str = "text"
+    """Field or column with the text."""
+    id_field: str = "id"
+    """Field or column with the document's own id."""
+    extractor: str = "resiliparse"
+    """How HTML becomes text."""
+    unit_bytes: int = UNIT_BYTES
+    """Bytes of input a unit of work holds."""
+    shard_bytes: int = SHARD_BYTES
+    """Decoded bytes a shard holds."""
+
+    def options(self) -> ReadOptions:
+        """The part that readers need."""
+        return ReadOptions(text_field=self.text_field, id_field=self.id_field, extractor=self.extractor)
+
+
+@dataclass(frozen=True, slots=True)
+class CleanReport:
+    """What went in, what came out, and why."""
+
+    output: Path
+    counts: dict[str, float]
+    current: bool = False
+    """Whether everything was already done."""
+    passed_over: list[str] = field(default_factory=list)
+
+    def of(self, name: str, source: str) -> int:
+        """A counter of one source."""
+        return int(self.counts.get(f"{name}|{source}", 0))
+
+    def total(self, name: str) -> int:
+        """A counter over all sources."""
+        return int(sum(v for k, v in self.counts.items() if k.startswith(f"{name}|")))
+
+    @property
+    def sources(self) -> list[str]:
+        """Labels of the sources read."""
+        return sorted({k.split("|")[1] for k in self.counts if k.startswith("documents_in|")})
+
+    def reasons(self) -> list[tuple[str, int, int]]:
+        """(reason, documents, bytes) of all removals, most first."""
+        found = [k.split("|", 2)[2] for k in self.counts if k.startswith("removed|")]
+        rows = [
+            (
+                reason,
+                int(
+                    sum(v for k, v in self.counts.items() if k.startswith("removed|") and k.split("|", 2)[2] == reason)
+                ),
+                int(
+                    sum(
+                        v
+                        for k, v in self.counts.items()
+                        if k.startswith("removed_bytes|") and k.split("|", 2)[2] == reason
+                    )
+                ),
+            )
+            for reason in dict.fromkeys(found)
+        ]
+        return sorted(rows, key=lambda row: (-row[1], row[0]))
+
+
+@dataclass(frozen=True, slots=True)
+class CleanTask:
+    """Task of one unit: read, apply the rules, write kept and removed parts, note the ids, leave a receipt."""
+
+    folder: Path
+    rules: dict[str, RuleList]
+    options: ReadOptions
+    removed: str
+
+    def __call__(self, unit: Unit) -> Receipt:
+        """Clean one unit."""
+        notes = IdNotes(unit.ordinal)
+        counts: Counter[str] = Counter()
+        with UnitWriter(self.folder, unit) as writer:
+            for span in unit.spans:
+                problems = Problems()
+                rules = self.rules[span.file.family]
+                for docs in read_span(span, self.options, problems):
+                    self._batch(docs, rules, writer, notes, counts)
+                self._problems(problems, span.file.source, writer, notes, counts)
+            Exchange(self.folder / "ids", NOTE).write(unit.ordinal, notes.records())
+            return writer.finish(dict(counts))
+
+    def _batch(self, docs: DocBatch, rules: RuleList, writer: UnitWriter, notes: IdNotes, counts: Counter[str]) -> None:
+        _count(counts, "documents_in", "bytes_in", docs)
+        outcome = rules.apply(docs)
+        kept, removed = outcome.kept, outcome.removed
+        _count(counts, "documents_kept", "bytes_kept", kept)
+        writer.write("kept", notes.take("kept", kept.ids, _paths(kept), encode_lines(kept)))
+        if not len(removed):
+            return
+        for label, reason, size in zip(removed.column("source"), outcome.reasons, removed.sizes.tolist(), strict=True):
+            counts[f"removed|{label}|{reason}"] += 1
+            counts[f"removed_bytes|{label}|{reason}"] += size
+        if self.removed == "none":
+            return
+        paths = _paths(removed)
+        shown = removed if self.removed == "text" else removed.replace(text=[""] * len(removed))
+        lines = encode_lines(shown, outcome.reasons, outcome.values)
+        writer.write("removed", notes.take("removed", removed.ids, paths, lines))
+
+    def _problems(
+        self, problems: Problems, label: str, writer: UnitWriter, notes: IdNotes, counts: Counter[str]
+    ) -> None:
+        """Unreadable records: counted, and set aside with the removed documents."""
+        for reason, number in problems.counts.items():
+            kind = "skipped" if reason.startswith("skipped:") else "unreadable"
+            counts[f"{kind}|{label}|{reason.removeprefix('skipped:')}"] += number
+        if problems.items and self.removed != "none":
+            lines = (
+                orjson.dumps(
+                    {
+                        "id": item["where"],
+                        "text": item["excerpt"] if self.removed == "text" else "",
+                        "source": label,
+                        "metadata": {"detail": item["detail"]},
+                        "reason": f"unreadable.{item['reason']}",
+                        "value": None,
+                    },
+                    option=orjson.OPT_APPEND_NEWLINE,
+                )
+                for item in problems.items
+            )
+            writer.write("removed", notes.skip("removed", lines))
+
+
+def _paths(docs: DocBatch) -> Iterator[str]:
+    for metadata in docs.column("metadata"):
+        yield str(orjson.loads(metadata).get("path", "")) if metadata else ""
+
+
+def _count(counts: Counter[str], documents: str, size: str, docs: DocBatch) -> None:
+    labels = np.array(docs.column("source"), dtype=object)
+    for label in dict.fromkeys(labels.tolist()):
+        mine = labels == label
+        counts[f"{documents}|{label}"] += int(mine.sum())
+        counts[f"{size}|{label}"] += int(docs.sizes[mine].sum())
+
+
+def rules_for(config: CleanConfig, families: set[str]) -> dict[str, RuleList]:
+    """The rule list of each family of text."""
+    return {f: load_rules(config.rules or f, config.overrides, config.languages) for f in sorted(families)}
+
+
+def clean(inputs: Inputs, output: Path, config: CleanConfig, settings: RunSettings) -> CleanReport:
+    """Read all inputs, keep what the rules keep, and write shards, removed documents, statistics and a manifest.
+
+    Raises
+    ------
+    CorpusError, ConfigError, OutputError, WorkerError
+        With one sentence each; run again, the same command goes on where it stopped.
+    """
+    rules = rules_for(config, {f.family for f in inputs.files})
+    spec = StepSpec(
+        name="clean",
+        version=VERSION,
+        config={
+            **{k: v for k, v in to_dict(config).items() if k not in ("rules", "overrides", "languages")},
+            "rules": {family: one.identity for family, one in rules.items()},
+            "sources": source_versions(inputs.files),
+            "labels": sorted({(f.name, f.source, f.family) for f in inputs.files}),
+        },
+        libraries=LIBRARIES,
+        upstream=inputs.upstream,
+    )
+    sources()
+    units = plan(inputs.files, config.unit_bytes)
+    with lock_folder(output / STATE):
+        manifest = Manifest.load(output)
+        if manifest is not None and manifest.is_current(output, spec.identity, units):
+            return CleanReport(output, manifest.totals, True, inputs.passed_over)
+        folder = work_folder(output, spec)
+        task = CleanTask(folder, rules, config.options(), config.removed)
+        with settings.executor() as executor:
+            receipts = map_units(executor, task, units, folder, settings.progress, "clean")
+            folder, receipts = unique_ids(executor, receipts, units, folder, settings)
+            shards, plans = assemble_shards(
+                executor, receipts, folder, settings.progress, config.form, config.shard_bytes
+            )
+        if config.form == "jsonl.zst":
+            parts = {(name, r.unit): part for r in receipts for name, part in r.parts.items()}
+            exchange = Exchange(folder / "ids", NOTE)
+            write_key_index(exchange, folder / "keys.idx", plans, parts, settings.memory, settings.workers)
+        totals = _totals(receipts)
+        outputs = publish(folder, output, shards, {"kept": Path(), "removed": Path("removed")})
+        if (folder / "keys.idx").exists():
+            (folder / "keys.idx").replace(output / "keys.idx")
+        write_json(output / "stats.json", formats.stamp("stats", {"counts": totals}))
+        made = Manifest("clean", spec.identity, spec.describe(), input_digests(receipts), outputs, totals)
+        made.save(output, receipts)
+        clear_work(output)
+    return CleanReport(output, totals, False, inputs.passed_over)
+
+
+def _totals(receipts: list[Receipt]) -> dict[str, Any]:
+    counts: Counter[str] = Counter()
+    for receipt in receipts:
+        counts.update(receipt.counts)
+    return {k: int(v) for k, v in sorted(counts.items())}
