@@ -193,6 +193,12 @@ class IndexedDataset:
         starts[inside] = self._map()[2][wanted[inside]] // self.dtype.itemsize
         return starts
 
+    def document_starts(self, documents: Integers) -> Integers:
+        """Token at which each of the given documents starts; `self.documents` gives the number of tokens."""
+        bounds = self._map()[3]
+        wanted = np.asarray(documents, np.int64)
+        return self.starts(wanted if bounds is None else bounds[wanted])
+
     def sequence_at(self, tokens: Integers) -> Integers:
         """The sequence that holds each of the given tokens of the stream."""
         wanted = np.asarray(tokens, np.int64) * self.dtype.itemsize

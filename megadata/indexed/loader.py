@@ -1,0 +1,332 @@
+"""`Loader`: batches of samples for one rank of a run, with a state that fits in a line.
+
+The global batch is the `batch_size` samples from `position` on; rank r of R takes [r * G // R, (r + 1) * G // R) of its G. What a
+rank gets is a pure function of (blend, position, rank), so a run may go on with other ranks, micro-batches or hosts.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from megadata.errors import ConfigError
+from megadata.indexed.order import I64
+from megadata.indexed.samples import Samples
+from megadata.indexed.state import blend_state, check_state
+from megadata.indexed.vocabulary import Vocabulary
+
+IGNORED = -100
+"""Label of a token whose prediction does not count; what PyTorch's cross entropy ignores."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """Samples as a model takes them. Letters: B samples, L tokens of a sample, M documents of the sample that has most."""
+
+    input_ids: I64
+    """Shape (B, L)."""
+    labels: I64
+    """What each token is to predict; -100: nothing. Shape (B, L)."""
+    loss_mask: NDArray[np.float32]
+    """Weight of each token's loss, shape (B, L)."""
+    position_ids: I64
+    """Shape (B, L)."""
+    document_lengths: NDArray[np.int32]
+    """Tokens that may attend to each other, document by document, 0 after the last; shape (B, M). Without document masking one
+    document of L tokens; for BERT the tokens that are not padding."""
+    token_type_ids: I64 | None = None
+    """BERT: 0 in segment A, 1 in segment B; shape (B, L)."""
+    is_swapped: NDArray[np.bool_] | None = None
+    """BERT: whether the segments stand in the wrong order; shape (B,)."""
+
+    def __len__(self) -> int:
+        return int(self.input_ids.shape[0])
+
+    def rows(self, start: int, stop: int) -> Batch:
+        """Samples start, ..., stop - 1 of the batch, as views."""
+        arrays = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{name: array[start:stop] for name, array in arrays.items() if array is not None})
+
+    def micro(self, size: int) -> Iterator[Batch]:
+        """The batch in micro-batches of `size` samples; the last may be smaller."""
+        for start in range(0, len(self), size):
+            yield self.rows(start, min(start + size, len(self)))
+
+
+class Sampled(Protocol):
+    """What a loader draws from: samples of a blend, of a validation set, or masked ones."""
+
+    @property
+    def sequence_length(self) -> int:
+        """Tokens of a sample, the label of the last not counted."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The vocabulary of the tokens."""
+
+    @property
+    def total(self) -> int | None:
+        """How many samples there are; None where nothing ends them."""
+
+    def batch(self, start: int, stop: int) -> I64 | Batch:
+        """Samples start, ..., stop - 1: tokens of shape (N, L + 1), or a whole batch."""
+
+
+def gpt_batch(
+    tokens: I64, *, eod: int | None = None, document_aware: bool = False, mask_eod_loss: bool = False
+) -> Batch:
+    """Inputs and labels for next-token prediction.
+
+    Parameters
+    ----------
+    tokens : int64 array, shape (B, L + 1)
+    eod : int, optional
+        Id that ends a document; needed for both options.
+    document_aware : bool
+        Count positions from 0 in each document, and give the documents' lengths for block-diagonal attention.
+    mask_eod_loss : bool
+        Give no loss to predicting the first token of a document from the EOD before it.
+
+    Raises
+    ------
+    ConfigError
+        If an option needs the EOD and it is not known.
+    """
+    inputs, labels = tokens[:, :-1], tokens[:, 1:]
+    size, length = inputs.shape
+    if (document_aware or mask_eod_loss) and eod is None:
+        raise ConfigError("document-aware batches need the id that ends a document; the data's sidecars do not say it")
+    loss_mask = np.ones((size, length), np.float32)
+    if mask_eod_loss:
+        loss_mask[inputs == eod] = 0
+    if document_aware:
+        positions, documents = _by_document(inputs == eod)
+    else:
+        positions = np.broadcast_to(np.arange(length), (size, length))
+        documents = np.full((size, 1), length, np.int32)
+    return Batch(
+        input_ids=inputs, labels=labels, loss_mask=loss_mask, position_ids=positions, document_lengths=documents
+    )
+
+
+def _by_document(ends: NDArray[np.bool_]) -> tuple[I64, NDArray[np.int32]]:
+    """Positions within documents, and the lengths of the documents of each row, given where documents end."""
+    size, length = ends.shape
+    places = np.arange(length)
+    heads = np.zeros((size, length), np.bool_)
+    heads[:, 0] = True
+    heads[:, 1:] = ends[:, :-1]
+    positions = places - np.maximum.accumulate(np.where(heads, places, 0), axis=1)
+    number = np.cumsum(heads, axis=1) - 1
+    most = int(number[:, -1].max()) + 1 if size else 1
+    flat = np.bincount((number + np.arange(size)[:, None] * most).ravel(), minlength=size * most)
+    return positions, flat.reshape(size, most).astype(np.int32)
+
+
+class Loader:
+    """An endless iterator of one rank's part of each global batch, prefetching in a thread.
+
+    Parameters
+    ----------
+    samples : Samples, MaskedSamples or SequentialSamples
+        What to draw from.
+    batch_size : int
+        Samples of the global batch, over all ranks.
+    rank, world_size : int
+        Which of how many data-parallel ranks this is. Ranks may differ in size by one sample.
+    start : int
+        Sample to begin with; a run at step s of batches of G begins at s * G.
+    document_aware, mask_eod_loss : bool
+        Options of `gpt_batch`; off, as GPT-2 was trained.
+    eod : int, optional
+        Id that ends a document, where the sidecars do not say it.
+    prefetch : int
+        Batches computed ahead; 0: none, and no thread.
+
+    Raises
+    ------
+    ConfigError
+        If a rank would get no sample, or an option needs an EOD that is not known.
+    """
+
+    def __init__(
+        self,
+        samples: Sampled,
+        batch_size: int,
+        rank: int = 0,
+        world_size: int = 1,
+        start: int = 0,
+        *,
+        document_aware: bool = False,
+        mask_eod_loss: bool = False,
+        eod: int | None = None,
+        prefetch: int = 2,
+    ) -> None:
+        if not 0 <= rank < world_size:
+            raise ConfigError(f"loader: rank must lie in 0 to {world_size - 1}, got {rank}")
+        if batch_size < world_size:
+            raise ConfigError(f"loader: a global batch of {batch_size} samples cannot feed {world_size} ranks")
+        if start < 0:
+            raise ConfigError(f"loader: start must not be negative, got {start}")
+        self.samples = samples
+        self.batch_size = batch_size
+        self.rank = rank
+        self.world_size = world_size
+        self.position = start
+        """Global number of the first sample of the next batch."""
+        self.step = start // batch_size
+        """Batches given, counted from the first of the run."""
+        self.document_aware = document_aware
+        self.mask_eod_loss = mask_eod_loss
+        self.eod = samples.vocabulary.eod if eod is None else eod
+        self.prefetch = prefetch
+        self._ahead: _Ahead | None = None
+        if (document_aware or mask_eod_loss) and self.eod is None:
+            raise ConfigError(
+                "loader: document-aware batches need the id that ends a document, and the data's sidecars do not say it; "
+                "give eod, or write the sidecar with `megadata verify --tokenizer T --write-meta`"
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_ahead": None}
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        """This rank's part of the next global batch; ends where a whole global batch is no longer to be had."""
+        if self.samples.total is not None and self.position + self.batch_size > self.samples.total:
+            self.close()
+            raise StopIteration
+        if self.prefetch <= 0:
+            batch = self.batch_at(self.position)
+        else:
+            if self._ahead is not None and self._ahead.process != os.getpid():
+                self._ahead = None  # a fork has no threads of its parent
+            if self._ahead is None or self._ahead.position != self.position:
+                self.close()
+                self._ahead = _Ahead(self, self.position, self.prefetch)
+            batch = self._ahead.take()
+        self.position += self.batch_size
+        self.step += 1
+        return batch
+
+    def batch_at(self, position: int) -> Batch:
+        """This rank's part of the global batch whose first sample is `position`."""
+        first = position + self.rank * self.batch_size // self.world_size
+        last = position + (self.rank + 1) * self.batch_size // self.world_size
+        found = self.samples.batch(first, last)
+        if isinstance(found, Batch):
+            return found
+        return gpt_batch(found, eod=self.eod, document_aware=self.document_aware, mask_eod_loss=self.mask_eod_loss)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it takes to go on: plain values for JSON, the same on every rank.
+
+        Batches that were prefetched but not taken do not count.
+        """
+        state: dict[str, Any] = {
+            "step": self.step,
+            "position": self.position,
+            "batch_size": self.batch_size,
+            "sequence_length": self.samples.sequence_length,
+        }
+        blend = _blend_samples(self.samples)
+        if blend is not None:
+            state["blend"] = blend_state(blend, self.position)
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state; ranks, prefetching and batch size may be others than when it was taken.
+
+        With another batch size the next batch starts at the same sample.
+
+        Raises
+        ------
+        ConfigError
+            If the data, the seed, the sample length or the weights before the state's position changed; it says which.
+        """
+        if state["sequence_length"] != self.samples.sequence_length:
+            raise ConfigError(
+                f"loader: the state was taken with samples of {state['sequence_length']} tokens, this run has "
+                f"{self.samples.sequence_length}; sample numbers mean other tokens, so start a new run from the checkpoint"
+            )
+        blend = _blend_samples(self.samples)
+        if blend is not None and "blend" in state:
+            check_state(blend, state["blend"], state["position"])
+        self.close()
+        self.position = state["position"]
+        self.step = state["step"]
+
+    def close(self) -> None:
+        """End the prefetching thread; the next batch starts it again."""
+        if self._ahead is not None:
+            self._ahead.close()
+            self._ahead = None
+
+    def __del__(self) -> None:
+        if getattr(self, "_ahead", None) is not None:
+            self.close()
+
+
+def _blend_samples(samples: Sampled) -> Samples | None:
+    """The blend's samples under whatever masks them."""
+    inner = getattr(samples, "samples", samples)
+    return inner if isinstance(inner, Samples) else None
+
+
+class _Ahead:
+    """A thread that computes batches before they are asked for."""
+
+    def __init__(self, loader: Loader, position: int, depth: int) -> None:
+        self.position = position
+        """First sample of the batch that `take` gives next; -1 after an error."""
+        self.process = os.getpid()
+        self._step = loader.batch_size
+        self._total = loader.samples.total
+        self._ready: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=depth)
+        self._stop = threading.Event()
+        # The thread works on a copy, so that it does not keep the loader alive.
+        worker = Loader.__new__(Loader)
+        worker.__dict__.update(loader.__getstate__())
+        self._thread = threading.Thread(target=self._run, args=(worker,), name="megadata-prefetch", daemon=True)
+        self._thread.start()
+
+    def take(self) -> Batch:
+        """The next batch, waiting for it; an error of the thread is raised here."""
+        found = self._ready.get()
+        if isinstance(found, BaseException):
+            self.position = -1
+            raise found
+        self.position += self._step
+        return found
+
+    def close(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _run(self, worker: Loader) -> None:
+        position = self.position
+        while not self._stop.is_set() and (self._total is None or position + self._step <= self._total):
+            try:
+                found: Batch | BaseException = worker.batch_at(position)
+            except BaseException as error:
+                found = error
+            while not self._stop.is_set():
+                try:
+                    self._ready.put(found, timeout=0.05)
+                    break
+                except queue.Full:
+                    continue
+            if isinstance(found, BaseException):
+                return
+            position += self._step

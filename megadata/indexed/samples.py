@@ -1,0 +1,267 @@
+"""Samples of a blend: sample k is a pure function of the data, the seed and k.
+
+Nothing is built or cached at the start and nothing grows with samples or documents. Letters: N samples asked for, L tokens of a
+sample; each sample is L + 1 tokens, so that shifted by one they are inputs and labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from megadata.errors import ConfigError
+from megadata.indexed.mixture import ENDLESS, Segment, segment_of
+from megadata.indexed.order import I64, LOCAL_BLOCK_BYTES, Windows, mix64_of
+from megadata.indexed.provenance import DocumentSpan, documents_of
+from megadata.indexed.stream import TokenRange, TokenStream
+from megadata.indexed.vocabulary import Vocabulary
+
+LOOKAHEAD = 256
+"""Samples whose places are computed together when they are asked for one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a sample's tokens lie."""
+
+    source: str
+    """Name of the source in the blend."""
+    epoch: int
+    """How often all of the source was seen before."""
+    start: int
+    """First token, counted in the source's stream."""
+    length: int
+    """Tokens, the last label among them."""
+    ranges: tuple[TokenRange, ...]
+    """The same as tokens of datasets; more than one where a sample runs over the end of a file or of the source."""
+
+    @property
+    def prefix(self) -> str:
+        """The dataset the sample starts in."""
+        return self.ranges[0].prefix
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStream:
+    """A source as the order sees it."""
+
+    name: str
+    stream: TokenStream
+    limit: int | None
+    """Most windows it may give."""
+    fingerprint: str
+    digest: str | None
+
+
+class Samples:
+    """All samples of a blend at one length; made by `Blend.samples`.
+
+    `samples[k]` is an int64 array of L + 1 tokens for any k; `batch` and `take` give many at once. Objects are immutable,
+    picklable, and cost the same to make for any amount of data.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[SourceStream],
+        segments: Sequence[Segment],
+        *,
+        sequence_length: int,
+        seed: int,
+        vocabulary: Vocabulary,
+        locality: bool = False,
+    ) -> None:
+        self.sources = tuple(sources)
+        self.segments = tuple(segments)
+        self.sequence_length = sequence_length
+        self.seed = seed
+        self.vocabulary = vocabulary
+        self.locality = locality
+        keys = [mix64_of(seed, int(source.fingerprint[:16], 16)) for source in self.sources]
+        itemsizes = [max(piece.dataset.dtype.itemsize for piece in s.stream.pieces) for s in self.sources]
+        blocks = [max(1, LOCAL_BLOCK_BYTES // (sequence_length * itemsize)) for itemsize in itemsizes]
+        self._windows = Windows(
+            sequence_length,
+            np.array([source.stream.tokens for source in self.sources], np.uint64),
+            np.array(keys, np.uint64),
+            np.array(blocks, np.uint64) if locality else None,
+        )
+        self._near: tuple[int, I64, I64, I64] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_near": None}
+
+    @property
+    def total(self) -> int | None:
+        """How many samples there are; None where no cap ends them."""
+        stop = self.segments[-1].stop
+        return None if stop == ENDLESS else stop
+
+    @property
+    def epoch(self) -> int:
+        """Samples in one pass over all sources, whatever their weights."""
+        return int(self._windows.per_epoch.sum())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the sources, in the order of the numbers that `places` gives."""
+        return tuple(source.name for source in self.sources)
+
+    @overload
+    def __getitem__(self, k: int) -> I64: ...
+    @overload
+    def __getitem__(self, k: slice) -> I64: ...
+    def __getitem__(self, k: int | slice) -> I64:
+        """Sample `k`, shape (L + 1,); samples [k.start, k.stop), shape (N, L + 1)."""
+        if isinstance(k, slice):
+            start, stop, step = k.indices(self.segments[-1].stop)
+            if step != 1 or k.stop is None:
+                raise ConfigError("samples: a slice needs an end and steps of 1, as in samples[0:32]")
+            return self.batch(start, max(start, stop))
+        source, _, start = self._near_place(int(k))
+        out = np.empty(self.sequence_length + 1, np.int64)
+        self.sources[source].stream.read(start, out)
+        return out
+
+    def __iter__(self) -> Iterator[I64]:
+        """All samples from 0 on; endless where no cap ends them."""
+        for k in range(self.segments[-1].stop):
+            yield self[k]
+
+    def batch(self, start: int, stop: int) -> I64:
+        """Samples start, ..., stop - 1 as int64 tokens, shape (stop - start, L + 1)."""
+        return self.take(np.arange(start, stop, dtype=np.int64))
+
+    def take(self, samples: ArrayLike) -> I64:
+        """The samples of the given numbers as int64 tokens, shape (N, L + 1)."""
+        source, _, start = self.places(samples)
+        out = np.empty((source.size, self.sequence_length + 1), np.int64)
+        streams = [s.stream for s in self.sources]
+        for row, i, first in zip(out, source.tolist(), start.tolist(), strict=True):
+            streams[i].read(first, row)
+        return out
+
+    def places(self, samples: ArrayLike) -> tuple[I64, I64, I64]:
+        """Source, rank among all samples of that source, and start in its stream, of each sample; three int64 arrays (N,).
+
+        Raises
+        ------
+        IndexError
+            If a sample is negative or lies after the end that `max_epochs` sets.
+        """
+        wanted = np.asarray(samples, np.int64).reshape(-1)
+        if wanted.size and not 0 <= (low := int(wanted.min())) <= (high := int(wanted.max())) < self.segments[-1].stop:
+            raise IndexError(
+                f"sample {low if low < 0 else high} asked for, the blend gives {self.segments[-1].stop} "
+                "before every source has reached its max_epochs"
+            )
+        if len(self.segments) == 1:
+            source, rank = self.segments[0].tree.descend(wanted)
+        else:
+            source, rank = np.empty_like(wanted), np.empty_like(wanted)
+            number = segment_of(self.segments, wanted)
+            for i in np.unique(number).tolist():
+                segment, mine = self.segments[i], np.flatnonzero(number == i)
+                source[mine], inside = segment.tree.descend(wanted[mine] - segment.start)
+                rank[mine] = inside + np.array(segment.base, np.int64)[source[mine]]
+        return source, rank, self._windows.starts(source, rank)
+
+    def locate(self, k: int) -> Location:
+        """Which source, which epoch and which tokens of which datasets make sample `k`."""
+        source, rank, start = (int(found[0]) for found in self.places([k]))
+        width = self.sequence_length + 1
+        ranges = self.sources[source].stream.ranges(start, width)
+        epoch = rank // int(self._windows.per_epoch[source])
+        return Location(self.sources[source].name, epoch, start, width, ranges)
+
+    def provenance(self, k: int) -> list[DocumentSpan]:
+        """The documents that sample `k` covers, with their ids where the dataset has PREFIX.docs.parquet beside it."""
+        location = self.locate(k)
+        return [span for tokens in location.ranges for span in documents_of(tokens)]
+
+    def counts(self, samples: int) -> dict[str, int]:
+        """How many of the first `samples` samples each source gives."""
+        for segment in reversed(self.segments):
+            if segment.start <= samples:
+                counts = segment.counts(min(samples, segment.stop))
+                return {source.name: count for source, count in zip(self.sources, counts, strict=True)}
+        raise IndexError(f"samples must not be negative, got {samples}")
+
+    def windows_per_epoch(self) -> dict[str, int]:
+        """Samples in one epoch of each source."""
+        return {s.name: int(w) for s, w in zip(self.sources, self._windows.per_epoch, strict=True)}
+
+    def fingerprints(self) -> dict[str, Mapping[str, Any]]:
+        """What tells whether each source's data is still the same: tokens, fingerprint, and digest where it is known."""
+        return {
+            source.name: {
+                "tokens": source.stream.tokens,
+                "fingerprint": source.fingerprint,
+                "digest": source.digest,
+            }
+            for source in self.sources
+        }
+
+    def _near_place(self, k: int) -> tuple[int, int, int]:
+        """The place of one sample; neighbours are computed with it, because they are usually next."""
+        near = self._near
+        if near is None or not near[0] <= k < near[0] + near[1].size:
+            if k < 0:
+                raise IndexError(f"sample {k} asked for; samples count from 0")
+            first = k - k % LOOKAHEAD
+            last = min(first + LOOKAHEAD, max(self.segments[-1].stop, k + 1))
+            if k >= self.segments[-1].stop:
+                first = k
+            near = self._near = (first, *self.places(np.arange(first, last)))
+        at = k - near[0]
+        return int(near[1][at]), int(near[2][at]), int(near[3][at])
+
+
+class SequentialSamples:
+    """The windows of one stream in order, each token once: what validation reads.
+
+    `windows[i]` is tokens [i * L, (i + 1) * L] of the stream, L + 1 of them. The tail that fills no window is left out.
+    """
+
+    def __init__(self, name: str, stream: TokenStream, sequence_length: int, vocabulary: Vocabulary) -> None:
+        self.name = name
+        self.stream = stream
+        self.sequence_length = sequence_length
+        self.vocabulary = vocabulary
+
+    def __len__(self) -> int:
+        return max(0, (self.stream.tokens - 1) // self.sequence_length)
+
+    @property
+    def total(self) -> int:
+        """Number of windows."""
+        return len(self)
+
+    def __getitem__(self, i: int) -> I64:
+        """Window `i`, shape (L + 1,)."""
+        if not 0 <= i < len(self):
+            raise IndexError(f"window {i} of {self.name} asked for, there are {len(self)}")
+        window: I64 = self.batch(i, i + 1)[0]
+        return window
+
+    def batch(self, start: int, stop: int) -> I64:
+        """Windows start, ..., stop - 1 as int64 tokens, shape (stop - start, L + 1)."""
+        if not 0 <= start <= stop <= len(self):
+            raise IndexError(f"windows {start} to {stop} of {self.name} asked for, there are {len(self)}")
+        out = np.empty((stop - start, self.sequence_length + 1), np.int64)
+        for row, i in zip(out, range(start, stop), strict=True):
+            self.stream.read(i * self.sequence_length, row)
+        return out
+
+    def places(self, samples: ArrayLike) -> tuple[I64, I64, I64]:
+        """As `Samples.places`, of the one source."""
+        wanted = np.asarray(samples, np.int64).reshape(-1)
+        return np.zeros_like(wanted), wanted, wanted * self.sequence_length
+
+    @property
+    def sources(self) -> tuple[SourceStream, ...]:
+        """The one source."""
+        return (SourceStream(self.name, self.stream, len(self), self.stream.fingerprint, self.stream.digest),)

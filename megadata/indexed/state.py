@@ -1,0 +1,87 @@
+"""The state of a run over a blend, and whether another blend may go on from it.
+
+A sample number means the same tokens only while the sources' data, the seed and the weights up to that number are the same. The
+state therefore holds them; what lies after the position may change freely.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from megadata.errors import ConfigError
+from megadata.indexed.samples import Samples
+
+
+def blend_state(samples: Samples, position: int) -> dict[str, Any]:
+    """Plain values: the seed, the data of each source drawn from, and the segments before sample `position`."""
+    names = samples.names
+    segments = []
+    used: set[str] = set()
+    for segment in samples.segments:
+        if segment.start < position or segment.start == 0:
+            weights = {name: weight for name, weight in zip(names, segment.weights, strict=True) if weight}
+            base = {name: base for name, base in zip(names, segment.base, strict=True) if base}
+            segments.append({"start": segment.start, "weights": weights, "base": base})
+            used |= set(weights)
+    fingerprints = samples.fingerprints()
+    return {
+        "seed": samples.seed,
+        "locality": samples.locality,
+        "sources": {name: dict(fingerprints[name]) for name in sorted(used)},
+        "segments": segments,
+        "cursors": samples.counts(min(position, samples.segments[-1].stop)),
+    }
+
+
+def check_state(samples: Samples, state: Mapping[str, Any], position: int) -> None:
+    """Raise `ConfigError` that names the first difference if samples before `position` would not be the same.
+
+    Adding sources, changing weights from a later sample on and appending phases are no differences.
+    """
+    advice = "; go on with the blend the run started with, and append a phase for what is to change"
+    for name in ("seed", "locality"):
+        if state[name] != getattr(samples, name):
+            raise ConfigError(
+                f"blend: {name} was {state[name]} when the state was taken, it is {getattr(samples, name)} now{advice}"
+            )
+    data = samples.fingerprints()
+    for name, then in state["sources"].items():
+        if name not in data:
+            raise ConfigError(f"blend: source {name!r} was drawn from and is gone{advice}")
+        _same_data(name, then, data[name])
+    ours = blend_state(samples, position)["segments"]
+    for number, then in enumerate(state["segments"]):
+        found = ours[number] if number < len(ours) else None
+        if found != then:
+            raise ConfigError(
+                f"blend: from sample {then['start']} on the weights were {_words(then['weights'])} when the state was taken, "
+                f"they are {_words(found['weights']) + ' from sample ' + str(found['start']) if found else 'not there'} now"
+                f"{advice}"
+            )
+    if len(ours) > len(state["segments"]):
+        extra = ours[len(state["segments"])]
+        raise ConfigError(
+            f"blend: the weights change to {_words(extra['weights'])} at sample {extra['start']}, before the state's "
+            f"sample {position}{advice}"
+        )
+
+
+def _same_data(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise if the data of a source is other data."""
+    if then["tokens"] != now["tokens"]:
+        what = f"had {then['tokens']:,} tokens, it has {now['tokens']:,}"
+    elif then["digest"] and now["digest"] and then["digest"] != now["digest"]:
+        what = f"had digest {then['digest'][:12]}, it has {now['digest'][:12]}"
+    elif then["fingerprint"] != now["fingerprint"]:
+        what = f"had fingerprint {then['fingerprint'][:12]}, it has {now['fingerprint'][:12]}"
+    else:
+        return
+    raise ConfigError(
+        f"blend: the data of source {name!r} {what} now; it is not what the run was trained on. "
+        "Restore it, or add the new data as another source with a phase of its own"
+    )
+
+
+def _words(weights: Mapping[str, int]) -> str:
+    return ", ".join(f"{name}={weight}" for name, weight in sorted(weights.items()))
