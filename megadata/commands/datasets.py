@@ -1,0 +1,241 @@
+"""`blend`, `inspect`, `verify`, `merge` and `export-dataset`: indexed datasets after they are written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from megadata.commands.options import FILE, PATH, json_option, make_table, output_option, print_json, print_table
+from megadata.errors import ConfigError
+
+
+def _named(arguments: tuple[str, ...], option: str) -> dict[str, tuple[list[str], float | None]]:
+    """``NAME=PREFIX[,PREFIX...][:WEIGHT]`` as name -> (prefixes, weight); a name given twice adds prefixes."""
+    found: dict[str, tuple[list[str], float | None]] = {}
+    for argument in arguments:
+        name, equals, rest = argument.partition("=")
+        if not equals or not name or not rest:
+            raise ConfigError(f"{option} {argument!r}: expected NAME=PREFIX, for example web=data/web-train")
+        before, colon, last = rest.rpartition(":")
+        weight: float | None = None
+        if colon:
+            try:
+                weight = float(last)
+                rest = before
+            except ValueError:
+                weight = None
+        prefixes, earlier = found.get(name, ([], None))
+        found[name] = (prefixes + rest.split(","), weight if weight is not None else earlier)
+    return found
+
+
+def _values(arguments: tuple[str, ...], option: str) -> dict[str, float]:
+    found = {}
+    for argument in arguments:
+        name, _, value = argument.partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise ConfigError(f"{option} {argument!r}: expected NAME=NUMBER, for example books=4") from None
+    return found
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True, metavar="NAME=PREFIX[:WEIGHT]...")
+@output_option("The blend.yaml to write.", FILE)
+@click.option(
+    "--weigh-by",
+    type=click.Choice(["tokens", "documents", "equal"]),
+    help="What the weights multiply; tokens by default, unless weights are given.",
+)
+@click.option(
+    "--temperature", type=float, default=1.0, show_default=True, metavar="T", help="Above 1 flattens the shares."
+)
+@click.option("--max-epochs", multiple=True, metavar="NAME=N", help="Most times a source may be seen.")
+@click.option("--tokens", metavar="N", help="Print the plan for this many tokens (10B, 300M).")
+@click.option("--validation", multiple=True, metavar="NAME=PREFIX", help="Held-out data of a source.")
+@click.option("--split", metavar="949,50,1", help="Cut sources without validation data into contiguous parts.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the order of samples.")
+@click.option("--sequence-length", type=int, default=1024, show_default=True, help="Tokens of a sample, for the plan.")
+@json_option
+def blend(
+    sources: tuple[str, ...],
+    output: Path,
+    weigh_by: str | None,
+    temperature: float,
+    max_epochs: tuple[str, ...],
+    tokens: str | None,
+    validation: tuple[str, ...],
+    split: str | None,
+    seed: int,
+    sequence_length: int,
+    as_json: bool,
+) -> None:
+    """Weigh indexed datasets against each other and write blend.yaml, which `train` reads.
+
+    \b
+    Example:
+      megadata blend web=data/web-train:3 books=data/books-train:1 \\
+          --validation web=data/web-validation -o blend.yaml --tokens 1B
+    """
+    from megadata.indexed.blend import Blend
+
+    named = _named(sources, "blend")
+    weights = {name: weight for name, (_, weight) in named.items() if weight is not None}
+    if weights and len(weights) < len(named):
+        missing = next(name for name in named if name not in weights)
+        raise ConfigError(f"blend: {missing!r} has no weight while others have one; write {missing}=PREFIX:WEIGHT")
+    parts = None
+    if split is not None:
+        try:
+            parts = [int(part) for part in split.split(",")]
+        except ValueError:
+            raise ConfigError(f"--split {split!r}: expected three numbers, for example 949,50,1") from None
+    made = Blend.of(
+        {name: prefixes for name, (prefixes, _) in named.items()},
+        weights or None,
+        weigh_by=weigh_by,  # type: ignore[arg-type]
+        temperature=temperature,
+        seed=seed,
+        max_epochs=_values(max_epochs, "--max-epochs") or None,
+        validation={name: prefixes for name, (prefixes, _) in _named(validation, "--validation").items()} or None,
+        split=parts,
+    )
+    budget = _count(tokens) if tokens else None
+    plan = made.plan(budget, sequence_length) if budget else None
+    made.fingerprints()
+    made.save(output)
+    if as_json:
+        from megadata.config import to_dict
+
+        print_json({"output": output, "plan": to_dict(plan)})
+    elif plan is not None:
+        click.echo(plan.table())
+
+
+def _count(text: str) -> int:
+    """Tokens in ``10B`` or ``300M``."""
+    suffixes = {"K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
+    number, suffix = (text[:-1], text[-1].upper()) if text and text[-1].upper() in suffixes else (text, "")
+    try:
+        return int(float(number) * suffixes.get(suffix, 1))
+    except ValueError:
+        raise ConfigError(f"--tokens {text!r}: expected a number with K, M, B or T, for example 10B") from None
+
+
+@click.command()
+@click.argument("path", type=PATH)
+@click.option("--document", type=int, metavar="N", help="Show document N of an indexed dataset as text.")
+@json_option
+def inspect(path: Path, document: int | None, as_json: bool) -> None:
+    """Show what a file or folder holds: shards, an indexed dataset, a blend, a tokenizer, a run.
+
+    \b
+    Example:
+      megadata inspect data/web-train
+      megadata inspect data/web-train --document 0
+    """
+    from megadata.pipeline.inspect import inspect as run
+
+    found = run(path, document)
+    if as_json:
+        print_json(found.as_dict())
+        return
+    table = make_table(f"{path}: {found.kind}", "", "")
+    for name, value in found.rows.items():
+        table.add_row(name, str(value))
+    print_table(table)
+    if found.text:
+        click.echo(found.text)
+
+
+@click.command()
+@click.argument("prefix", type=PATH)
+@click.option("--tokenizer", type=PATH, metavar="T", help="Check the ids against this tokenizer.")
+@click.option("--write-meta", is_flag=True, help="Write the sidecar that foreign files lack.")
+@click.option("--fast", is_flag=True, help="Sizes and structure only.")
+@json_option
+def verify(prefix: Path, tokenizer: Path | None, write_meta: bool, fast: bool, as_json: bool) -> None:
+    """Check that an indexed dataset is whole: sizes, structure, digests, ids within the vocabulary, ends of documents.
+
+    \b
+    Example:
+      megadata verify data/web-train
+    """
+    from megadata.config import to_dict
+    from megadata.indexed.verify import verify as run
+
+    if tokenizer is not None or write_meta:
+        raise ConfigError("--tokenizer and --write-meta are not part of this version; tokenize the text with megadata")
+    report = run(str(prefix), deep=not fast)
+    if as_json:
+        print_json(to_dict(report))
+    else:
+        click.echo(report.table())
+    if not report.ok:
+        raise SystemExit(1)
+
+
+@click.command()
+@click.argument("prefixes", nargs=-1, required=True, metavar="PREFIX...")
+@click.option("-o", "--output", required=True, type=PATH, metavar="PREFIX", help="Prefix of the merged dataset.")
+@click.option("--shuffle", is_flag=True, help="Shuffle the documents.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the shuffle.")
+@json_option
+def merge(prefixes: tuple[str, ...], output: Path, shuffle: bool, seed: int, as_json: bool) -> None:
+    """Put indexed datasets together at disk speed; no token is decoded.
+
+    \b
+    Example:
+      megadata merge data/web-0 data/web-1 -o data/web
+    """
+    from megadata.config import to_dict
+    from megadata.indexed.merge import merge as run
+
+    report = run(list(prefixes), str(output), shuffle=shuffle, seed=seed)
+    if as_json:
+        print_json(to_dict(report))
+    else:
+        click.echo(f"{output}: {report.documents:,} documents, {report.tokens:,} tokens")
+
+
+@click.command("export-dataset")
+@click.argument("prefix", type=PATH)
+@click.option("-o", "--output", required=True, type=PATH, metavar="DIR", help="Folder to write to.")
+@click.option(
+    "--to",
+    "target",
+    required=True,
+    type=click.Choice(["nanogpt", "litdata", "mds", "arrow", "parquet"]),
+    help="Whose format.",
+)
+@json_option
+def export_dataset(prefix: Path, output: Path, target: str, as_json: bool) -> None:
+    """Write an indexed dataset in another tool's format.
+
+    \b
+    Example:
+      megadata export-dataset data/web-train -o nano --to nanogpt
+    """
+    if target != "nanogpt":
+        raise ConfigError(
+            f"--to {target} is not part of this version; use --to nanogpt, or read the dataset with "
+            "megadata.IndexedDataset"
+        )
+    from megadata.indexed.adapters.nanogpt import export_nanogpt
+
+    path = export_nanogpt(str(prefix), str(output / f"{prefix.name}.bin"))
+    if as_json:
+        print_json({"output": path})
+    else:
+        click.echo(f"{path}: written")
+
+
+COMMANDS: dict[str, click.Command] = {
+    "blend": blend,
+    "inspect": inspect,
+    "verify": verify,
+    "merge": merge,
+    "export-dataset": export_dataset,
+}

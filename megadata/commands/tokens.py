@@ -1,0 +1,178 @@
+"""`train-tokenizer` and `tokenize`: documents to token ids."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from megadata.commands.options import (
+    FILE,
+    PATH,
+    Shared,
+    inputs_argument,
+    make_table,
+    output_option,
+    print_json,
+    print_table,
+    shared_options,
+)
+from megadata.errors import ConfigError
+
+if TYPE_CHECKING:
+    from megadata.tokenize import TokenizeReport
+
+
+@click.command("train-tokenizer")
+@inputs_argument
+@output_option("The tokenizer.json to write.", FILE)
+@click.option("--vocab-size", type=int, required=True, metavar="N", help="Entries, special tokens included.")
+@click.option("--pattern", default="gpt2", show_default=True, help="How text is split: gpt2, cl100k, o200k or qwen.")
+@click.option(
+    "--special", multiple=True, metavar="TOKEN", help="Special token; repeat for several, in order of their ids."
+)
+@click.option(
+    "--kind",
+    type=click.Choice(["bpe", "wordpiece"]),
+    default="bpe",
+    show_default=True,
+    help="Byte-level BPE or WordPiece.",
+)
+@shared_options
+def train_tokenizer(
+    inputs: tuple[str, ...],
+    output: Path,
+    vocab_size: int,
+    pattern: str,
+    special: tuple[str, ...],
+    kind: str,
+    shared: Shared,
+) -> None:
+    """Train a byte-level BPE (or WordPiece) tokenizer on documents.
+
+    \b
+    Example:
+      megadata train-tokenizer unique/ -o tokenizer.json --vocab-size 32768
+    """
+    from megadata.config import build, override
+    from megadata.documents.inputs import expand
+    from megadata.tokenize import TokenizerConfig
+    from megadata.tokenize import train_tokenizer as run
+
+    values: dict[str, Any] = {"vocab_size": vocab_size, "pattern": pattern, "kind": kind}
+    if special:
+        values["special"] = special
+    config = build(TokenizerConfig, override(values, shared.overrides), "train-tokenizer")
+    report = run(expand(inputs), output, config, shared.settings())
+    if shared.as_json:
+        from megadata.config import to_dict
+
+        print_json(to_dict(report))
+    else:
+        click.echo(report.table())
+
+
+def _split(text: str | None) -> dict[str, float]:
+    """``train=.98,validation=.02`` as a mapping."""
+    parts: dict[str, float] = {}
+    for piece in text.split(",") if text else ():
+        name, equals, share = piece.partition("=")
+        try:
+            parts[name.strip()] = float(share)
+        except ValueError:
+            equals = ""
+        if not equals or not name.strip():
+            raise ConfigError(f"--split {text!r}: expected NAME=SHARE,..., for example train=.98,validation=.02")
+    return parts
+
+
+@click.command()
+@inputs_argument
+@click.option(
+    "-o", "--output", "prefix", required=True, type=PATH, metavar="PREFIX", help="Prefix of the .bin and .idx files."
+)
+@click.option(
+    "--tokenizer", required=True, metavar="FILE", help="tokenizer.json, .tiktoken ranks or a folder with one."
+)
+@click.option("--by", metavar="FIELD", help="One dataset for each value of source, language or a metadata field.")
+@click.option("--split", metavar="NAME=SHARE,...", help="One dataset for each split, by a hash of the document's id.")
+@click.option("--no-eod", is_flag=True, help="Do not end documents with the end-of-document token.")
+@click.option("--sentences", is_flag=True, help="Store sentences as sequences, as BERT needs them.")
+@click.option("--no-shuffle", is_flag=True, help="Keep the order of the input.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the document shuffle.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["auto", "uint16", "int32", "megatron"]),
+    default="auto",
+    show_default=True,
+    help="Width of a token; megatron follows Megatron's own limit of 65,500 for uint16.",
+)
+@click.option("--repeat", metavar="FIELD=TABLE", help="Repeat documents by a metadata field.")
+@click.option("--pack", type=int, metavar="LENGTH", help="Pack documents into sequences of this length.")
+@click.option("--max-tokens-per-file", metavar="N", help="Start a new file after this many tokens.")
+@shared_options
+def tokenize(
+    inputs: tuple[str, ...],
+    prefix: Path,
+    tokenizer: str,
+    by: str | None,
+    split: str | None,
+    no_eod: bool,
+    sentences: bool,
+    no_shuffle: bool,
+    seed: int,
+    dtype: str,
+    repeat: str | None,
+    pack: int | None,
+    max_tokens_per_file: str | None,
+    shared: Shared,
+) -> None:
+    """Write documents as an indexed dataset: PREFIX.bin and PREFIX.idx, as Megatron reads them, with sidecars.
+
+    With --by and --split each value and split gets a dataset of its own, PREFIX-VALUE-SPLIT.
+
+    \b
+    Example:
+      megadata tokenize unique/ -o data/web --tokenizer tokenizer.json --split train=.98,validation=.02
+    """
+    for option, value in (("--repeat", repeat), ("--pack", pack), ("--max-tokens-per-file", max_tokens_per_file)):
+        if value:
+            raise ConfigError(f"{option} is not part of this version; leave it out")
+    from megadata.config import build, override
+    from megadata.documents.inputs import expand
+    from megadata.tokenize import TokenizeConfig
+    from megadata.tokenize import tokenize as run
+
+    values = {
+        "tokenizer": tokenizer,
+        "by": by,
+        "split": _split(split),
+        "eod": not no_eod,
+        "sentences": sentences,
+        "shuffle": not no_shuffle,
+        "seed": seed,
+        "dtype": dtype,
+    }
+    config = build(TokenizeConfig, override(values, shared.overrides), "tokenize")
+    report = run(expand(inputs), prefix, config, shared.settings())
+    if shared.as_json:
+        from megadata.config import to_dict
+
+        print_json(to_dict(report))
+    else:
+        show_tokenize(report)
+
+
+def show_tokenize(report: TokenizeReport) -> None:
+    """The report of `tokenize` as a table."""
+    from megadata.runtime.progress import human
+
+    table = make_table("tokenize", "dataset", "documents", "tokens", "bytes/token", "size")
+    for one in report.datasets:
+        ratio = f"{one.text_bytes / one.tokens:.2f}" if one.tokens else "-"
+        table.add_row(Path(one.prefix).name, f"{one.documents:,}", f"{one.tokens:,}", ratio, human(one.size))
+    print_table(table)
+
+
+COMMANDS: dict[str, click.Command] = {"train-tokenizer": train_tokenizer, "tokenize": tokenize}

@@ -1,0 +1,246 @@
+"""`megadata run`: all stages of a recipe, in order; what is done is skipped.
+
+The folder of a recipe's results::
+
+    clean/NAME/             documents of each source, removed ones beside them
+    unique/NAME/            without duplicates
+    tokenizer.json
+    tokens/NAME-SPLIT.*     indexed datasets for GPT (documents)
+    sentences/NAME-SPLIT.*  indexed datasets for BERT (sentences), where a run needs them
+    blend.yaml, blend-sentences.yaml
+    runs/NAME/              trained models
+    recipe.yaml             the recipe as it was run
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from megadata.config import to_dict
+from megadata.documents.inputs import Inputs, expand
+from megadata.errors import ConfigError, CorpusError
+from megadata.pipeline.recipe import Recipe, SourceConfig, TrainSection, recipe_text
+from megadata.runtime.files import atomic_write, digest_file, read_json, write_json
+from megadata.runtime.manifest import Manifest, StepSpec
+from megadata.runtime.settings import RunSettings
+from megadata.runtime.streams import is_url
+
+if TYPE_CHECKING:
+    from megadata.corpus.clean import CleanReport
+    from megadata.corpus.dedup import DedupReport
+    from megadata.tokenize import TokenizeReport
+    from megadata.trainer import TrainResult
+
+TOKENIZER_STEP = "1"
+"""Version of the tokenizer stage; part of its identity."""
+
+
+@dataclass(slots=True)
+class RunReport:
+    """What each stage reported."""
+
+    output: Path
+    cleaned: dict[str, CleanReport] = field(default_factory=dict)
+    unique: DedupReport | None = None
+    tokenized: dict[str, dict[str, TokenizeReport]] = field(default_factory=dict)
+    """Level (`tokens`, `sentences`) -> source -> report."""
+    trained: dict[str, TrainResult] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """One recipe, its folder and settings; each method is a stage."""
+
+    recipe: Recipe
+    base: Path
+    """Folder that relative paths of the recipe are relative to."""
+    settings: RunSettings
+
+    @property
+    def output(self) -> Path:
+        """Folder of all results."""
+        return self.base / self.recipe.output
+
+    def run(self, show: Callable[[str, Any], None] | None = None) -> RunReport:
+        """All stages; `show` gets each stage's name and report as it ends."""
+        from megadata.indexed.blend import Blend  # noqa: F401  (fails early where the installation is broken)
+
+        say = show or (lambda stage, report: None)
+        levels = self._levels()
+        report = RunReport(self.output)
+        self.output.mkdir(parents=True, exist_ok=True)
+        with atomic_write(self.output / "recipe.yaml") as file:
+            file.write(recipe_text(self.recipe).encode())
+        for name, source in self.recipe.sources.items():
+            report.cleaned[name] = self._clean(name, source)
+            say("clean", report.cleaned[name])
+        folder = self.output / "clean"
+        if self.recipe.dedup is not None:
+            report.unique = self._dedup()
+            folder = self.output / "unique"
+            say("dedup", report.unique)
+        tokenizer = self._tokenizer(folder)
+        for level in levels:
+            report.tokenized[level] = {}
+            for name in self.recipe.sources:
+                report.tokenized[level][name] = self._tokenize(folder / name, level, name, tokenizer)
+                say("tokenize", report.tokenized[level][name])
+            self._blend(level)
+        for name, section in self.recipe.train.items():
+            report.trained[name] = self._train(name, section, say)
+            say("train", report.trained[name])
+        return report
+
+    def _levels(self) -> list[str]:
+        """Which indexed datasets the runs need: documents always, sentences for BERT."""
+        kinds = {self._level_of(section) for section in self.recipe.train.values()}
+        return [level for level in ("tokens", "sentences") if level in kinds or level == "tokens"]
+
+    def _level_of(self, section: TrainSection) -> str:
+        from megadata.trainer.config import load_config
+
+        config = load_config(self._config_name(section), _assignments(section.set))
+        return "sentences" if config.model.kind == "bert" else "tokens"
+
+    def _config_name(self, section: TrainSection) -> str:
+        beside = self.base / section.config
+        return str(beside) if beside.is_file() else section.config
+
+    def _inputs(self, source: SourceConfig) -> list[str]:
+        return [one if is_url(one) or one.startswith(("/", "@/")) else _beside(self.base, one) for one in source.input]
+
+    def _clean(self, name: str, source: SourceConfig) -> CleanReport:
+        from megadata.corpus.clean import CleanConfig, clean
+
+        rules = source.rules
+        if rules is not None and (self.base / rules).is_file():
+            rules = str(self.base / rules)
+        config = CleanConfig(
+            rules=rules,
+            overrides=_assignments(source.set),
+            languages=source.languages,
+            removed=source.removed,
+            text_field=source.text_field,
+            id_field=source.id_field,
+            extractor=source.extractor,
+        )
+        found = expand(
+            [f"{name}={one}" for one in self._inputs(source)], None if source.kind == "auto" else source.kind
+        )
+        return clean(found, self.output / "clean" / name, config, self.settings)
+
+    def _dedup(self) -> DedupReport:
+        from megadata.corpus.dedup import DedupConfig, dedup
+
+        found = expand([f"{name}={self.output / 'clean' / name}" for name in self.recipe.sources])
+        return dedup(found, self.output / "unique", DedupConfig(**to_dict(self.recipe.dedup)), self.settings)
+
+    def _documents(self, folder: Path) -> Inputs:
+        found = [f"{name}={folder / name}" for name in self.recipe.sources if _has_documents(folder / name)]
+        if not found:
+            raise CorpusError(f"{folder}: no document is left to train on; look at removed/ and loosen the rules")
+        return expand(found)
+
+    def _tokenizer(self, folder: Path) -> Path:
+        """Train the tokenizer, unless the one that lies there was trained on these documents with these settings."""
+        section = self.recipe.tokenizer
+        if section.path is not None:
+            path = Path(_beside(self.base, section.path))
+            if not path.exists():
+                raise ConfigError(f"tokenizer.path: {path} does not exist; train one by leaving `path` out")
+            return path
+        from megadata.tokenize import TokenizerConfig, train_tokenizer
+
+        target, note = self.output / "tokenizer.json", self.output / ".megadata" / "tokenizer.json"
+        config = TokenizerConfig(vocab_size=section.vocab_size, pattern=section.pattern)
+        contents = [o["sha256"] for name in self.recipe.sources for o in _outputs(folder / name)]
+        spec = StepSpec(
+            name="train-tokenizer",
+            version=TOKENIZER_STEP,
+            config={**to_dict(config), "documents": hashlib.sha256("".join(contents).encode()).hexdigest()},
+            libraries=("tokenizers", "gigatoken"),
+        )
+        if target.exists() and note.exists() and read_json(note) == [spec.identity, digest_file(target)]:
+            return target
+        report = train_tokenizer(self._documents(folder), target, config, self.settings)
+        for line in report.notes:
+            self.settings.progress.note(f"tokenizer: {line}")
+        write_json(note, [spec.identity, digest_file(target)])
+        return target
+
+    def _tokenize(self, folder: Path, level: str, name: str, tokenizer: Path) -> TokenizeReport:
+        from megadata.tokenize import TokenizeConfig, tokenize
+
+        config = TokenizeConfig(
+            tokenizer=str(tokenizer),
+            split=dict(self.recipe.tokenize.split),
+            sentences=level == "sentences",
+            seed=self.recipe.tokenize.seed,
+        )
+        return tokenize(expand([f"{name}={folder}"]), self.output / level / name, config, self.settings)
+
+    def _blend(self, level: str) -> Path:
+        from megadata.indexed.blend import Blend
+
+        section = self.recipe.blend
+        prefixes = {name: self.output / level / name for name in self.recipe.sources}
+        blend = Blend.of(
+            {name: f"{prefix}-train" for name, prefix in prefixes.items()},
+            section.weights or None,
+            weigh_by=section.weigh_by,
+            temperature=section.temperature,
+            seed=section.seed,
+            max_epochs=section.max_epochs or None,
+            validation={name: f"{prefix}-validation" for name, prefix in prefixes.items()},
+        )
+        return blend.save(self.blend_path(level))
+
+    def blend_path(self, level: str) -> Path:
+        """Where the blend of a level lies."""
+        return self.output / ("blend.yaml" if level == "tokens" else f"blend-{level}.yaml")
+
+    def _train(self, name: str, section: TrainSection, say: Callable[[str, Any], None]) -> TrainResult:
+        try:
+            from megadata.trainer import train
+        except ImportError as error:
+            raise ConfigError(f"train.{name}: training needs torch; install megadata[train]") from error
+        from megadata.trainer.config import load_config
+
+        config = load_config(self._config_name(section), _assignments(section.set))
+        return train(
+            config,
+            self.blend_path(self._level_of(section)),
+            self.output / "runs" / name,
+            nproc=section.nproc,
+            resume="auto",
+            report=lambda line: say("step", (name, line)),
+        )
+
+
+def _beside(base: Path, path: str) -> str:
+    """A path of the recipe, relative to the recipe's folder."""
+    prefix = "@" if path.startswith("@") else ""
+    rest = path.removeprefix("@")
+    return path if Path(rest).is_absolute() else f"{prefix}{base / rest}"
+
+
+def _outputs(folder: Path) -> list[dict[str, Any]]:
+    manifest = Manifest.load(folder)
+    if manifest is None:
+        raise CorpusError(f"{folder}: expected the finished output of a stage, found none; run the recipe again")
+    return [o for o in manifest.outputs if not o["name"].startswith("removed/")]
+
+
+def _has_documents(folder: Path) -> bool:
+    return any(o.get("documents", 0) for o in _outputs(folder))
+
+
+def _assignments(changes: dict[str, Any]) -> tuple[str, ...]:
+    """`set` sections as `a.b=c` assignments."""
+    from megadata.config import dump_yaml
+
+    return tuple(f"{key}={dump_yaml({'v': value}).partition(':')[2].strip()}" for key, value in changes.items())
