@@ -67,7 +67,7 @@ def from_content(content: Mapping[str, Any], where: str, config: Mapping[str, An
         raise TokenizerError(
             f"{where}: the model has dropout {dropout}, so its ids are random; set model.dropout to null in the file"
         )
-    made = Tokenizer(orjson.dumps(kept), roles(special, config))
+    made = Tokenizer(orjson.dumps(kept, option=orjson.OPT_SORT_KEYS), roles(special, config))
     try:
         _ = made.library
     except TokenizerError as error:

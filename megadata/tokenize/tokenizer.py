@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import tokenizers
 from numpy.typing import NDArray
 
 from megadata.errors import TokenizerError
+from megadata.runtime.files import atomic_write
 from megadata.tokenize.patterns import byte_alphabet
 
 _SECTIONS = ("added_tokens", "normalizer", "pre_tokenizer", "post_processor", "decoder", "model")
@@ -51,7 +53,7 @@ class Tokenizer:
     """
 
     content: bytes
-    """JSON of the tokenizer, as `tokenizers` reads it."""
+    """JSON of what decides ids, keys sorted, as `tokenizers` reads it: the same for every file that holds this tokenizer."""
     special: Mapping[str, int]
     """Role (bos, eod, cls, sep, mask, pad, unk) -> id, for the roles this tokenizer has."""
 
@@ -72,8 +74,8 @@ class Tokenizer:
 
     @cached_property
     def sha256(self) -> str:
-        """Digest of what decides ids: the same for every file that holds this tokenizer, however it is formatted."""
-        return hashlib.sha256(orjson.dumps(self.document, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        """SHA-256 of the content, and of the file that `save` writes."""
+        return hashlib.sha256(self.content).hexdigest()
 
     @cached_property
     def library(self) -> tokenizers.Tokenizer:
@@ -155,6 +157,11 @@ class Tokenizer:
             else:
                 starts[number] = _begins_word(pieces[number])
         return starts
+
+    def save(self, path: Path | str) -> None:
+        """Write a ``tokenizer.json``."""
+        with atomic_write(Path(path)) as file:
+            file.write(self.content)
 
     def encode(self, text: str) -> NDArray[np.uint32]:
         """Ids of one text, without special tokens."""
