@@ -137,7 +137,7 @@ def _normalise(
         size = np.uint64(size + one)
     for i in range(PADDING):
         out_M[np.uint64(size + np.uint64(i))] = np.uint8(0)
-    return np.int64(size)
+    return int(size)
 
 
 @helper
@@ -180,7 +180,7 @@ def _tokens(text_M: U8, size: int, lane_a_T: U64, lane_b_T: U64) -> int:
         lane_a_T[count] = a
         lane_b_T[count] = b
         count = np.uint64(count + np.uint64(1))
-    return np.int64(count)
+    return int(count)
 
 
 @kernel(

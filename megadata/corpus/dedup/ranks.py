@@ -1,0 +1,45 @@
+"""The order of documents: which of two copies stays, and the exact stage that follows from it.
+
+Rank is by source priority, then length (the longest first), then the digest of the normalised text, then id. It depends on the
+documents alone, never on the order in which they are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from megadata.kernels import stars as kernels
+from megadata.kernels.base import I64, U8, U16, U32, U64
+
+_LONGEST = 0xFFFFFFFF
+
+
+def priorities(prefer: Sequence[str], label: str, sources: Sequence[str | None]) -> U16:
+    """uint16[D]: place in `prefer` of the input's name, else of the document's own source, else after all of them."""
+    places = {name: place for place, name in enumerate(prefer)}
+    last = len(prefer)
+    if label in places:
+        return np.full(len(sources), places[label], np.uint16)
+    return np.array([places.get(source or "", last) for source in sources], np.uint16)
+
+
+def shortness(sizes: I64) -> U32:
+    """uint32[D] that rises as texts get shorter."""
+    return (_LONGEST - sizes).astype(np.uint32)
+
+
+def order(priority: U16, short: U32, digests: U64) -> I64:
+    """Positions in rank order of documents whose digests all differ."""
+    return np.lexsort((digests[:, 1], digests[:, 0], short, priority)).astype(np.int64)
+
+
+def keepers(digests: U64, priority: U16, short: U32, names: U8, bounds: I64) -> I64:
+    """int64[D]: for each document, the position of the least in rank among those with the same digest (itself if that is it).
+
+    Documents with equal digests must be neighbours. Document d is named names[bounds[d]:bounds[d + 1]].
+    """
+    keeper = np.empty(digests.shape[0], np.int64)
+    kernels.elect(digests, priority, short, names, bounds, keeper)
+    return keeper
