@@ -1,0 +1,159 @@
+"""`demo`, `init`, `run`, `why` and `doctor`: the whole at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from megadata.commands.options import (
+    FILE,
+    FOLDER,
+    Shared,
+    inputs_argument,
+    json_option,
+    make_table,
+    output_option,
+    print_json,
+    print_table,
+    shared_options,
+)
+
+
+@click.command()
+@click.option(
+    "-o", "--output", type=FOLDER, default=Path("demo"), show_default=True, metavar="DIR", help="Folder for everything."
+)
+@shared_options
+def demo(output: Path, shared: Shared) -> None:
+    """Run the whole pipeline on text that this machine has: its Python documentation as web pages, a book and a small wiki.
+
+    \b
+    Example:
+      megadata demo
+    """
+    from megadata.pipeline.demo import demo as run
+
+    run(output, shared.settings(), show=_show_stage, say=click.echo)
+
+
+@click.command()
+@inputs_argument
+@output_option("The recipe to write.", FILE)
+def init(inputs: tuple[str, ...], output: Path) -> None:
+    """Look at files and write a recipe to edit.
+
+    \b
+    Example:
+      megadata init crawl/ books/ wiki.xml.bz2 -o recipe.yaml
+    """
+    from megadata.pipeline.init import init as run
+
+    report = run(inputs, output)
+    for name, family in report.sources.items():
+        click.echo(f"{name}: {family}")
+    click.echo(f"{output} is written; edit it, then: megadata run {output}")
+
+
+@click.command()
+@click.argument("recipe", type=FILE)
+@shared_options
+def run(recipe: Path, shared: Shared) -> None:
+    """Run all stages of a recipe: clean, dedup, tokenizer, tokenize, blend, train. What is done is skipped.
+
+    \b
+    Example:
+      megadata run recipe.yaml
+      megadata run recipe.yaml --set train.gpt.set="{trainer.steps: 100}"
+    """
+    from megadata.pipeline.recipe import load_recipe
+    from megadata.pipeline.run import Pipeline
+
+    loaded = load_recipe(recipe, shared.overrides)
+    report = Pipeline(loaded, recipe.parent, shared.settings()).run(_quiet if shared.as_json else _show_stage)
+    if shared.as_json:
+        print_json(
+            {
+                "output": report.output,
+                "clean": {name: one.counts for name, one in report.cleaned.items()},
+                "dedup": report.unique.as_dict() if report.unique else None,
+                "train": {
+                    name: {"first_loss": one.first_loss, "last_loss": one.last_loss, "validation": one.validation}
+                    for name, one in report.trained.items()
+                },
+            }
+        )
+    else:
+        click.echo(f"everything is in {report.output}")
+
+
+def _quiet(stage: str, report: Any) -> None:
+    """Stage reports are not wanted."""
+
+
+def _show_stage(stage: str, report: Any) -> None:
+    """Print the report of one stage as it ends."""
+    from megadata.commands.corpus import show_clean, show_dedup
+    from megadata.commands.tokens import show_tokenize
+    from megadata.commands.training import show_train
+
+    if stage == "clean":
+        show_clean(report)
+    elif stage == "dedup":
+        show_dedup(report)
+    elif stage == "tokenize":
+        show_tokenize(report)
+    elif stage == "step":
+        click.echo(f"{report[0]}: {report[1]}", err=True)
+    elif stage == "trained":
+        show_train(report)
+
+
+@click.command()
+@click.argument("document", metavar="ID")
+@click.option("--in", "folder", required=True, type=FOLDER, metavar="DIR", help="Folder of a pipeline or of one stage.")
+@json_option
+def why(document: str, folder: Path, as_json: bool) -> None:
+    """Tell what became of a document, stage by stage.
+
+    \b
+    Example:
+      megadata why "enwiki:12:345" --in out
+    """
+    from megadata.pipeline.why import why as look
+
+    found = look(document, folder)
+    if as_json:
+        print_json([{"stage": v.stage, "verdict": v.verdict, "record": v.record} for v in found])
+        return
+    table = make_table(document, "stage", "verdict", "text begins")
+    for verdict in found:
+        begins = " ".join(str(verdict.record.get("text", ""))[:60].split())
+        table.add_row(verdict.stage, verdict.verdict, begins)
+    print_table(table)
+
+
+@click.command()
+@click.option("--compile", "compile_kernels", is_flag=True, help="Compile all kernels now.")
+@json_option
+def doctor(compile_kernels: bool, as_json: bool) -> None:
+    """Check this machine and installation.
+
+    \b
+    Example:
+      megadata doctor --compile
+    """
+    from megadata.pipeline.doctor import doctor as check
+
+    rows = check(compile_kernels)
+    if as_json:
+        print_json(rows)
+        return
+    table = make_table("megadata doctor", "", "")
+    for name, value in rows.items():
+        table.add_row(name, str(value))
+    print_table(table)
+
+
+COMMANDS: dict[str, click.Command] = {"demo": demo, "init": init, "run": run, "why": why, "doctor": doctor}

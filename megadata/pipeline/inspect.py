@@ -1,0 +1,189 @@
+"""`megadata inspect`: what a file or folder holds, in a few rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from megadata.errors import CorpusError
+from megadata.runtime.manifest import Manifest
+from megadata.runtime.progress import human
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What lies at a path."""
+
+    kind: str
+    rows: dict[str, Any]
+    text: str = ""
+    """A sample to read, where there is one."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"kind": self.kind, **self.rows, **({"text": self.text} if self.text else {})}
+
+
+def inspect(path: Path, document: int | None = None) -> Found:
+    """Recognise what lies at `path` and describe it.
+
+    Raises
+    ------
+    CorpusError
+        If nothing lies there, or nothing that megadata reads or writes.
+    """
+    if path.with_name(path.name + ".idx").exists() or path.suffix in (".idx", ".bin"):
+        return _dataset(path.with_suffix("") if path.suffix in (".idx", ".bin") else path, document)
+    if not path.exists():
+        raise CorpusError(f"{path}: nothing lies here; expected a file, a folder or the prefix of an indexed dataset")
+    if path.is_dir():
+        return _folder(path)
+    if path.name.endswith((".yaml", ".yml")):
+        return _yaml(path)
+    if path.suffix == ".json":
+        found = _tokenizer(path)
+        if found is not None:
+            return found
+    return _input(path)
+
+
+def _folder(path: Path) -> Found:
+    if (path / "checkpoints").is_dir() or (path / "metrics.jsonl").exists():
+        return _run(path)
+    manifest = Manifest.load(path)
+    if manifest is not None:
+        shards = [o for o in manifest.outputs if not o["name"].startswith("removed/")]
+        removed = [o for o in manifest.outputs if o["name"].startswith("removed/")]
+        rows = {
+            "made by": f"{manifest.step} (identity {manifest.identity[:12]})",
+            "inputs": len(manifest.inputs),
+            "shards": len(shards),
+            "documents": f"{sum(o.get('documents', 0) for o in shards):,}",
+            "text as JSON": human(sum(o.get("bytes", 0) for o in shards)),
+            "removed": f"{sum(o.get('documents', 0) for o in removed):,}",
+        }
+        first = next((path / o["name"] for o in shards if o.get("documents")), None)
+        return Found("documents", rows, _input(first).text if first else "")
+    return _input(path)
+
+
+def _input(path: Path) -> Found:
+    from megadata.documents.inputs import expand, plan, read_unit
+    from megadata.documents.source import Problems, ReadOptions
+
+    found = expand([str(path)])
+    kinds: dict[str, int] = {}
+    for file in found.files:
+        kinds[file.kind] = kinds.get(file.kind, 0) + 1
+    units = plan(found.files)
+    problems = Problems()
+    rows: dict[str, Any] = {
+        "files": ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())),
+        "size": human(sum(f.size for f in found.files)),
+        "units of work": len(units),
+    }
+    for unit in units[:4]:
+        for batch in read_unit(unit, ReadOptions(), problems):
+            if len(batch):
+                record = next(iter(batch))
+                rows["first document"] = record["id"]
+                if record["url"]:
+                    rows["its url"] = record["url"]
+                return Found("raw input", rows, str(record["text"])[:800])
+    rows["problems"] = dict(problems.counts)
+    return Found("raw input", rows)
+
+
+def _dataset(prefix: Path, document: int | None) -> Found:
+    from megadata.indexed.reader import IndexedDataset
+
+    data = IndexedDataset(str(prefix))
+    meta = data.meta
+    rows: dict[str, Any] = {
+        "tokens": f"{data.tokens:,}",
+        "documents": f"{data.documents:,}",
+        "sequences": f"{len(data):,}",
+        "dtype": str(data.dtype),
+    }
+    if meta is not None:
+        rows |= {
+            "vocabulary": meta.vocabulary_size,
+            "end of document": meta.eod,
+            "level": meta.level,
+            "shuffled": meta.shuffled,
+        }
+    tokenizer = prefix.with_name(prefix.name + ".tokenizer.json")
+    text = ""
+    if tokenizer.exists() and data.documents:
+        from tokenizers import Tokenizer
+
+        number = document or 0
+        if not 0 <= number < data.documents:
+            raise CorpusError(f"{prefix}: expected a document from 0 to {data.documents - 1}, got {number}")
+        decoder = Tokenizer.from_file(str(tokenizer))
+        ids = [int(i) for sequence in _sequences(data.document(number)) for i in sequence]
+        shown = ids[:400]
+        text = "|".join(decoder.decode([i], skip_special_tokens=False) for i in shown) + (
+            "..." if len(ids) > 400 else ""
+        )
+        rows["document shown"] = f"{number}, {len(ids)} tokens"
+    return Found("indexed dataset", rows, text)
+
+
+def _sequences(document: Any) -> list[Any]:
+    return document if isinstance(document, list) else [document]
+
+
+def _yaml(path: Path) -> Found:
+    from megadata.config import load_yaml
+
+    content = load_yaml(path)
+    if "recipe" in content:
+        from megadata.pipeline.recipe import load_recipe
+
+        recipe = load_recipe(path)
+        rows = {"sources": ", ".join(recipe.sources), "runs": ", ".join(recipe.train) or "-", "output": recipe.output}
+        return Found("recipe", rows)
+    if content.get("format") == "blend":
+        from megadata.indexed.blend import Blend
+
+        blend = Blend.load(path)
+        return Found("blend", {source.name: ", ".join(source.data) for source in blend.sources})
+    return Found("YAML", dict(content))
+
+
+def _tokenizer(path: Path) -> Found | None:
+    try:
+        content = orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(content, dict):
+        return None
+    if "model" in content and "added_tokens" in content:
+        model = content["model"]
+        special = ", ".join(token["content"] for token in content["added_tokens"][:12])
+        return Found(
+            "tokenizer", {"kind": model.get("type"), "entries": len(model.get("vocab", ())), "special": special}
+        )
+    if "format" in content:
+        return Found(str(content["format"]), {k: v for k, v in content.items() if not isinstance(v, (dict, list))})
+    return None
+
+
+def _run(path: Path) -> Found:
+    rows: dict[str, Any] = {}
+    metrics = path / "metrics.jsonl"
+    if metrics.exists():
+        lines = [orjson.loads(line) for line in metrics.read_bytes().splitlines()]
+        steps = [line for line in lines if "loss" in line and "step" in line]
+        if steps:
+            rows["steps"] = steps[-1]["step"]
+            rows["loss"] = f"{steps[0]['loss']:.3f} -> {steps[-1]['loss']:.3f}"
+    checkpoints = (
+        sorted(p.name for p in (path / "checkpoints").glob("step-*")) if (path / "checkpoints").is_dir() else []
+    )
+    rows["checkpoints"] = ", ".join(checkpoints) or "none"
+    return Found("training run", rows)
