@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from megadata import errors, trainer
     from megadata.indexed import adapters
+    from megadata.indexed.batch import Batch
     from megadata.indexed.blend import Blend
-    from megadata.indexed.loader import Batch, Loader
+    from megadata.indexed.loader import Loader
     from megadata.indexed.masking import MaskedSamples
     from megadata.indexed.reader import IndexedDataset
     from megadata.indexed.writer import IndexedWriter
@@ -40,7 +41,7 @@ __all__ = [
 ]
 
 _NAMES = {
-    "Batch": "megadata.indexed.loader",
+    "Batch": "megadata.indexed.batch",
     "Blend": "megadata.indexed.blend",
     "IndexedDataset": "megadata.indexed.reader",
     "IndexedWriter": "megadata.indexed.writer",
