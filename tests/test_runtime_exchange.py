@@ -38,7 +38,9 @@ def contents(exchange, memory, workers):
     return rows
 
 
-@given(runs=RUNS, with_payload=st.booleans(), budget=st.sampled_from([1, 64, 1 << 20]), group=st.sampled_from([2, 1000]))
+@given(
+    runs=RUNS, with_payload=st.booleans(), budget=st.sampled_from([1, 64, 1 << 20]), group=st.sampled_from([2, 1000])
+)
 def test_records_come_back_sorted_whatever_the_memory(tmp_path_factory, runs, with_payload, budget, group):
     folder = tmp_path_factory.mktemp("exchange")
     exchange = written(folder, runs, with_payload)

@@ -105,7 +105,9 @@ def test_a_unit_whose_worker_dies_is_tried_once_more(workers, tmp_path):
 
 def test_a_unit_that_kills_twice_is_set_aside_and_the_others_are_finished(workers):
     done = []
-    with pytest.raises(WorkerError, match=r"^3: its worker ended with exit code 7, twice; every other unit is done and kept"):
+    with pytest.raises(
+        WorkerError, match=r"^3: its worker ended with exit code 7, twice; every other unit is done and kept"
+    ):
         for unit, _ in workers(2, report=lambda _: None).run(DieAlways(), range(8)):
             done.append(unit)
     assert sorted(done) == [0, 1, 2, 4, 5, 6, 7]
@@ -119,7 +121,9 @@ def test_our_own_errors_arrive_as_they_are(workers, count):
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_full_disk_is_one_sentence(workers, count):
-    with pytest.raises(OutputError, match=r"out\.bin: the disk is full; free some space and run the same command again"):
+    with pytest.raises(
+        OutputError, match=r"out\.bin: the disk is full; free some space and run the same command again"
+    ):
         list(workers(count).run(Fail("disk"), range(4)))
 
 

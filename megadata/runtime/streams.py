@@ -63,8 +63,9 @@ def compression_of(path: str) -> str | None:
 class _Decoding(RawIOBase):
     """Turns the decoders' exceptions into `DamagedStream`."""
 
-    def __init__(self, inner: IO[bytes], path: str, compression: str) -> None:
-        self._inner, self._path, self._compression = inner, path, compression
+    def __init__(self, raw: BinaryIO, path: str, compression: str) -> None:
+        self._raw, self._inner = raw, _OPENERS[compression](raw)
+        self._path, self._compression = path, compression
         self._delivered = 0
 
     def readable(self) -> bool:
@@ -92,6 +93,7 @@ class _Decoding(RawIOBase):
 
     def close(self) -> None:
         self._inner.close()
+        self._raw.close()
         super().close()
 
 
@@ -144,7 +146,7 @@ def decode(raw: BinaryIO, path: str) -> BinaryIO:
     compression = compression_of(path)
     if compression is None:
         return raw
-    return cast("BinaryIO", BufferedReader(_Decoding(_OPENERS[compression](raw), path, compression), _BUFFER))
+    return cast("BinaryIO", BufferedReader(_Decoding(raw, path, compression), _BUFFER))
 
 
 def open_decoded(path: str) -> BinaryIO:

@@ -1,0 +1,127 @@
+"""Streams: every compression, entering a file at an offset, lines that belong to a span."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from megadata.errors import CorpusError
+from megadata.runtime.streams import DamagedStream, decoded_length, lines, open_at, open_decoded, seek_table_bytes
+from megadata.runtime.units import InputFile, Span, cut, pack_units
+
+TEXT = "".join(f"line {i} with some text\n" for i in range(2000)).encode()
+ENCODERS = {
+    "": lambda b: b,
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".zst": zstandard.compress,
+}
+
+
+def input_file(path: Path) -> InputFile:
+    status = path.stat()
+    return InputFile(path.name, str(path), status.st_size, status.st_mtime_ns, "jsonl", "text", "text")
+
+
+def seekable(text: bytes, frame: int) -> bytes:
+    blocks = [text[i : i + frame] for i in range(0, len(text), frame)]
+    frames = [zstandard.compress(block) for block in blocks]
+    return b"".join(frames) + seek_table_bytes([(len(f), len(b)) for f, b in zip(frames, blocks, strict=True)])
+
+
+@pytest.mark.parametrize("ending", ENCODERS)
+def test_every_compression_is_read_by_its_ending(tmp_path, ending):
+    path = tmp_path / f"a.jsonl{ending}"
+    path.write_bytes(ENCODERS[ending](TEXT))
+    with open_decoded(str(path)) as stream:
+        assert stream.read() == TEXT
+
+
+@pytest.mark.parametrize("ending", [".gz", ".zst", ".bz2"])
+def test_several_members_are_one_stream(tmp_path, ending):
+    path = tmp_path / f"a{ending}"
+    path.write_bytes(ENCODERS[ending](b"one\n") + ENCODERS[ending](b"two\n"))
+    with open_decoded(str(path)) as stream:
+        assert stream.read() == b"one\ntwo\n"
+
+
+@pytest.mark.parametrize("ending", [".gz", ".bz2", ".xz", ".zst"])
+def test_a_truncated_file_gives_its_good_lines_and_then_says_where_it_ends(tmp_path, ending):
+    path = tmp_path / f"a.jsonl{ending}"
+    whole = ENCODERS[ending](bytes(range(256)) * 4000 + TEXT)
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(
+        DamagedStream, match=rf"a\.jsonl\{ending}: expected a whole \w+ stream, found damage after \d+ decoded"
+    ):
+        list(lines(Span(input_file(path), 0, -1), 1 << 20))
+
+
+def test_a_missing_file_is_one_sentence(tmp_path):
+    with pytest.raises(CorpusError, match=r"nothing\.jsonl: cannot be read: No such file or directory; check the path"):
+        open_decoded(str(tmp_path / "nothing.jsonl"))
+
+
+@pytest.mark.parametrize("start", [0, 1, 999, 1000, 1001, 5000, len(TEXT) - 1, len(TEXT), len(TEXT) + 9])
+def test_a_seekable_file_is_entered_at_any_byte(tmp_path, start):
+    path = tmp_path / "a.jsonl.zst"
+    path.write_bytes(seekable(TEXT, 1000))
+    file = input_file(path)
+    assert decoded_length(file) == len(TEXT)
+    with open_at(file, start) as stream:
+        assert stream.read() == TEXT[start:]
+
+
+def test_a_zstd_file_without_a_table_has_no_known_length(tmp_path):
+    path = tmp_path / "a.zst"
+    path.write_bytes(zstandard.compress(TEXT))
+    assert decoded_length(input_file(path)) is None
+
+
+@given(
+    text=st.lists(st.sampled_from([b"", b"a", b"bb\r", b"c" * 30, "é".encode()]), max_size=30),
+    ends=st.booleans(),
+    unit=st.integers(1, 40),
+    frame=st.integers(1, 25),
+)
+def test_each_line_belongs_to_exactly_one_span(tmp_path_factory, text, ends, unit, frame):
+    content = b"\n".join(text) + (b"\n" if ends else b"")
+    folder = tmp_path_factory.mktemp("spans")
+    for name, stored in (("a.jsonl", content), ("a.jsonl.zst", seekable(content, frame))):
+        path = folder / name
+        path.write_bytes(stored)
+        file = input_file(path)
+        whole = list(lines(Span(file, 0, -1), 1 << 20))
+        pieces = [line for span in cut(file, len(content), unit) for line in lines(span, 1 << 20)]
+        assert pieces == whole
+        assert [line for _, line in whole] == [
+            line.rstrip(b"\r\n") for line in content.splitlines(keepends=True) if line
+        ]
+
+
+def test_a_line_that_is_too_long_is_given_as_none_and_the_next_one_is_read(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"short\n" + b"x" * 5000 + b"\nnext\n")
+    assert list(lines(Span(input_file(path), 0, -1), 100)) == [(0, b"short"), (6, None), (5007, b"next")]
+
+
+def test_units_gather_small_files_and_part_large_ones_and_sources():
+    files = [
+        InputFile(str(i), str(i), size, 0, "jsonl", label, "text")
+        for i, (size, label) in enumerate([(3, "a"), (4, "a"), (25, "a"), (1, "a"), (1, "b")])
+    ]
+    units = pack_units((span for f in files for span in cut(f, f.size, 10)), 10)
+    assert [[(s.file.name, s.start, s.stop) for s in u.spans] for u in units] == [
+        [("0", 0, 3), ("1", 0, 4)],
+        [("2", 0, 10)],
+        [("2", 10, 20)],
+        [("2", 20, 25), ("3", 0, 1)],
+        [("4", 0, 1)],
+    ]
