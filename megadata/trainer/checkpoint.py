@@ -1,0 +1,235 @@
+"""Checkpoints: torch.distributed.checkpoint with safetensors storage, by parameter name, loaded into any layout; no pickle.
+
+CHECKPOINTS/latest                     name of the newest complete checkpoint, written last
+CHECKPOINTS/step-00000100/state.json   step, position in the data, config, digests of the files, a fingerprint of each tensor
+CHECKPOINTS/step-00000100/model/       weights, one safetensors file a process
+CHECKPOINTS/step-00000100/optimizer/   optimizer state, likewise
+
+A checkpoint is written under a temporary name, synced and renamed: it is whole or not there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
+
+from megadata import formats
+from megadata.errors import CorpusError, TrainingError
+from megadata.runtime.files import atomic_write, digest_file, explain, read_json, sync_folder, write_json
+from megadata.trainer.optimizers import prime, restore_scalars, state_scalars, state_tensors
+from megadata.trainer.parallel import Layout, local_part
+from megadata.trainer.randomness import fingerprint
+
+POINTER = "latest"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A complete checkpoint on disk."""
+
+    path: Path
+    state: Mapping[str, Any]
+    """What state.json holds."""
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps done."""
+        return int(self.state["step"])
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """A digest of each tensor that does not depend on the layout: equal runs have equal ones."""
+        return dict(self.state["tensors"])
+
+
+def checkpoints_folder(run: Path) -> Path:
+    """Where a run's checkpoints lie."""
+    return run / "checkpoints"
+
+
+def save_checkpoint(
+    folder: Path,
+    step: int,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    state: Mapping[str, Any],
+    layout: Layout,
+    *,
+    keep: int,
+) -> Path:
+    """Write the checkpoint of `step` and remove all but the `keep` newest; every process calls it.
+
+    Raises
+    ------
+    OutputError
+        If the disk is full or the folder cannot be written.
+    """
+    target = folder / f"step-{step:08d}"
+    temporary = folder / f".{target.name}.tmp"
+    try:
+        if layout.leads:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+        layout.barrier()
+        parts = {"model": model_tensors(model), "optimizer": state_tensors(model, optimizer)}
+        tensors: dict[str, str] = {}
+        for name, part in parts.items():
+            _write(temporary / name, part, layout)
+            tensors |= {f"{name}.{key}": digest for key, digest in fingerprints(part, layout).items()}
+        files = _digest_files(temporary, layout)
+        if layout.leads:
+            scalars = state_scalars(model, optimizer)
+            content = {"step": step, **state, "scalars": scalars, "tensors": tensors, "files": files}
+            write_json(temporary / "state.json", formats.stamp("checkpoint", content))
+            sync_folder(temporary)
+            shutil.rmtree(target, ignore_errors=True)
+            temporary.rename(target)
+            sync_folder(folder)
+            with atomic_write(folder / POINTER) as pointer:
+                pointer.write(target.name.encode() + b"\n")
+            _prune(folder, keep)
+    except OSError as error:
+        raise explain(error, target) from error
+    layout.barrier()
+    return target
+
+
+def find_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """The newest whole checkpoint of `folder`, and one sentence for each damaged one that was passed over."""
+    passed: list[str] = []
+    for path in _newest_first(folder):
+        try:
+            return open_checkpoint(path), passed
+        except CorpusError as error:
+            passed.append(f"{error}; the checkpoint before it is used")
+    return None, passed
+
+
+def open_checkpoint(path: Path, *, verify: bool = True) -> Checkpoint:
+    """Open a checkpoint, checking every byte of it unless told that this was done.
+
+    Raises
+    ------
+    CorpusError
+        If a file is missing or differs from its digest.
+    """
+    if not (path / "state.json").exists():
+        raise CorpusError(
+            f"{path}: expected a checkpoint with its state.json, found none; give a folder like step-00000100"
+        )
+    state = formats.check("checkpoint", read_json(path / "state.json"), path / "state.json")
+    for name, digest in state["files"].items() if verify else ():
+        file = path / name
+        if not file.is_file() or digest_file(file) != digest:
+            found = "missing" if not file.is_file() else "not as it was written"
+            raise CorpusError(f"{path}: this checkpoint is damaged: {name} is {found}")
+    return Checkpoint(path=path, state=state)
+
+
+def load_weights(checkpoint: Checkpoint, model: nn.Module, *, alone: bool = True) -> None:
+    """Fill the model's parameters, sharded or not."""
+    _read(checkpoint.path / "model", model_tensors(model), alone)
+
+
+def load_optimizer(
+    checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer, *, alone: bool = True
+) -> None:
+    """Fill the optimizer's state."""
+    prime(optimizer)
+    _read(checkpoint.path / "optimizer", state_tensors(model, optimizer), alone)
+    restore_scalars(model, optimizer, dict(checkpoint.state["scalars"]))
+
+
+def model_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters by name; a tied one once."""
+    return {name: parameter.detach() for name, parameter in model.named_parameters()}
+
+
+def fingerprints(tensors: Mapping[str, Tensor], layout: Layout) -> dict[str, str]:
+    """A digest of each tensor, in hexadecimal, equal for every layout; every process calls it."""
+    if not tensors:
+        return {}
+    sums = [fingerprint(*local_part(tensor)) for tensor in tensors.values()]
+    signed = torch.tensor([value - (1 << 64) if value >> 63 else value for value in sums], device=layout.device)
+    totals = layout.total(signed).tolist()
+    return {name: f"{total & (2**64 - 1):016x}" for name, total in zip(tensors, totals, strict=True)}
+
+
+@contextlib.contextmanager
+def _one_process_is_meant() -> Iterator[None]:
+    """Torch warns of every checkpoint that a process writes or reads without a process group."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled", category=UserWarning)
+        yield
+
+
+def _write(folder: Path, tensors: dict[str, Tensor], layout: Layout) -> None:
+    if layout.leads:
+        folder.mkdir()
+    layout.barrier()
+    if not tensors:
+        return
+    writer = HuggingFaceStorageWriter(str(folder), save_distributed=True)
+    with _one_process_is_meant():
+        save(tensors, storage_writer=writer, no_dist=layout.mesh is None)
+
+
+def _read(folder: Path, tensors: dict[str, Tensor], alone: bool) -> None:
+    if not tensors:
+        return
+    try:
+        with _one_process_is_meant():
+            load(tensors, storage_reader=HuggingFaceStorageReader(str(folder)), no_dist=alone)
+    except (RuntimeError, ValueError, CheckpointException) as error:
+        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+        raise TrainingError(
+            f"{folder}: this checkpoint does not fit the model ({reason}); train with the configuration it was written with"
+        ) from error
+
+
+def _digest_files(folder: Path, layout: Layout) -> dict[str, str]:
+    """Sync and digest the files of all processes, shared out among them."""
+    layout.barrier()
+    files = sorted(path for path in folder.glob("*/*") if path.is_file())
+    mine: dict[str, str] = {}
+    for path in files[layout.rank :: layout.world]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        mine[str(path.relative_to(folder))] = digest_file(path)
+    if layout.leads:
+        for part in folder.iterdir():
+            sync_folder(part)
+    return dict(sorted(layout.gather(mine).items()))
+
+
+def _newest_first(folder: Path) -> Iterator[Path]:
+    """Complete checkpoints, from the one `latest` names backwards; without a pointer all of them."""
+    try:
+        latest = (folder / POINTER).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        latest = ""
+    found = sorted((path for path in folder.glob("step-*") if path.is_dir()), reverse=True)
+    yield from (path for path in found if not latest or path.name <= latest)
+
+
+def _prune(folder: Path, keep: int) -> None:
+    for path in list(_newest_first(folder))[keep:]:
+        shutil.rmtree(path, ignore_errors=True)
+    for leftover in folder.glob(".step-*.tmp"):
+        shutil.rmtree(leftover, ignore_errors=True)

@@ -1,0 +1,233 @@
+"""The configuration of a training run: sections model, data, trainer, optimizer, schedule, parallel, checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from megadata.config import build, configclass, load_yaml, nearest, override, parse_yaml, to_dict
+from megadata.errors import ConfigError
+from megadata.trainer.models.config import ModelConfig
+
+Precision = Literal["auto", "fp32", "bf16", "fp16", "fp64"]
+
+
+@configclass
+class DataConfig:
+    """What a sample is and how many make a step."""
+
+    sequence_length: int = 256
+    """Tokens of one sample."""
+    batch_size: int = 16
+    """Samples of one step, over all processes and accumulation steps."""
+    document_mask: bool = False
+    """Keep tokens of different documents in one sample from seeing each other."""
+    mask_probability: float = 0.15
+    """BERT: part of the tokens that must be predicted."""
+    validation_batches: int = 8
+    """Batches (of `batch_size` samples) a validation source is measured on, or fewer where it is smaller."""
+
+    def __post_init__(self) -> None:
+        for name in ("sequence_length", "batch_size", "validation_batches"):
+            _at_least(f"data.{name}", getattr(self, name), 1)
+        if not 0 < self.mask_probability < 1:
+            raise ConfigError(f"data.mask_probability must lie between 0 and 1, got {self.mask_probability}")
+
+
+@configclass
+class TrainerConfig:
+    """How long, how precisely, and what is measured on the way."""
+
+    steps: int = 1000
+    """Optimizer steps of the run."""
+    precision: Precision = "auto"
+    """``fp32``; ``bf16``: bfloat16 arithmetic over fp32 master weights; ``auto``: bf16 where the hardware computes in it."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """``auto``: a GPU when there is one."""
+    micro_batch: int | None = None
+    """Samples of one forward pass of one process; none does all of the process's share at once. Never changes the result."""
+    seed: int = 0
+    """Seed of initial weights and dropout."""
+    clip: float | None = 1.0
+    """Largest global norm of the gradient; none does not clip."""
+    validate_every: int | None = 100
+    """Steps between validations (the last step always validates); none validates at the end only."""
+    threads: int | None = None
+    """CPU threads of one process; none shares the cores out."""
+    timeout: float = 600.0
+    """Seconds a process waits for the others before it gives up."""
+
+    def __post_init__(self) -> None:
+        _at_least("trainer.steps", self.steps, 1)
+        for name in ("micro_batch", "validate_every", "threads"):
+            if getattr(self, name) is not None:
+                _at_least(f"trainer.{name}", getattr(self, name), 1)
+        if self.clip is not None and not self.clip > 0:
+            raise ConfigError(f"trainer.clip must be above 0, or null for no clipping, got {self.clip}")
+        if not self.timeout > 0:
+            raise ConfigError(f"trainer.timeout must be above 0 seconds, got {self.timeout}")
+        if self.precision == "fp16":
+            raise ConfigError(
+                "trainer.precision: fp16 needs loss scaling, which this version does not have; use bf16 or fp32"
+            )
+
+
+@configclass
+class OptimizerConfig:
+    """How gradients become updates."""
+
+    name: Literal["adamw", "adam", "sgd"] = "adamw"
+    """``adamw`` (decoupled weight decay, Loshchilov and Hutter 2017, arXiv:1711.05101), ``adam``, ``sgd``."""
+    lr: float = 1e-3
+    """Highest learning rate."""
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    """Decay of the mean of gradients; momentum for sgd."""
+    beta2: float = Field(default=0.95, ge=0, lt=1)
+    """Decay of the mean of squared gradients."""
+    epsilon: float = 1e-8
+    """Added to the root of the mean square."""
+    weight_decay: float = 0.1
+    """Of matrices and embeddings; biases and norms are never decayed."""
+
+    def __post_init__(self) -> None:
+        if not self.lr > 0:
+            raise ConfigError(f"optimizer.lr must be above 0, got {self.lr}")
+        if self.weight_decay < 0 or self.epsilon < 0:
+            raise ConfigError("optimizer.weight_decay and optimizer.epsilon must not be negative")
+
+
+@configclass
+class ScheduleConfig:
+    """How the learning rate moves: linear warm-up, then the named curve down to `final` times the highest."""
+
+    name: Literal["cosine", "linear", "wsd", "constant", "inverse_sqrt"] = "cosine"
+    """``wsd``: warm-up, stable, decay (Hu et al. 2024, arXiv:2404.06395); ``inverse_sqrt`` ignores `final`."""
+    warmup: float = 0.02
+    """Steps of warm-up: a part of the run when below 1, else a number of steps."""
+    final: float = 0.1
+    """Learning rate at the end, as a part of the highest."""
+    decay: float = 0.2
+    """``wsd`` only: steps of the decay at the end: a part of the run when at most 1, else a number of steps."""
+
+    def __post_init__(self) -> None:
+        if self.warmup < 0 or self.decay < 0:
+            raise ConfigError("schedule.warmup and schedule.decay must not be negative")
+        if not 0 <= self.final <= 1:
+            raise ConfigError(f"schedule.final must lie between 0 and 1, got {self.final}")
+
+
+@configclass
+class ParallelConfig:
+    """Processes along each axis of the layout; their product is the number of processes."""
+
+    data: int | None = None
+    """Replicas, weights and optimizer states sharded over them; none takes all processes the other axes leave."""
+    tensor: int = 1
+    """Processes that share each matrix."""
+    pipeline: int = 1
+    """Processes that share the layers."""
+    expert: int = 1
+    """Processes that share the experts."""
+    context: int = 1
+    """Processes that share each sequence."""
+
+    def __post_init__(self) -> None:
+        for axis in ("data", "tensor", "pipeline", "expert", "context"):
+            if getattr(self, axis) is not None:
+                _at_least(f"parallel.{axis}", getattr(self, axis), 1)
+
+
+@configclass
+class CheckpointConfig:
+    """When weights, optimizer and position in the data are written."""
+
+    every: int | None = 100
+    """Steps between checkpoints (the last step always writes one); none writes at the end only."""
+    keep: int = 2
+    """Newest checkpoints that stay."""
+
+    def __post_init__(self) -> None:
+        _at_least("checkpoint.keep", self.keep, 1)
+        if self.every is not None:
+            _at_least("checkpoint.every", self.every, 1)
+
+
+@configclass
+class TrainConfig:
+    """A training run."""
+
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    data: DataConfig = Field(default_factory=DataConfig)
+    trainer: TrainerConfig = Field(default_factory=TrainerConfig)
+    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
+    parallel: ParallelConfig = Field(default_factory=ParallelConfig)
+    checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig)
+
+    def __post_init__(self) -> None:
+        longest = self.model.max_position_embeddings
+        if self.data.sequence_length > longest:
+            raise ConfigError(
+                f"data.sequence_length ({self.data.sequence_length}) is above model.max_position_embeddings ({longest});"
+                " lower the first or raise the second"
+            )
+        if self.model.kind == "bert" and self.data.sequence_length < 8:
+            raise ConfigError(f"data.sequence_length must be at least 8 for a BERT, got {self.data.sequence_length}")
+
+
+def presets() -> list[str]:
+    """Names of the shipped training configurations."""
+    folder = resources.files("megadata") / "configs" / "models"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_config(name_or_file: str | Path, overrides: Iterable[str] = ()) -> TrainConfig:
+    """Load a preset by name or a YAML file, with ``--set a.b=value`` assignments on top.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such preset or file, or a setting is unknown or wrong.
+    """
+    where = str(name_or_file)
+    return build(TrainConfig, override(_values(name_or_file), overrides), where)
+
+
+def config_from(values: Mapping[str, Any], where: str = "train") -> TrainConfig:
+    """Make a config from plain values, such as the ``train`` section of a recipe; ``preset: NAME`` is the base of the rest."""
+    rest = dict(values)
+    base = rest.pop("preset", None)
+    if base is not None:
+        start = _values(str(base))
+        rest = {**start, **{key: _merged(start.get(key), value) for key, value in rest.items()}}
+    return build(TrainConfig, rest, where)
+
+
+def replaced(config: TrainConfig, section: str, **changes: Any) -> TrainConfig:
+    """`config` with fields of one section changed."""
+    values = to_dict(config)
+    values[section].update(changes)
+    return build(TrainConfig, values, section)
+
+
+def _merged(base: Any, value: Any) -> Any:
+    return {**base, **value} if isinstance(base, Mapping) and isinstance(value, Mapping) else value
+
+
+def _values(name_or_file: str | Path) -> dict[str, Any]:
+    text = str(name_or_file)
+    if text.endswith((".yaml", ".yml")) or Path(text).is_file():
+        return load_yaml(text)
+    if text not in presets():
+        raise ConfigError(f"{text!r} is neither a file nor a shipped configuration{nearest(text, presets())}")
+    path = resources.files("megadata") / "configs" / "models" / f"{text}.yaml"
+    return parse_yaml(path.read_text(encoding="utf-8"), text)
+
+
+def _at_least(name: str, value: float, least: float) -> None:
+    if value < least:
+        raise ConfigError(f"{name} must be at least {least}, got {value}")

@@ -1,0 +1,105 @@
+"""From a blend to batches: training samples, validation windows, and how many labels a batch holds. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from megadata.errors import ConfigError
+from megadata.indexed.batch import Batch, gpt_batch
+from megadata.indexed.blend import Blend
+from megadata.indexed.loader import Loader, Sampled
+from megadata.indexed.masking import SPECIALS, MaskedSamples, Masking, Placed
+from megadata.trainer.config import TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunData:
+    """The data of a run, opened: nothing is read before it is used."""
+
+    config: TrainConfig
+    samples: Sampled
+    """Training samples."""
+    validation: dict[str, Sampled]
+    """Held-out windows by source."""
+    vocabulary_size: int | None
+    """Entries of the vocabulary, where the data says it."""
+    tokenizer: Path | None
+    """A copy of the tokenizer beside the data."""
+
+    def loader(self, rank: int, world: int) -> Loader:
+        """The batches of one process."""
+        return Loader(
+            self.samples, self.config.data.batch_size, rank, world, document_aware=self.config.data.document_mask
+        )
+
+    def windows(self, source: str, start: int, stop: int) -> Batch:
+        """Validation windows start, ..., stop - 1 of a source as a batch."""
+        samples = self.validation[source]
+        found = samples.batch(start, stop)
+        if isinstance(found, Batch):
+            return found
+        return gpt_batch(found, eod=samples.vocabulary.eod, document_aware=self.config.data.document_mask)
+
+
+def open_data(config: TrainConfig, blend: Blend) -> RunData:
+    """Open a blend as `config` wants it.
+
+    Raises
+    ------
+    ConfigError
+        If the blend has too little data for the run, or its tokenizer lacks what the model needs.
+    IndexFormatError
+        If a dataset is damaged.
+    """
+    masked = config.model.kind == "bert"
+    length, size = config.data.sequence_length - (SPECIALS if masked else 0), config.data.batch_size
+    windows, held_out_windows = blend.samples(length), blend.validation(length)
+    samples: Sampled = _masked(windows, blend, config) if masked else windows
+    held_out: dict[str, Sampled] = {
+        name: _masked(found, blend, config) if masked else found for name, found in held_out_windows.items()
+    }
+    if samples.total is not None and samples.total < config.trainer.steps * size:
+        raise ConfigError(
+            f"{blend.origin}: max_epochs allow {samples.total} samples, the run needs {config.trainer.steps * size}"
+            f" (trainer.steps {config.trainer.steps} x data.batch_size {size}); lower trainer.steps or raise max_epochs"
+        )
+    vocabulary = samples.vocabulary
+    if config.data.document_mask and vocabulary.eod is None:
+        raise ConfigError(
+            "data.document_mask needs the id that ends a document, and the data's sidecars do not say it; "
+            "write them with `megadata verify --tokenizer T --write-meta`"
+        )
+    return RunData(
+        config=config,
+        samples=samples,
+        validation=held_out,
+        vocabulary_size=vocabulary.size,
+        tokenizer=vocabulary.tokenizer,
+    )
+
+
+def label_counts(batch: Batch, kind: str) -> list[float]:
+    """What the sums of the model's losses are divided by, in their order: labels of a batch by kind."""
+    labels = float(batch.loss_mask.sum(dtype=np.float64))
+    if kind == "gpt":
+        return [labels]
+    return [labels, 0.0 if batch.is_swapped is None else float(len(batch))]
+
+
+def document_numbers(batch: Batch) -> NDArray[np.int64] | None:
+    """Number of each token's document within its sample, (B, L); none where every sample is one document."""
+    lengths = batch.document_lengths
+    size, length = batch.input_ids.shape
+    if lengths.shape[1] == 1 and bool((lengths == length).all()):
+        return None
+    rest = length - lengths.sum(axis=1, keepdims=True)
+    numbers = np.tile(np.arange(lengths.shape[1] + 1, dtype=np.int64), size)
+    return np.repeat(numbers, np.concatenate((lengths, rest), axis=1).ravel()).reshape(size, length)
+
+
+def _masked(windows: Placed, blend: Blend, config: TrainConfig) -> MaskedSamples:
+    return MaskedSamples(windows, seed=blend.seed, masking=Masking(probability=config.data.mask_probability))

@@ -1,0 +1,36 @@
+"""Batches as tensors: the keyword arguments of a model's forward."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from megadata.indexed.batch import Batch
+from megadata.trainer.data import document_numbers
+
+
+def model_inputs(batch: Batch, device: torch.device, kind: str) -> dict[str, Tensor]:
+    """A batch as keyword arguments of the model's forward."""
+    inputs = {
+        "tokens": _tensor(batch.input_ids, device),
+        "labels": _tensor(np.maximum(batch.labels, 0), device),
+        "weights": _tensor(batch.loss_mask, device),
+        "positions": _tensor(batch.position_ids, device),
+    }
+    documents = document_numbers(batch)
+    if documents is not None:
+        inputs["documents"] = _tensor(documents, device)
+    if kind == "bert":
+        if batch.token_type_ids is not None:
+            inputs["segments"] = _tensor(batch.token_type_ids, device)
+        if batch.is_swapped is not None:
+            inputs["order"] = _tensor(batch.is_swapped.astype(np.int64), device)
+    return inputs
+
+
+def _tensor(values: NDArray[Any], device: torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values)).to(device, non_blocking=True)

@@ -1,0 +1,126 @@
+"""Cross-entropy from hidden states, in chunks: all logits are never held, and the gradient is made on the way forward.
+
+Losses are sums; the trainer divides by the number of labels of the whole step over all processes, so that data parallelism,
+accumulation, micro-batches and padding agree to the token.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+CHUNK_ELEMENTS = 1 << 22
+"""Logits held at once."""
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    """Sum over rows of weight * cross-entropy(hidden @ table.T + bias, label)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        table: Tensor,
+        bias: Tensor | None,
+        labels: Tensor,
+        weights: Tensor,
+        vocabulary: int,
+        softcap: float | None,
+    ) -> Tensor:
+        needs_hidden, needs_table, needs_bias = ctx.needs_input_grad[:3]
+        wide = torch.float64 if hidden.dtype == torch.float64 else torch.float32
+        matrix = table.to(hidden.dtype)
+        total = torch.zeros((), dtype=wide, device=hidden.device)
+        grad_hidden = torch.empty_like(hidden) if needs_hidden else None
+        grad_table = torch.zeros(table.shape, dtype=wide, device=table.device) if needs_table else None
+        grad_bias = torch.zeros(table.shape[0], dtype=wide, device=table.device) if needs_bias else None
+        rows = max(1, CHUNK_ELEMENTS // table.shape[0])
+        for start in range(0, hidden.shape[0], rows):
+            part = slice(start, start + rows)
+            read, target, weight = hidden[part], labels[part, None], weights[part, None].to(wide)
+            logits = output_logits(read, matrix, bias, vocabulary, softcap).to(wide)
+            gathered = logits.gather(1, target)
+            capped = logits.clone() if softcap is not None and needs_hidden else None
+            peak = logits.amax(1, keepdim=True)
+            exponent = logits.sub_(peak).exp_()
+            norm = exponent.sum(1, keepdim=True)
+            total += ((norm.log() + peak - gathered) * weight).sum()
+            if not (needs_hidden or needs_table or needs_bias):
+                continue
+            slope = exponent.mul_(weight / norm)
+            slope.scatter_add_(1, target, -weight)
+            if capped is not None and softcap is not None:
+                slope.mul_(1 - (capped / softcap).square_())
+                slope[:, vocabulary:] = 0
+            narrow = slope.to(hidden.dtype)
+            if grad_hidden is not None:
+                torch.mm(narrow, matrix, out=grad_hidden[part])
+            if grad_table is not None:
+                grad_table += narrow.t() @ read
+            if grad_bias is not None:
+                grad_bias += slope.sum(0)
+        ctx.types = table.dtype, None if bias is None else bias.dtype
+        ctx.save_for_backward(grad_hidden, grad_table, grad_bias)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        grad_hidden, grad_table, grad_bias = ctx.saved_tensors
+        table_type, bias_type = ctx.types
+        return (
+            None if grad_hidden is None else grad_hidden * grad.to(grad_hidden.dtype),
+            None if grad_table is None else (grad_table * grad).to(table_type),
+            None if grad_bias is None else (grad_bias * grad).to(bias_type),
+            None,
+            None,
+            None,
+            None,
+        )
+
+
+def linear_cross_entropy(
+    hidden: Tensor,
+    table: Tensor,
+    labels: Tensor,
+    weights: Tensor,
+    *,
+    vocabulary: int,
+    bias: Tensor | None = None,
+    softcap: float | None = None,
+) -> Tensor:
+    """Weighted sum of cross-entropies, in nats.
+
+    Parameters
+    ----------
+    hidden : tensor, shape (R, H)
+        Rows to predict from.
+    table : tensor, shape (V, H)
+        Output matrix; rows from `vocabulary` on only pad it.
+    labels : int64 tensor, shape (R,)
+        Right answers, below `vocabulary`.
+    weights : tensor, shape (R,)
+        What each row counts; 0 leaves it out.
+
+    Returns
+    -------
+    float32 (or float64) scalar
+    """
+    out: Tensor = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        hidden, table, bias, labels, weights, vocabulary, softcap
+    )
+    return out
+
+
+def output_logits(
+    hidden: Tensor, table: Tensor, bias: Tensor | None, vocabulary: int, softcap: float | None = None
+) -> Tensor:
+    """Logits (..., V) of hidden (..., H), those of the padding at minus infinity."""
+    dtype = hidden.dtype
+    logits = torch.nn.functional.linear(hidden, table.to(dtype), None if bias is None else bias.to(dtype))
+    if softcap is not None:
+        logits = softcap * torch.tanh(logits / softcap)
+    if table.shape[0] > vocabulary:
+        logits[..., vocabulary:] = float("-inf")
+    return logits

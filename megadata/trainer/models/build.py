@@ -1,0 +1,120 @@
+"""Make a model and give it its initial weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from megadata.config import build, to_dict
+from megadata.errors import ConfigError
+from megadata.trainer.config import load_config
+from megadata.trainer.models.bert import BERT
+from megadata.trainer.models.config import ModelConfig
+from megadata.trainer.models.gpt import GPT
+from megadata.trainer.precision import dtype_of
+from megadata.trainer.randomness import fill_normal
+
+Place = Callable[[Tensor], tuple[Tensor, int]]
+"""The part of a parameter that this process holds, and where it starts in the flattened whole."""
+
+
+def model_config(source: str | Mapping[str, Any] | ModelConfig, vocab_size: int | None = None) -> ModelConfig:
+    """The config of a preset's name, of a mapping of fields, or the config itself; `vocab_size` fills in a missing one.
+
+    A mapping with `type_vocab_size` and without `kind` means a BERT with the original's block.
+    """
+    if isinstance(source, ModelConfig):
+        config = source
+    elif isinstance(source, str):
+        config = load_config(source).model
+    else:
+        values = dict(source)
+        if "type_vocab_size" in values and "kind" not in values:
+            original = {"kind": "bert", "norm_position": "post", "activation": "gelu", "norm_epsilon": 1e-12}
+            values = {**original, "dropout": 0.1, "attention_dropout": 0.1, **values}
+        config = build(ModelConfig, values, "model")
+    if config.vocab_size is None and vocab_size is not None:
+        config = build(ModelConfig, {**to_dict(config), "vocab_size": vocab_size}, "model")
+    return config
+
+
+def build_model(
+    source: str | Mapping[str, Any] | ModelConfig,
+    device: str | torch.device = "cpu",
+    precision: str = "fp32",
+    *,
+    seed: int = 0,
+    vocab_size: int | None = None,
+) -> GPT | BERT:
+    """A GPT or BERT with initial weights that depend on the seed and the parameters' names only.
+
+    Parameters
+    ----------
+    source
+        Name of a shipped configuration (``gpt2-124m``), a mapping of `ModelConfig` fields, or a `ModelConfig`.
+    precision
+        Arithmetic: ``fp32``, ``bf16``, ``fp16``, ``fp64``. Weights stay fp32 (fp64 for ``fp64``).
+
+    Raises
+    ------
+    ConfigError
+        If there is no such configuration or precision, or the vocabulary's size is not known.
+    """
+    config = model_config(source, vocab_size)
+    model = bare_model(config, precision).to_empty(device=device)
+    initialize(model, seed)
+    return model
+
+
+def bare_model(config: ModelConfig, precision: str = "fp32") -> GPT | BERT:
+    """The model without memory behind its parameters (torch's meta device)."""
+    compute = dtype_of(precision)
+    if config.vocab_size is None:
+        raise ConfigError("model.vocab_size is not set; give the number of entries of the vocabulary")
+    with torch.device("meta"):
+        model = BERT(config) if config.kind == "bert" else GPT(config)
+    model.compute_dtype = compute
+    return model.to(torch.float64) if compute == torch.float64 else model
+
+
+def whole(parameter: Tensor) -> tuple[Tensor, int]:
+    """All of an unsharded parameter."""
+    return parameter, 0
+
+
+def initialize(model: GPT | BERT, seed: int, place: Place = whole) -> None:
+    """Fill every parameter, or the part that `place` says this process holds, from (seed, parameter name)."""
+    config = model.config
+    rows = config.vocabulary
+    owners = {id(p): module for module in model.modules() for p in module.parameters(recurse=False)}
+    for name, parameter in model.named_parameters():
+        part, start = place(parameter)
+        with torch.no_grad():
+            if name.endswith(".bias"):
+                part.zero_()
+            elif parameter.dim() == 1:
+                part.fill_(1.0)
+            else:
+                by_vocabulary = name in ("tokens.weight", "head.weight")
+                used = (rows if by_vocabulary else parameter.shape[0]) * math.prod(parameter.shape[1:])
+                _fill(part, name, seed, _std(model, name, owners[id(parameter)]), start, used)
+
+
+def _fill(part: Tensor, name: str, seed: int, std: float, start: int, used: int) -> None:
+    """Normal values up to element `used` of the whole parameter, zeros in the rows that pad the vocabulary."""
+    flat = part.view(-1)
+    stop = min(max(used - start, 0), flat.numel())
+    flat[stop:].zero_()
+    if stop:
+        fill_normal(flat[:stop], name, seed, std, start, used)
+
+
+def _std(model: GPT | BERT, name: str, owner: nn.Module) -> float:
+    """Layers that write to the residual stream start smaller (Radford et al. 2019)."""
+    config = model.config
+    writes = isinstance(owner, nn.Linear) and name.startswith("layers.") and name.endswith(".output.weight")
+    return config.init_std / math.sqrt(2 * config.num_layers) if writes else config.init_std
