@@ -1,0 +1,109 @@
+"""`filter`: drop documents whose measured quantities pass thresholds. Rule-sets are data for this step."""
+
+from __future__ import annotations
+
+import functools
+import operator
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from megadata.config import configclass, nearest
+from megadata.corpus import lines, quality, repetition
+from megadata.corpus.characters import UNICODE
+from megadata.corpus.quantities import Cuts, Measured, Quantity
+from megadata.corpus.step import Decision, Verdict
+from megadata.documents.batch import DocBatch
+from megadata.errors import ConfigError
+from megadata.kernels.base import F64, Bool
+
+QUANTITIES: dict[str, Quantity] = {**quality.QUANTITIES, **lines.QUANTITIES, **repetition.QUANTITIES}
+"""All quantities a rule can name."""
+
+OPERATORS: dict[str, Callable[[F64, float], Bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+CONDITION = re.compile(r"\s*(\w+)\s*(<=|>=|<|>)\s*(-?[\d_]+(?:\.\d+)?)\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """``quantity operator threshold``: documents for which it holds are dropped. Undefined quantities drop nothing."""
+
+    quantity: str
+    comparison: str
+    threshold: float
+
+    @property
+    def text(self) -> str:
+        """The condition without its quantity, for example ``< 50``."""
+        return f"{self.comparison} {self.threshold:.12g}"
+
+    def with_threshold(self, threshold: float) -> str:
+        """The condition's text with another threshold."""
+        return f"{self.quantity} {self.comparison} {threshold!r}"
+
+
+@functools.cache
+def parse_condition(text: str) -> Condition:
+    """Read a condition such as ``words < 50``.
+
+    Raises
+    ------
+    ConfigError
+        When it cannot be read, names no known quantity, or would drop every document or none.
+    """
+    match = CONDITION.fullmatch(text)
+    if match is None:
+        raise ConfigError(f'{text!r}: expected "QUANTITY < NUMBER" (or <=, >, >=), for example "words < 50"')
+    name, comparison, number = match.groups()
+    if name not in QUANTITIES:
+        raise ConfigError(f"{text!r}: unknown quantity {name!r}{nearest(name, QUANTITIES)}")
+    threshold, most = float(number), QUANTITIES[name].most
+    never = {"<": threshold <= 0, "<=": threshold < 0, ">": threshold >= most, ">=": threshold > most}[comparison]
+    always = {"<": threshold > most, "<=": threshold >= most, ">": threshold < 0, ">=": threshold <= 0}[comparison]
+    if never or always:
+        values = f"from 0 to {most:g}" if most < float("inf") else "0 or more"
+        effect = "drops nothing" if never else "drops every document"
+        raise ConfigError(f"{text!r} {effect}: {name} ({QUANTITIES[name].about}) is {values}; choose another threshold")
+    return Condition(name, comparison, threshold)
+
+
+@configclass
+class Filter(Cuts):
+    """Drop documents by measured quantities; the fields of `Cuts` say how they are measured."""
+
+    drop: dict[str, str]
+    """Reason -> condition, for example ``too_few_words: words < 50``; the first that holds is the reason."""
+
+    name: ClassVar[str] = "filter"
+    version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        for reason, text in self.drop.items():
+            try:
+                parse_condition(text)
+            except ConfigError as error:
+                raise ConfigError(f"drop.{reason}: {error}") from None
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """The character data."""
+        return (UNICODE,)
+
+    def judge(self, docs: DocBatch) -> Verdict:
+        """One decision for each reason."""
+        conditions = {reason: parse_condition(text) for reason, text in self.drop.items()}
+        named = {c.quantity for c in conditions.values()}
+        tops = [n for name, n in repetition.TOPS.items() if name in named]
+        repeats = [n for name, n in repetition.REPEATS.items() if name in named]
+        measured = Measured(docs, self, tops, repeats)
+        values = {name: QUANTITIES[name].formula(measured) for name in named}
+        return {
+            reason: Decision(OPERATORS[c.comparison](values[c.quantity], c.threshold), values[c.quantity], c.text)
+            for reason, c in conditions.items()
+        }

@@ -1,0 +1,171 @@
+"""Rule lists: which steps clean a corpus, in which order, with which thresholds; and `RuleList`, which applies them.
+
+A list is YAML: ``rules: 1`` (the format), ``about``, ``sources`` (where the numbers come from), ``label`` and ``steps``. A step
+is a name, or a name with its settings. A name is a kind of step (`repair`, `filter`, ...), a rule-set (`gopher@datatrove`),
+another list, or what a package registers under the entry point group ``megadata.rules``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from megadata.config import to_dict
+from megadata.corpus.rulefiles import Item, instantiate, override_items, read_items, with_languages
+from megadata.corpus.step import Decision, Judge, Map, Outcome, Step, Verdict
+from megadata.documents.batch import DocBatch
+from megadata.errors import ConfigError
+from megadata.kernels.base import I64, Bool
+
+__all__ = ["RuleList", "load_rules", "rule_list"]
+
+Why = tuple[str, float | None, str]
+"""Reason, value and condition of a removal."""
+
+
+@dataclass(frozen=True)
+class RuleList:
+    """Steps in order, each with the label that its reasons carry."""
+
+    name: str
+    steps: tuple[tuple[str, Step], ...] = ()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that decides what the list does: each step's label, kind, version, configuration and libraries."""
+        return {
+            "steps": [
+                {
+                    "label": label,
+                    "step": step.name,
+                    "version": step.version,
+                    "libraries": list(step.libraries),
+                    "config": to_dict(step),
+                }
+                for label, step in self.steps
+            ]
+        }
+
+    @cached_property
+    def _kinds(self) -> list[tuple[str, Judge | None, Map | None]]:
+        kinds = []
+        for label, step in self.steps:
+            judge = step if isinstance(step, Judge) else None
+            mapper = step if isinstance(step, Map) else None
+            kinds.append((label, judge, mapper))
+        return kinds
+
+    def apply(self, docs: DocBatch) -> Outcome:
+        """Run all steps over one batch; what becomes of a document does not depend on the others in it.
+
+        Returns
+        -------
+        Outcome
+            Its `counts` add up over batches: ``documents_in``, ``bytes_in``, ``documents_kept``, ``bytes_kept``, and for each
+            label and reason ``changed|LABEL`` (altered documents), ``removed|LABEL.REASON``, ``removed_bytes|LABEL.REASON``.
+        """
+        counts: Counter[str] = Counter({"documents_in": len(docs), "bytes_in": int(docs.sizes.sum())})
+        places = np.arange(len(docs))
+        gone: list[tuple[I64, DocBatch, list[Why]]] = []
+        for label, judge, mapper in self._kinds:
+            if not len(docs):
+                break
+            if judge is not None:
+                keep, why = _decide(label, judge.judge(docs))
+                if why:
+                    out = docs.select(~keep)
+                    for (reason, _, _), size in zip(why, out.sizes.tolist(), strict=True):
+                        counts[f"removed|{reason}"] += 1
+                        counts[f"removed_bytes|{reason}"] += size
+                    gone.append((places[~keep], out, why))
+                    docs, places = docs.select(keep), places[keep]
+            if mapper is not None and len(docs):
+                mapped = mapper.map(docs)
+                if mapped is not docs:
+                    before, after = docs.records.column("text"), mapped.records.column("text")
+                    counts[f"changed|{label}"] += pc.sum(pc.not_equal(before, after)).as_py() or 0
+                docs = mapped
+        counts.update({"documents_kept": len(docs), "bytes_kept": int(docs.sizes.sum())})
+        removed, why = _in_order(gone)
+        return Outcome(
+            kept=docs,
+            removed=removed,
+            reasons=[reason for reason, _, _ in why],
+            values=[value for _, value, _ in why],
+            thresholds=[threshold for _, _, threshold in why],
+            counts=dict(counts),
+        )
+
+
+def _decide(label: str, verdict: Verdict) -> tuple[Bool, list[Why]]:
+    """Which documents stay, and for the others in order: the first reason, the value and the condition."""
+    rules: list[tuple[str, Decision]] = list(verdict.items())
+    if not rules:
+        return np.ones(0, np.bool_), []
+    first = np.full(rules[0][1].mask.size, -1, np.int64)
+    for number, (_, decision) in enumerate(rules):
+        first[(first < 0) & decision.mask] = number
+    why = []
+    for d in np.flatnonzero(first >= 0).tolist():
+        reason, decision = rules[first[d]]
+        value = float(decision.values[d])
+        why.append((f"{label}.{reason}", None if np.isnan(value) else value, decision.threshold))
+    return first < 0, why
+
+
+def _in_order(
+    gone: list[tuple[I64, DocBatch, list[Why]]],
+) -> tuple[DocBatch, list[Why]]:
+    """The removed documents of all steps in the order of the input."""
+    if not gone:
+        return DocBatch.empty(), []
+    order = np.argsort(np.concatenate([places for places, _, _ in gone]), kind="stable")
+    merged = DocBatch.concat(batch for _, batch, _ in gone)
+    why = [one for _, _, reasons in gone for one in reasons]
+    return DocBatch(merged.records.take(order)), [why[i] for i in order.tolist()]
+
+
+def load_rules(name: str, overrides: Iterable[str] = (), languages: Iterable[str] = ()) -> RuleList:
+    """Read a rule list, change it as asked, and make its steps.
+
+    Parameters
+    ----------
+    name
+        A shipped list (`web`, `books`, `wikipedia`, `text`), a rule-set (`gopher@datatrove`), a name registered by another
+        package, the path of a YAML file, or `none` for no steps at all.
+    overrides
+        ``LABEL.FIELD=VALUE``, for example ``quality.words=whitespace``; ``LABEL.REASON=VALUE`` changes the threshold of one rule,
+        ``LABEL.REASON=off`` removes it.
+    languages
+        Codes of languages to keep; puts the steps `language` and `languages` behind the first maps of the list.
+
+    Raises
+    ------
+    ConfigError
+        For a name, step, field, quantity or value that is unknown or impossible; it names the nearest known one.
+    """
+    items: list[Item] = [] if name == "none" else read_items(name)
+    items = override_items(items, overrides)
+    items = with_languages(items, list(languages))
+    return RuleList(name, tuple((item.label, instantiate(item)) for item in items))
+
+
+def rule_list(steps: Iterable[tuple[str, Step]] | Mapping[str, Step], name: str = "custom") -> RuleList:
+    """A rule list from steps made in Python, each with its label.
+
+    Raises
+    ------
+    ConfigError
+        When one of them neither judges nor maps.
+    """
+    pairs = tuple(steps.items() if isinstance(steps, Mapping) else steps)
+    for label, step in pairs:
+        if not isinstance(step, (Judge, Map)):
+            raise ConfigError(f"rules {name}: step {label!r} ({type(step).__name__}) has neither judge() nor map()")
+    return RuleList(name, pairs)

@@ -1,0 +1,425 @@
+"""Lines and paragraphs: how they are cut, what they begin and end with, which repeat, and which are kept.
+
+Letters: N bytes, D documents, B bullets, E end marks, P phrases.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import types
+
+from megadata.kernels.base import I64, U8, U16, helper, kernel, reads, writes
+from megadata.kernels.repetition import slot_of, table_size
+from megadata.kernels.text import BREAK, DIGIT, SPACE, decode, integer
+from megadata.kernels.words import ZERO, hash_step
+
+NEWLINE, NEWLINE_RUNS, PARAGRAPHS, SPLITLINES = 0, 1, 2, 3  # how lines are cut, see `next_line`
+
+LINES, BULLETED, ELLIPTIC, ENDED, SHORT = 0, 1, 2, 3, 4
+LATER, LATER_CHARACTERS, REPEATED, REPEATED_CHARACTERS, LINE_CHARACTERS = 5, 6, 7, 8, 9
+COUNTS = 10  # columns of `count_lines`
+
+KEPT, SENTENCES, PAGE_PHRASE, LONG_WORDS, OPEN_ENDS, FEW_WORDS, PHRASES = 0, 1, 2, 3, 4, 5, 6
+LINE_COUNTS = 7  # columns of `keep_lines`
+
+
+@helper
+def next_line(text: U8, at: int, end: int, classes: U16, cutting: int) -> tuple[int, int]:
+    r"""The end of the line that begins at `at`, and where the next one begins: -1 after the last.
+
+    NEWLINE cuts as str.split("\n"), NEWLINE_RUNS as re.split("\n+"), PARAGRAPHS as re.split("\n{2,}"), SPLITLINES as
+    str.splitlines (which knows no empty last line: the caller stops when the next line would begin at `end`).
+    """
+    while at < end:
+        byte = text[at]
+        if byte == 10:
+            after = at + 1
+            if cutting in (NEWLINE_RUNS, PARAGRAPHS):
+                while after < end and text[after] == 10:
+                    after += 1
+            if cutting != PARAGRAPHS or after - at > 1:
+                return at, after
+            at = after
+        elif cutting == SPLITLINES and (byte < 32 or byte >= 0x80):
+            code, after = decode(text, at)
+            if integer(classes[code]) & BREAK != 0:
+                if code == 13 and after < end and text[after] == 10:
+                    after += 1
+                return at, after
+            at = after
+        else:
+            at += 1
+    return end, -1
+
+
+@helper
+def holds(sorted_codes: I64, code: int) -> bool:
+    """Whether `code` is in a sorted array."""
+    low = 0
+    high = sorted_codes.size
+    while low < high:
+        middle = (low + high) >> 1
+        if sorted_codes[middle] < code:
+            low = middle + 1
+        else:
+            high = middle
+    found: bool = low < sorted_codes.size and sorted_codes[low] == code
+    return found
+
+
+@helper
+def stripped(text: U8, start: int, stop: int, classes: U16) -> tuple[int, int]:
+    """text[start:stop] without the whitespace at both ends."""
+    while start < stop:
+        code, after = decode(text, start)
+        if integer(classes[code]) & SPACE == 0:
+            break
+        start = after
+    while start < stop:
+        back = stop - 1
+        while text[back] & 0xC0 == 0x80:
+            back -= 1
+        code, _ = decode(text, back)
+        if integer(classes[code]) & SPACE == 0:
+            break
+        stop = back
+    return start, stop
+
+
+@kernel(
+    reads(types.uint8),
+    reads(types.int64),
+    reads(types.uint16),
+    types.int64,
+    types.boolean,
+    types.int64,
+    reads(types.int64),
+    reads(types.int64),
+    writes(types.int64, 2),
+)
+def count_lines(
+    text_N: U8,
+    offsets: I64,
+    classes: U16,
+    cutting: int,
+    visible: bool,
+    short: int,
+    bullets_B: I64,
+    ends_E: I64,
+    out_DQ: I64,
+) -> None:
+    """Fill row d of `out_DQ` (int64[D, COUNTS]) with counts over the lines of document d; the columns are the constants above.
+
+    `visible` leaves out lines of whitespace only. A line is bulleted by its first visible character, elliptic by "..." or
+    U+2026 as its last visible ones, ended by its very last character, short with at most `short` characters. LATER counts
+    second and later occurrences of a line, REPEATED all occurrences of lines that occur twice. PARAGRAPHS strips the document.
+    """
+    slots = table_size(64)
+    keys = np.empty(slots, np.uint64)
+    stamps = np.zeros(slots, np.int32)
+    repeats = np.empty(slots, np.bool_)
+    stamp = np.int32(0)
+    used = 0
+    for d in range(offsets.size - 1):
+        for q in range(COUNTS):
+            out_DQ[d, q] = 0
+        begin = offsets[d]
+        end = offsets[d + 1]
+        if cutting == PARAGRAPHS:
+            begin, end = stripped(text_N, begin, end, classes)
+        if stamp > 2_000_000_000:
+            stamps[:] = 0
+            stamp = np.int32(0)
+        stamp = np.int32(stamp + 1)
+        used = 0
+        following = begin if cutting != SPLITLINES or begin < end else -1
+        while following >= 0:
+            start = following
+            stop, following = next_line(text_N, start, end, classes, cutting)
+            if cutting == SPLITLINES and following == end:
+                following = -1
+            value = ZERO
+            characters = 0
+            first = -1
+            last = -1
+            last_visible = -1
+            visible_stop = start
+            at = start
+            while at < stop:
+                code, at = decode(text_N, at)
+                value = hash_step(value, code)
+                characters += 1
+                last = code
+                if integer(classes[code]) & SPACE == 0:
+                    if first < 0:
+                        first = code
+                    last_visible = code
+                    visible_stop = at
+            if visible and first < 0:
+                continue
+            out_DQ[d, LINES] += 1
+            out_DQ[d, LINE_CHARACTERS] += characters
+            out_DQ[d, SHORT] += characters <= short
+            if first >= 0 and holds(bullets_B, first):
+                out_DQ[d, BULLETED] += 1
+            if last_visible == 0x2026 or (
+                last_visible == 46
+                and visible_stop - start >= 3
+                and text_N[visible_stop - 2] == 46
+                and text_N[visible_stop - 3] == 46
+            ):
+                out_DQ[d, ELLIPTIC] += 1
+            if last >= 0 and holds(ends_E, last):
+                out_DQ[d, ENDED] += 1
+            slot = slot_of(value, keys, stamps, stamp)
+            if stamps[slot] == stamp:
+                out_DQ[d, LATER] += 1
+                out_DQ[d, LATER_CHARACTERS] += characters
+                times = 1 if repeats[slot] else 2
+                out_DQ[d, REPEATED] += times
+                out_DQ[d, REPEATED_CHARACTERS] += times * characters
+                repeats[slot] = True
+                continue
+            stamps[slot] = stamp
+            keys[slot] = value
+            repeats[slot] = False
+            used += 1
+            if 2 * used > keys.size:
+                old_keys = keys
+                old_stamps = stamps
+                old_repeats = repeats
+                slots = 4 * keys.size
+                keys = np.empty(slots, np.uint64)
+                stamps = np.zeros(slots, np.int32)
+                repeats = np.empty(slots, np.bool_)
+                for s in range(old_keys.size):
+                    if old_stamps[s] == stamp:
+                        slot = slot_of(old_keys[s], keys, stamps, np.int32(1))
+                        stamps[slot] = 1
+                        keys[slot] = old_keys[s]
+                        repeats[slot] = old_repeats[s]
+                stamp = np.int32(1)
+
+
+@helper
+def contains(text: U8, start: int, stop: int, phrase: U8, begin: int, end: int) -> bool:
+    """Whether text[start:stop], in lower case, holds phrase[begin:end]. Only ASCII and the Kelvin sign are lowered."""
+    first = phrase[begin]
+    for at in range(start, stop - (end - begin) + 1):
+        byte = text[at]
+        if 65 <= byte <= 90:
+            byte = np.uint8(byte + 32)
+        if byte != first and not (byte == 0xE2 and first == 107):
+            continue
+        i = at
+        p = begin
+        while p < end and i < stop:
+            byte = text[i]
+            if 65 <= byte <= 90:
+                byte = np.uint8(byte + 32)
+            if byte == phrase[p]:
+                i += 1
+            elif phrase[p] == 107 and byte == 0xE2 and text[i + 1] == 0x84 and text[i + 2] == 0xAA:
+                i += 3
+            else:
+                break
+            p += 1
+        if p == end:
+            return True
+    return False
+
+
+@helper
+def citation_end(text: U8, at: int, stop: int, classes: U16) -> int:
+    r"""The end of a Wikipedia mark ``\[\d*]``, ``[edit]`` or ``[citation needed]`` at `at`, or `at` when there is none."""
+    i = at + 1
+    after: int = i
+    while i < stop:
+        code, after = decode(text, i)
+        if code == 93:  # "]"
+            return after
+        if integer(classes[code]) & DIGIT == 0:
+            break
+        i = after
+    for word in (b"edit]", b"citation needed]"):
+        size = len(word)
+        if at + 1 + size <= stop:
+            same = True
+            for k in range(size):
+                if text[at + 1 + k] != word[k]:
+                    same = False
+                    break
+            if same:
+                return at + 1 + size
+    return at
+
+
+@helper
+def sentences_in(text: U8, start: int, stop: int, classes: U16, ends: I64) -> int:
+    """Number of sentences: runs of end marks (with quotes and brackets that follow) before a blank or the end.
+
+    What follows the last end mark counts when it holds anything visible.
+    """
+    count: int = 0
+    pending = False  # something visible since the last sentence ended
+    ended = False
+    at = start
+    while at < stop:
+        code, at = decode(text, at)
+        if integer(classes[code]) & SPACE != 0:
+            if ended and pending:
+                count += 1
+                pending = False
+            ended = False
+        elif holds(ends, code):
+            ended = True
+            pending = True
+        elif (
+            code != 34
+            and code != 39
+            and code != 41
+            and code != 93
+            and code != 0x2019
+            and code != 0x201D
+            and code != 0xBB
+        ):
+            # an end mark of a script without spaces ends its sentence at once
+            if ended and pending and code >= 0x2E80:
+                count += 1
+            ended = False
+            pending = True
+    if pending:
+        count += 1
+    return count
+
+
+@kernel(
+    reads(types.uint8),
+    reads(types.int64),
+    reads(types.uint16),
+    reads(types.int64),
+    types.boolean,
+    types.int64,
+    types.int64,
+    types.boolean,
+    types.boolean,
+    reads(types.int64),
+    reads(types.uint8),
+    reads(types.int64),
+    reads(types.boolean),
+    writes(types.uint8),
+    writes(types.int64),
+    writes(types.int64, 2),
+)
+def keep_lines(
+    text_N: U8,
+    offsets: I64,
+    classes: U16,
+    ends_E: I64,
+    ellipsis_ends: bool,
+    min_words: int,
+    max_word_length: int,
+    drop_citations: bool,
+    whole_page: bool,
+    sentence_ends: I64,
+    phrases: U8,
+    phrase_offsets: I64,
+    drops_page_P: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    out_N: U8,
+    out_offsets: I64,
+    counts_DQ: I64,
+) -> None:
+    r"""Copy the lines of each document that C4's rules keep, stripped and joined by "\n", and count the others by cause.
+
+    In this order a line is dropped for a word of more than `max_word_length` characters (0: any length), for not ending with
+    one of `ends_E` (none: any end; "..." only when `ellipsis_ends`), for fewer than `min_words` words; of the phrases, the first
+    one it holds drops the line, or the page where `drops_page_P` says so. Citation marks are removed before the end is looked at.
+    `whole_page` looks for page phrases in every line, also in those dropped before. Counts: the constants above; PAGE_PHRASE is
+    1 + the number of the phrase that drops the page, else 0.
+    """
+    write = 0
+    out_offsets[0] = 0
+    for d in range(offsets.size - 1):
+        for q in range(LINE_COUNTS):
+            counts_DQ[d, q] = 0
+        begin = write
+        end = offsets[d + 1]
+        following = offsets[d] if offsets[d] < end else -1
+        while following >= 0:
+            start = following
+            stop, following = next_line(text_N, start, end, classes, SPLITLINES)
+            if following == end:
+                following = -1
+            start, stop = stripped(text_N, start, stop, classes)
+            if whole_page and counts_DQ[d, PAGE_PHRASE] == 0:
+                for p in range(drops_page_P.size):
+                    if drops_page_P[p] and contains(
+                        text_N, start, stop, phrases, phrase_offsets[p], phrase_offsets[p + 1]
+                    ):
+                        counts_DQ[d, PAGE_PHRASE] = p + 1
+                        break
+            words = 0
+            longest = 0
+            length = 0
+            line = write
+            if write > begin or counts_DQ[d, KEPT] > 0:
+                out_N[line] = 10
+                line += 1
+            last = line
+            at = start
+            cleaned = start  # bytes before it are citation marks already passed over
+            while at < stop:
+                code, after = decode(text_N, at)
+                if integer(classes[code]) & SPACE != 0:
+                    length = 0
+                else:
+                    words += length == 0
+                    length += 1
+                    longest = max(longest, length)
+                if code == 91 and drop_citations and at >= cleaned:
+                    cleaned = citation_end(text_N, at, stop, classes)
+                if at >= cleaned:
+                    for i in range(at, after):
+                        out_N[last] = text_N[i]
+                        last += 1
+                at = after
+            if max_word_length > 0 and longest > max_word_length:
+                counts_DQ[d, LONG_WORDS] += 1
+                continue
+            if ends_E.size > 0:
+                back = last - 1
+                while back > line and out_N[back] & 0xC0 == 0x80:
+                    back -= 1
+                code = -1
+                if back >= line:
+                    code, _ = decode(out_N, back)
+                elliptic = (
+                    last - line >= 3 and out_N[last - 1] == 46 and out_N[last - 2] == 46 and out_N[last - 3] == 46
+                )
+                if not holds(ends_E, code) or (elliptic and not ellipsis_ends):
+                    counts_DQ[d, OPEN_ENDS] += 1
+                    continue
+            if words < min_words:
+                counts_DQ[d, FEW_WORDS] += 1
+                continue
+            found = -1
+            for p in range(drops_page_P.size):
+                if contains(out_N, line, last, phrases, phrase_offsets[p], phrase_offsets[p + 1]):
+                    found = p
+                    break
+            if found >= 0:
+                if drops_page_P[found]:
+                    if counts_DQ[d, PAGE_PHRASE] == 0:
+                        counts_DQ[d, PAGE_PHRASE] = found + 1
+                else:
+                    counts_DQ[d, PHRASES] += 1
+                continue
+            counts_DQ[d, SENTENCES] += sentences_in(out_N, line, last, classes, sentence_ends)
+            counts_DQ[d, KEPT] += 1
+            write = last
+        first, last = stripped(out_N, begin, write, classes)
+        if first > begin:
+            for i in range(first, last):
+                out_N[begin + i - first] = out_N[i]
+        write = begin + last - first
+        out_offsets[d + 1] = write
