@@ -122,6 +122,7 @@ def _shared(
 @kernel(
     reads(types.uint64),
     reads(types.int64),
+    reads(types.int64),
     reads(types.int32, 2),
     reads(types.int64),
     types.int64,
@@ -136,7 +137,8 @@ def _shared(
 )
 def stars(
     shingles_S: U64,
-    bounds: I64,
+    starts_D: I64,
+    stops_D: I64,
     groups_DB: I32,
     places_G: I64,
     numerator: int,
@@ -151,7 +153,7 @@ def stars(
 ) -> None:
     """Decide for every document, in rank order, whether a kept one that shares a band value with it is similar.
 
-    Row d of `groups_DB` holds, for each band, the group of documents with the same band value, or -1 where d is alone. Each group
+    Document d has the sorted set shingles[starts[d]:stops[d]]. Row d of `groups_DB` holds, for each band, the group of documents with the same band value, or -1 where d is alone. Each group
     remembers its first kept documents, up to `remembered`, at kept[places[g]:places[g + 1]]. Similar means that intersection
     over union (or, with `containment`, over the set of the later document) is at least numerator / denominator, in integers.
 
@@ -162,7 +164,7 @@ def stars(
     heads = np.empty(bands, np.int64)
     for v in range(groups_DB.shape[0]):
         keeper_D[v], shared_D[v] = NONE, 0
-        size = bounds[v + 1] - bounds[v]
+        size = stops_D[v] - starts_D[v]
         for band in range(bands):
             heads[band] = 0
         while True:
@@ -182,10 +184,10 @@ def stars(
             if containment:
                 need = (numerator * size + denominator - 1) // denominator
             else:
-                both = size + bounds[u + 1] - bounds[u]
+                both = size + stops_D[u] - starts_D[u]
                 need = (numerator * both + numerator + denominator - 1) // (numerator + denominator)
             counts[0] += 1
-            found = _shared(shingles_S, bounds[u], bounds[u + 1], bounds[v], bounds[v + 1], need)
+            found = _shared(shingles_S, starts_D[u], stops_D[u], starts_D[v], stops_D[v], need)
             if found >= 0 and found >= need:
                 keeper_D[v], shared_D[v] = u, found
                 break

@@ -30,10 +30,11 @@ class Shingles:
 
 @dataclass(frozen=True, slots=True)
 class Sets:
-    """Sorted, distinct shingle hashes: document d has hashes[bounds[d]:bounds[d + 1]]."""
+    """Sorted, distinct shingle hashes: document d has hashes[starts[d]:stops[d]]."""
 
     hashes: U64
-    bounds: I64
+    starts: I64
+    stops: I64
 
 
 def _check(offsets: I64, size: int, what: str) -> None:
@@ -87,7 +88,7 @@ def distinct(shingles: Shingles, chosen: I64 | None = None) -> Sets:
     hashes = np.empty(int(sizes.sum()), np.uint64)
     bounds = np.empty(rows.size + 1, np.int64)
     shingle_kernels.distinct(shingles.hashes, shingles.bounds, rows, table, hashes, bounds)
-    return Sets(hashes[: bounds[-1]], bounds)
+    return Sets(hashes[: bounds[-1]], bounds[:-1], bounds[1:])
 
 
 @lru_cache(maxsize=8)

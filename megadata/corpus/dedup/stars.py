@@ -70,7 +70,8 @@ def choose(bands: U64, sets: Sets, config: MinHashConfig) -> Stars:
     containment = config.measure == "containment"
     kernels.stars(
         sets.hashes,
-        sets.bounds,
+        sets.starts,
+        sets.stops,
         groups,
         places,
         *config.ratio,
@@ -82,6 +83,6 @@ def choose(bands: U64, sets: Sets, config: MinHashConfig) -> Stars:
         shared,
         tally,
     )
-    sizes = np.diff(sets.bounds)
+    sizes = sets.stops - sets.starts
     total = sizes if containment else sizes + sizes[np.maximum(keeper, 0)] - shared
     return Stars(keeper, shared, np.where(keeper >= 0, total, 0), int(tally[0]), int(tally[1]))
