@@ -37,6 +37,8 @@ class Inputs:
     """Files below a folder that no source recognises."""
     upstream: tuple[str, ...] = ()
     """Identities of the megadata steps whose output is read."""
+    labels: tuple[str, ...] = ()
+    """Names given with `NAME=INPUT`, each once, in the order of the inputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,8 @@ def expand(arguments: Sequence[str], family: str | None = None) -> Inputs:
         raise CorpusError(
             f"{', '.join(arguments)}: expected files of a kind megadata reads, found {len(passed_over)} others"
         )
-    return Inputs(files, passed_over, tuple(dict.fromkeys(upstream)))
+    labels = dict.fromkeys(one.label for one in found if one.label is not None)
+    return Inputs(files, passed_over, tuple(dict.fromkeys(upstream)), tuple(labels))
 
 
 def _walk(argument: str, label: str | None, upstream: list[str]) -> Iterator[_Found]:
@@ -134,7 +137,7 @@ def _walk_folder(folder: Path, argument: str, label: str | None, upstream: list[
     manifest = Manifest.load(folder)
     if manifest is not None:
         upstream.append(manifest.identity)
-        shards = [o["name"] for o in manifest.outputs if not str(o["name"]).startswith("removed/")]
+        shards = [o["name"] for o in manifest.outputs if "removed" not in PurePosixPath(o["name"]).parts]
         for name in sorted(n for n in shards if PurePosixPath(n).name.startswith("docs-")):
             yield _Found(str(folder / name), name, argument, label, True)
         return
