@@ -208,6 +208,17 @@ class Exchange:
         """The records of one range, from all runs, in order."""
         return self._read(self._runs(), key_range)
 
+    def records(self, key_range: KeyRange) -> NDArray[np.void]:
+        """The records of one range, in order, without reading their payload."""
+        records = np.empty(key_range.records, self.fields)
+        at = 0
+        for run in self._runs():
+            low, high = run.bounds(key_range.start, key_range.stop)
+            for name, column in run.columns.items():
+                records[name][at : at + high - low] = column[low:high]
+            at += high - low
+        return records[sort_order(records)]
+
     def _read(self, runs: Iterable[_Run], key_range: KeyRange) -> Partition:
         size = key_range.records
         records = np.empty(size, self.fields)
