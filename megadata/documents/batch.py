@@ -96,7 +96,9 @@ class DocBatch:
     def text(self) -> NDArray[np.uint8]:
         """uint8[N]: the UTF-8 bytes of all documents, a read-only view of the Arrow buffer (index it with `offsets`)."""
         data = self.records.column("text").buffers()[2]
-        return np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
+        view = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
+        view.flags.writeable = False
+        return view
 
     @property
     def ids(self) -> list[str]:

@@ -73,7 +73,9 @@ class _Decoding(RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         try:
-            data = self._inner.read(len(buffer))
+            data = self._inner.read1(
+                len(buffer)
+            )  # at most one step of the decoder, so that damage costs nothing before it
         except (
             EOFError,
             zlib.error,
@@ -133,10 +135,10 @@ class ZstdFrames(RawIOBase):
         super().close()
 
 
-_OPENERS: dict[str, Callable[[BinaryIO], IO[bytes]]] = {
-    "gzip": lambda raw: cast("IO[bytes]", gzip.GzipFile(fileobj=raw)),
-    "bzip2": lambda raw: cast("IO[bytes]", bz2.BZ2File(raw)),
-    "xz": lambda raw: cast("IO[bytes]", lzma.LZMAFile(raw)),
+_OPENERS: dict[str, Callable[[BinaryIO], Any]] = {
+    "gzip": lambda raw: gzip.GzipFile(fileobj=raw),
+    "bzip2": bz2.BZ2File,
+    "xz": lzma.LZMAFile,
     "zstd": lambda raw: BufferedReader(ZstdFrames(raw), _BUFFER),
 }
 
