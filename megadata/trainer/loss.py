@@ -40,20 +40,16 @@ class _LinearCrossEntropy(torch.autograd.Function):
         for start in range(0, hidden.shape[0], rows):
             part = slice(start, start + rows)
             read, target, weight = hidden[part], labels[part, None], weights[part, None].to(wide)
-            logits = output_logits(read, matrix, bias, vocabulary, softcap).to(wide)
-            gathered = logits.gather(1, target)
-            capped = logits.clone() if softcap is not None and needs_hidden else None
-            peak = logits.amax(1, keepdim=True)
-            exponent = logits.sub_(peak).exp_()
-            norm = exponent.sum(1, keepdim=True)
-            total += ((norm.log() + peak - gathered) * weight).sum()
+            logits = output_logits(read, matrix, bias, vocabulary, softcap)
+            shares = torch.softmax(logits, 1, dtype=wide)
+            # log(sum(exp)) by way of the likeliest entry: its share is at least 1 / V, so its logarithm is exact enough
+            normalizer = logits.amax(1, keepdim=True).to(wide) - shares.amax(1, keepdim=True).log_()
+            total += ((normalizer - logits.gather(1, target)) * weight).sum()
             if not (needs_hidden or needs_table or needs_bias):
                 continue
-            slope = exponent.mul_(weight / norm)
-            slope.scatter_add_(1, target, -weight)
-            if capped is not None and softcap is not None:
-                slope.mul_(1 - (capped / softcap).square_())
-                slope[:, vocabulary:] = 0
+            slope = shares.mul_(weight).scatter_add_(1, target, -weight)
+            if softcap is not None:
+                slope[:, :vocabulary] *= 1 - (logits[:, :vocabulary].to(wide) / softcap).square_()
             narrow = slope.to(hidden.dtype)
             if grad_hidden is not None:
                 torch.mm(narrow, matrix, out=grad_hidden[part])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from megadata.trainer.loss import linear_cross_entropy, output_logits
@@ -52,4 +53,4 @@ class GPT(Trunk):
             return output_logits(hidden, table, None, vocabulary, cap)[..., :vocabulary]
         weights = labels.new_ones(labels.shape) if weights is None else weights
         rows = hidden.flatten(0, 1), table, labels.flatten(), weights.flatten()
-        return linear_cross_entropy(*rows, vocabulary=vocabulary, softcap=cap)[None]
+        return torch.stack((linear_cross_entropy(*rows, vocabulary=vocabulary, softcap=cap),))
