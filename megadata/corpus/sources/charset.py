@@ -1,0 +1,114 @@
+"""Bytes of a page or a book as text: byte order mark, what the header and the page say, then detection.
+
+Labels are read as browsers read them (WHATWG Encoding Standard): ``latin-1`` means Windows-1252, ``gb2312`` means GB 18030.
+Valid UTF-8 with characters beyond ASCII is taken as UTF-8 whatever the labels say: other text is practically never valid UTF-8,
+and wrong labels are common.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+from resiliparse.parse.encoding import detect_encoding
+
+_HEAD_BYTES = 4096
+_SAMPLE_BYTES = 1 << 17
+
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+_AS_BROWSERS_DO = {
+    "iso8859-1": "cp1252",
+    "ascii": "cp1252",
+    "iso8859-9": "cp1254",
+    "iso8859-11": "cp874",
+    "tis-620": "cp874",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "shift_jis": "cp932",
+    "euc_kr": "cp949",
+    "big5": "big5hkscs",
+}
+_SEVEN_BIT = ("iso2022", "iso-2022", "hz", "utf-7")
+_META = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([A-Za-z0-9_:.\-]+)""", re.IGNORECASE)
+_XML = re.compile(rb"""^\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9_:.\-]+)["']""")
+_LOOSE_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def codec(label: str | None) -> str | None:
+    """Python's codec for a label, as browsers understand the label; None for unknown labels."""
+    if not label:
+        return None
+    try:
+        name = codecs.lookup(label.strip().strip("\"'")).name
+    except (LookupError, ValueError):
+        return None
+    name = _AS_BROWSERS_DO.get(name, name)
+    try:
+        return name if isinstance(b"".decode(name), str) else None
+    except (LookupError, TypeError, ValueError):
+        return None
+
+
+def declared(data: bytes) -> str | None:
+    """Codec that a page names in its XML declaration or a ``meta`` element."""
+    head = data[:_HEAD_BYTES]
+    for pattern in (_XML, _META):
+        found = pattern.search(head)
+        if found is not None and (name := codec(found[1].decode("ascii"))) is not None:
+            # A label that could be read as ASCII cannot be UTF-16 (WHATWG, "prescan a byte stream").
+            return "utf-8" if name.startswith(("utf-16", "utf-32")) else name
+    return None
+
+
+def decode(data: bytes, header: str | None = None, markup: bool = True) -> str:
+    """Text of `data`.
+
+    Parameters
+    ----------
+    header : charset label that came with the bytes (an HTTP header), if any.
+    markup : whether to look for a label inside the bytes (HTML, XML).
+    """
+    for mark, name in _BOMS:
+        if data.startswith(mark):
+            return _clean(data[len(mark) :].decode(name, "replace"))
+    said = codec(header) or (declared(data) if markup else None)
+    if said is not None and said.startswith(_SEVEN_BIT):
+        return _clean(data.decode(said, "replace"))
+    if said is None or not said.startswith(("utf-16", "utf-32")):
+        try:
+            return _clean(data.decode("utf-8"))
+        except UnicodeDecodeError:
+            pass
+    for name in (said, declared(data) if markup and header else None):
+        if name is not None and (text := _decode_well(data, name)) is not None:
+            return text
+    guess = codec(detect_encoding(data[:_SAMPLE_BYTES]))
+    if guess is not None and guess != said and (text := _decode_well(data, guess)) is not None:
+        return text
+    return _clean(data.decode(said or guess or "cp1252", "replace"))
+
+
+def _decode_well(data: bytes, name: str) -> str | None:
+    """Text, where at most one byte in a thousand does not fit the encoding (pages are cut and patched together)."""
+    try:
+        return _clean(data.decode(name))
+    except (UnicodeDecodeError, UnicodeError):
+        text = data.decode(name, "replace")
+    wrong = text.count("�")
+    return _clean(text) if wrong * 1000 <= len(data) else None
+
+
+def _clean(text: str) -> str:
+    """Without what no later stage can hold or wants: NUL, lone surrogates, carriage returns, a stray mark at the start."""
+    if "\0" in text:
+        text = text.replace("\0", "")
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return _LOOSE_SURROGATES.sub("�", text).removeprefix("\ufeff")

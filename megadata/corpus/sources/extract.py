@@ -1,0 +1,131 @@
+"""HTML to text, by extractors with names.
+
+An extractor is a class without state that has ``extract(html, url)``; other packages add theirs with an entry point of the group
+``megadata.extractors``. Pages that no parser gets through in bounded time are set aside before any extractor sees them.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from functools import cache
+from importlib.metadata import entry_points
+from typing import ClassVar, Protocol, cast
+
+from megadata.documents.source import Problems
+from megadata.errors import ConfigError
+
+MAX_DEPTH = 2000
+"""Open elements inside one another at most; parsers need time in the square of it (browsers stop at 512)."""
+MAX_PAGE_CHARACTERS = 32 << 20
+"""Largest page given to an extractor."""
+_COUNT_TAGS_FROM = 10_000
+"""Pages with fewer tags are parsed in seconds however deep."""
+_VOID = r"area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr|p|li|td|tr|th|dd|dt|option|body|html"
+_TAG = re.compile(rf"<(/?)(?!(?:{_VOID})\b)([a-zA-Z][a-zA-Z0-9]*)\b[^<>]{{0,2000}}?(/?)>", re.IGNORECASE)
+_BLANK_LINES = re.compile(r"\n[ \t]*\n(?:[ \t]*\n)+")
+_TRAILING = re.compile(r"[ \t]+$", re.MULTILINE)
+
+
+class Extractor(Protocol):
+    """One way of finding the text of a page."""
+
+    name: ClassVar[str]
+
+    def extract(self, html: str, url: str | None) -> str | None:
+        """Main text of the page, or None where it has none. Equal pages give equal text, whatever came before."""
+        ...
+
+
+class Resiliparse:
+    """Rules over the page's tree in native code: fast (Bevendorff et al., ChatNoir Resiliparse)."""
+
+    name: ClassVar[str] = "resiliparse"
+
+    def extract(self, html: str, url: str | None) -> str | None:
+        """Main text of the page."""
+        from resiliparse.extract.html2text import extract_plain_text
+
+        text: str = extract_plain_text(html, main_content=True, alt_texts=False, comments=False)
+        return text or None
+
+
+class Trafilatura:
+    """The extractor of best measured quality, some ten times slower (Barbaresi 2021, doi:10.18653/v1/2021.acl-demo.15).
+
+    ``deduplicate`` stays off: it keeps state, so that the same page gives other text the fourth time.
+    """
+
+    name: ClassVar[str] = "trafilatura"
+
+    def extract(self, html: str, url: str | None) -> str | None:
+        """Main text of the page."""
+        import trafilatura
+
+        logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
+        text: str | None = trafilatura.extract(html, url=url, include_comments=False, deduplicate=False)
+        return text
+
+
+OURS: dict[str, type[Extractor]] = {"resiliparse": Resiliparse, "trafilatura": Trafilatura}
+
+
+@cache
+def extractor(name: str) -> Extractor:
+    """The extractor of this name.
+
+    Raises
+    ------
+    ConfigError
+        For a name that neither megadata nor an installed package knows.
+    """
+    if name in OURS:
+        return OURS[name]()
+    known = {entry.name: entry for entry in entry_points(group="megadata.extractors")}
+    if name not in known:
+        names = ", ".join(sorted({*OURS, *known}))
+        raise ConfigError(f"extractor {name!r}: expected one of {names}; install the package that brings it")
+    return cast("Extractor", known[name].load()())
+
+
+def extract(html: str, url: str | None, name: str, where: str, problems: Problems) -> str | None:
+    """Text of a page by the named extractor; a page without text is set aside in `problems` and None is returned."""
+    if len(html) > MAX_PAGE_CHARACTERS:
+        problems.add("page_too_large", where, f"{len(html)} characters, at most {MAX_PAGE_CHARACTERS} are parsed")
+        return None
+    if too_deep(html):
+        problems.add("page_too_deep", where, f"more than {MAX_DEPTH} elements inside one another", html[:500])
+        return None
+    try:
+        text = extractor(name).extract(html, url)
+    except ConfigError:
+        raise
+    except Exception as error:  # extractors are other people's code: one page must not end the run
+        problems.add("extractor_failed", where, f"{name}: {type(error).__name__}: {error}", html[:500])
+        return None
+    text = tidy(text) if text else ""
+    if not text:
+        problems.add("no_text", where, f"{name} found no main text", html[:500])
+        return None
+    return text
+
+
+def too_deep(html: str) -> bool:
+    """Whether more than `MAX_DEPTH` elements lie inside one another, judged by tags that are opened and not closed."""
+    if html.count("<") < _COUNT_TAGS_FROM:
+        return False
+    depth = 0
+    for tag in _TAG.finditer(html):
+        if tag[1]:
+            depth = max(depth - 1, 0)
+        elif not tag[3]:
+            depth += 1
+            if depth > MAX_DEPTH:
+                return True
+    return False
+
+
+def tidy(text: str) -> str:
+    """Text without spaces at line ends and with at most one blank line in a row."""
+    text = text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
+    return _BLANK_LINES.sub("\n\n", _TRAILING.sub("", text)).strip("\n").rstrip()

@@ -1,0 +1,216 @@
+"""Compressed files made of members: gzip members, zstd frames, bzip2 streams, each of which can be decoded alone.
+
+WARC files compress each record by itself and multistream dumps each hundred pages, so such a file can be entered at any member.
+A member belongs to the span that holds its first stored byte. Where a span begins, the next member is found by its magic bytes
+and by trial; within a span members follow each other without search. What is damaged is told to the caller, who goes on with the
+next member: the same bytes give the same members whatever the spans.
+"""
+
+from __future__ import annotations
+
+import bz2
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import zstandard
+
+_WINDOW = 1 << 20
+_TRIAL_BYTES = 1 << 18
+_MOST_OUTPUT = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """How the members of one compression are found and decoded."""
+
+    name: str
+    magic: re.Pattern[bytes]
+    """Matches the first bytes of a member."""
+    decoder: Callable[[], Any]
+    """A fresh decoder for one member, with ``decompress``, ``eof`` and ``unused_data``."""
+    block: int
+    """Stored bytes given to the decoder at once: bounds what a bomb can unfold into."""
+    bounded: bool
+    """Whether ``decompress`` takes a largest size of output."""
+
+
+GZIP = Codec("gzip", re.compile(rb"\x1f\x8b\x08"), lambda: zlib.decompressobj(31), 1 << 16, True)
+BZIP2 = Codec("bzip2", re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"), bz2.BZ2Decompressor, 1 << 16, True)
+_SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18", re.DOTALL)
+
+
+def zstd(dictionary: bytes | None = None) -> Codec:
+    """Codec of zstd frames, with the dictionary that a file may bring."""
+    shared = zstandard.ZstdCompressionDict(dictionary) if dictionary else None
+
+    def decoder() -> Any:
+        return zstandard.ZstdDecompressor(dict_data=shared, max_window_size=1 << 27).decompressobj()
+
+    return Codec("zstd", re.compile(rb"\x28\xb5\x2f\xfd"), decoder, 1 << 12, False)
+
+
+def zstd_dictionary(raw: BinaryIO) -> bytes | None:
+    """Dictionary in the first frame of a ``.warc.zst`` file (IIPC, "Zstandard for WARC"), or None."""
+    head = raw.read(8)
+    if head[:4] != b"\x5d\x2a\x4d\x18":
+        return None
+    content = raw.read(int.from_bytes(head[4:8], "little"))
+    if content.startswith(b"\x28\xb5\x2f\xfd"):
+        content = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj().decompress(content)
+    return content
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some decoded bytes of a member."""
+
+    position: int
+    """First stored byte of the member in its file."""
+    data: bytes
+    first: bool
+    last: bool
+
+
+class Members:
+    """The members of a file, from its stored bytes.
+
+    Parameters
+    ----------
+    raw : stored bytes, positioned anywhere; it must be able to seek.
+    begins : whether decoded bytes (some first ones) can open a member of this kind of file; None where the magic is proof enough.
+    on_damage : called with the stored position and what is wrong, for damage that belongs to the span.
+    """
+
+    def __init__(
+        self,
+        raw: BinaryIO,
+        codec: Codec,
+        begins: Callable[[bytes], bool] | None,
+        on_damage: Callable[[int, str], None],
+    ) -> None:
+        self._raw, self._codec, self._begins, self._on_damage = raw, codec, begins, on_damage
+        self._base = 0
+        self._buffer = b""
+        self._reaches_end = False
+        self._stop = 0
+
+    def read(self, start: int, stop: int, beyond: bool = False) -> Iterator[Piece]:
+        """Decoded pieces of all members that begin in [start, stop); with `beyond`, go on after `stop` to the end.
+
+        Bytes between members that are none belong to the member before them.
+        """
+        self._stop = stop
+        limit = None if beyond else stop
+        position: int | None = start
+        if not self._is_member(start):
+            if start == 0:
+                self._report(0, 0, f"no {self._codec.name} member begins here")
+            position = self._find(start, limit)
+        while position is not None and (beyond or position < stop):
+            end = None
+            for piece_end, piece in self._decode(position):
+                yield piece
+                end = piece_end
+            if end is None:
+                position = self._find(position + 1, limit)
+                continue
+            following = self._after_padding(end)
+            if following is not None and not self._is_member(following):
+                self._report(position, following, f"bytes that are no {self._codec.name} member")
+                following = self._find(following, limit)
+            position = following
+
+    def _report(self, owner: int, at: int, detail: str) -> None:
+        if owner < self._stop:
+            self._on_damage(at, detail)
+
+    def _at(self, position: int, size: int) -> bytes:
+        """Stored bytes [position, position + size), fewer at the end of the file."""
+        begin = position - self._base
+        held = 0 <= begin <= len(self._buffer)
+        if not held or (begin + size > len(self._buffer) and not self._reaches_end):
+            self._raw.seek(position)
+            self._base, begin = position, 0
+            wanted = max(size, _WINDOW)
+            self._buffer = self._raw.read(wanted)
+            self._reaches_end = len(self._buffer) < wanted
+        return self._buffer[begin : begin + size]
+
+    def _is_member(self, position: int) -> bool:
+        if self._codec.magic.match(self._at(position, 16)) is None:
+            return False
+        if self._begins is None:
+            return True
+        decoder, fed = self._codec.decoder(), 0
+        try:
+            while fed < _TRIAL_BYTES and (block := self._at(position + fed, max(fed, 512))):
+                fed += len(block)
+                decoded = decoder.decompress(block, 64) if self._codec.bounded else decoder.decompress(block)
+                if decoded or decoder.eof:
+                    return self._begins(decoded)
+        except (zlib.error, OSError, EOFError, ValueError, zstandard.ZstdError):
+            return False
+        return False
+
+    def _find(self, position: int, stop: int | None) -> int | None:
+        """First member at or after `position` and before `stop`."""
+        while stop is None or position < stop:
+            window = self._at(position, _WINDOW)
+            for match in self._codec.magic.finditer(window):
+                at = position + match.start()
+                if stop is not None and at >= stop:
+                    return None
+                if self._is_member(at):
+                    return at
+            if len(window) < _WINDOW:
+                return None
+            position += len(window) - 16
+        return None
+
+    def _after_padding(self, end: int) -> int | None:
+        """Where the next member should begin: after zeros and skippable frames; None at the end of the file."""
+        while head := self._at(end, 8):
+            if _SKIPPABLE.match(head) and len(head) == 8:
+                end += 8 + int.from_bytes(head[4:8], "little")
+            elif head[0] == 0:
+                block = self._at(end, _WINDOW)
+                end += len(block) - len(block.lstrip(b"\0"))
+            else:
+                return end
+        return None
+
+    def _decode(self, position: int) -> Iterator[tuple[int | None, Piece]]:
+        """Pieces of one member; the last comes with the position behind the member, or with None where it is damaged."""
+        decoder, first, at = self._codec.decoder(), True, position
+        try:
+            while not decoder.eof:
+                block = self._at(at, self._codec.block)
+                if not block:
+                    raise EOFError("the file ends inside it")
+                at += len(block)
+                for data in self._output(decoder, block):
+                    yield None, Piece(position, data, first, False)
+                    first = False
+        except (zlib.error, OSError, EOFError, ValueError, zstandard.ZstdError) as error:
+            self._report(position, position, f"damaged {self._codec.name} member: {error}")
+            yield None, Piece(position, b"", first, True)
+            return
+        yield at - len(decoder.unused_data), Piece(position, b"", first, True)
+
+    def _output(self, decoder: Any, block: bytes) -> Iterator[bytes]:
+        if not self._codec.bounded:
+            yield decoder.decompress(block)
+            return
+        data = decoder.decompress(block, _MOST_OUTPUT)
+        yield data
+        while not decoder.eof:
+            rest = getattr(decoder, "unconsumed_tail", b"")
+            if not rest and getattr(decoder, "needs_input", True) and len(data) < _MOST_OUTPUT:
+                return
+            data = decoder.decompress(rest, _MOST_OUTPUT)
+            if not data:
+                return
+            yield data

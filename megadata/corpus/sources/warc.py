@@ -1,0 +1,228 @@
+"""Web archives: WARC 1.0 and 1.1, plain or compressed by record (gzip, zstd) or as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import groupby
+from typing import Any, BinaryIO, ClassVar
+
+from fastwarc.warc import WarcRecord, WarcRecordType
+from resiliparse.parse.encoding import detect_mime
+
+from megadata.corpus.sources.charset import decode
+from megadata.corpus.sources.extract import extract, tidy
+from megadata.corpus.sources.http import charset, media_type, parse_response
+from megadata.corpus.sources.members import GZIP, Codec, Members, zstd, zstd_dictionary
+from megadata.corpus.sources.warcframe import Framed, Framing, find_record, opens_record
+from megadata.documents.batch import DocBatch, Record
+from megadata.documents.source import Problems, ReadOptions, batches
+from megadata.runtime.streams import DamagedStream, compression_of, decoded_length, open_at, open_decoded, open_raw
+from megadata.runtime.units import InputFile, Span, cut
+
+_HTML = ("text/html", "application/xhtml+xml")
+_TEXT = ("text/plain",)
+_NOT_PAGES = ("metadata:", "urn:", "dns:", "whois:", "filedesc:")
+_CHUNK = 1 << 20
+_PROBE_BYTES = 1 << 20
+
+
+class Warc:
+    """Pages of a web archive: response and resource records with HTML or plain text, and conversion records.
+
+    A record belongs to the span that holds its first stored byte; what else an archive holds (requests, metadata, images,
+    redirects) is counted and left out.
+    """
+
+    kind: ClassVar[str] = "warc"
+    default_source: ClassVar[str] = "web"
+    version: ClassVar[str] = "1"
+    suffixes: ClassVar[tuple[str, ...]] = (".warc",)
+
+    def sniff(self, head: bytes, name: str) -> bool:
+        """A file that opens with a WARC header."""
+        return opens_record(head)
+
+    def spans(self, file: InputFile, unit_bytes: int) -> list[Span]:
+        """Ranges of stored bytes where records are compressed one by one, of plain bytes where they are not compressed."""
+        if _codec(file) is not None:
+            return cut(file, file.size, unit_bytes)
+        length = decoded_length(file)
+        return [Span(file, 0, -1)] if length is None else cut(file, length, unit_bytes)
+
+    def read(self, span: Span, options: ReadOptions, problems: Problems) -> Iterator[DocBatch]:
+        """Documents of the records that begin in the span."""
+        yield from batches(self._records(span, options, problems), span.file)
+
+    def _records(self, span: Span, options: ReadOptions, problems: Problems) -> Iterator[tuple[int, Record]]:
+        for position, framed in _frames(span, options, problems):
+            where = f"{span.file.name}:{position}"
+            if framed.problem:
+                problems.add(framed.problem, where, framed.detail)
+                continue
+            try:
+                record = WarcRecord.from_bytes(framed.data)
+                content = record.reader.read()
+            except (OSError, ValueError) as error:
+                excerpt = framed.data[:500].decode("utf-8", "replace")
+                problems.add("bad_warc_record", where, str(error), excerpt)
+                continue
+            document = _document(record, content, options, where, problems)
+            if document is not None:
+                yield position, document
+
+
+@lru_cache(maxsize=64)
+def _codec(file: InputFile) -> Codec | None:
+    """Codec of a file whose records are compressed one by one; None for plain files and for whole-file compression.
+
+    In such a file the first member ends where a record does.
+    """
+    compression = compression_of(file.path)
+    if compression not in ("gzip", "zstd") or decoded_length(file) is not None:
+        return None
+    with open_raw(file.path) as raw:
+        dictionary = zstd_dictionary(raw) if compression == "zstd" else None
+        codec = GZIP if compression == "gzip" else zstd(dictionary)
+        members = Members(raw, codec, opens_record, lambda position, detail: None)
+        size, first = 0, []
+        for piece in members.read(0, _PROBE_BYTES):
+            size += len(piece.data)
+            first.append(piece.data)
+            if piece.last:
+                framed = list(Framing(iter(first), _PROBE_BYTES))
+                return None if not framed or framed[-1].problem == "truncated_record" else codec
+            if size > _PROBE_BYTES:
+                return None
+    return codec
+
+
+def _frames(span: Span, options: ReadOptions, problems: Problems) -> Iterator[tuple[int, Framed]]:
+    """Records that begin in the span, with their positions in the file."""
+    codec = _codec(span.file)
+    if codec is not None:
+        yield from _member_frames(span, codec, options, problems)
+        return
+    length = decoded_length(span.file)
+    if length is None:
+        yield from _stream_frames(span, options, problems)
+        return
+    stop = length if span.stop == -1 else span.stop
+    with open_at(span.file, max(span.start - 4, 0)) as stream:
+        start = find_record(_chunks(stream), span.start, stop)
+    if start is None:
+        return
+    with open_at(span.file, start) as stream:
+        for framed in Framing(_chunks(stream), options.max_record_bytes, length - start):
+            position = start + framed.offset
+            # A broken header is found by no later span: it belongs to the record before it.
+            if position >= stop and framed.problem != "bad_warc_record":
+                return
+            yield position, framed
+
+
+def _member_frames(
+    span: Span, codec: Codec, options: ReadOptions, problems: Problems
+) -> Iterator[tuple[int, Framed]]:
+    damaged: list[int] = []
+
+    def on_damage(position: int, detail: str) -> None:
+        damaged.append(position)
+        problems.add("damaged_compression", f"{span.file.name}:{position}", detail)
+
+    stop = span.file.size if span.stop == -1 else span.stop
+    with open_raw(span.file.path) as raw:
+        members = Members(raw, codec, opens_record, on_damage).read(span.start, stop)
+        for position, pieces in groupby(members, key=lambda piece: piece.position):
+            held: Framed | None = None
+            for framed in Framing((piece.data for piece in pieces), options.max_record_bytes):
+                if held is not None:
+                    yield position, held
+                held = framed
+            # The last record of a damaged member is not whole, or cannot be trusted.
+            if held is not None and position not in damaged:
+                yield position, held
+
+
+def _stream_frames(span: Span, options: ReadOptions, problems: Problems) -> Iterator[tuple[int, Framed]]:
+    """Records of a file that is compressed as a whole."""
+    damage: list[str] = []
+
+    def chunks() -> Iterator[bytes]:
+        try:
+            with open_decoded(span.file.path) as stream:
+                yield from _chunks(stream)
+        except DamagedStream as error:
+            damage.append(str(error))
+
+    for framed in Framing(chunks(), options.max_record_bytes):
+        if not (damage and framed.problem == "truncated_record"):
+            yield framed.offset, framed
+    if damage:
+        problems.add("damaged_compression", span.file.name, damage[0])
+
+
+def _chunks(stream: BinaryIO) -> Iterator[bytes]:
+    while block := stream.read(_CHUNK):
+        yield block
+
+
+def _document(record: Any, content: bytes, options: ReadOptions, where: str, problems: Problems) -> Record | None:
+    """The document of one record, or None where it is left out or set aside."""
+    kind = record.record_type
+    if kind == WarcRecordType.conversion:
+        return _as_record(record, tidy(decode(content, markup=False)), where, problems)
+    if kind == WarcRecordType.response:
+        response = parse_response(content, options.max_record_bytes)
+        if response is None:
+            declared = media_type(record.headers.get("Content-Type", ""))
+            if declared in ("application/http", ""):
+                problems.add("bad_http", where, "expected an HTTP status line", content[:200].decode("utf-8", "replace"))
+            else:
+                problems.skip("not_http")
+            return None
+        if not 200 <= response.status < 300:
+            problems.skip("http_status")
+            return None
+        kind_of_text, said, body, problem = response.media_type, response.charset, response.body, response.problem
+    elif kind == WarcRecordType.resource and (_url(record) or "").startswith(_NOT_PAGES):
+        problems.skip("crawler_notes")
+        return None
+    elif kind == WarcRecordType.resource:
+        field = record.headers.get("Content-Type", "")
+        kind_of_text, said, body, problem = media_type(field), charset(field), content, ""
+    else:
+        problems.skip(str(record.headers.get("WARC-Type", "unknown")).strip().lower())
+        return None
+    kind_of_text = kind_of_text or detect_mime(body[:_CHUNK])
+    if kind_of_text not in _HTML + _TEXT:
+        problems.skip("media_type")
+        return None
+    if problem == "too_large":
+        problems.add("record_too_large", where, f"more than {options.max_record_bytes} bytes when decompressed")
+        return None
+    if problem and not body:
+        problems.add("bad_http", where, problem)
+        return None
+    if not body.strip():
+        problems.skip("empty_body")
+        return None
+    text = decode(body, said, markup=kind_of_text in _HTML)
+    if kind_of_text in _TEXT and not text.lstrip()[:15].lower().startswith(("<!doctype html", "<html")):
+        return _as_record(record, tidy(text), where, problems)
+    found = extract(text, _url(record), options.extractor, where, problems)
+    return _as_record(record, found, where, problems) if found is not None else None
+
+
+def _as_record(record: Any, text: str, where: str, problems: Problems) -> Record | None:
+    if not text:
+        problems.add("no_text", where, "the record holds no text")
+        return None
+    date = record.headers.get("WARC-Date")
+    own = (record.headers.get("WARC-Record-ID") or "").strip().strip("<>")
+    return Record(text, id=own or None, url=_url(record), metadata={"date": date} if date else None)
+
+
+def _url(record: Any) -> str | None:
+    url = (record.headers.get("WARC-Target-URI") or "").strip().strip("<>")
+    return url or None

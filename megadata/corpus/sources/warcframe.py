@@ -1,0 +1,170 @@
+"""Where WARC records begin and end inside a decoded stream, also where lengths lie or bytes are missing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_HEADER_BYTES = 1 << 16
+_LENGTH = re.compile(rb"\nContent-Length:[ \t]*(\d{1,15})[ \t]*\r?\n", re.IGNORECASE)
+_TYPE = re.compile(rb"\nWARC-Type:", re.IGNORECASE)
+_BLANK = re.compile(rb"\r?\n\r?\n")
+_VERSION = re.compile(rb"WARC/\d\.\d+\r?\n")
+_NEXT = re.compile(rb"(?<=\n)\r?\n(?=WARC/\d\.\d+\r?\n)")
+
+
+@dataclass(frozen=True, slots=True)
+class Framed:
+    """A record, or what stands where one should be."""
+
+    offset: int
+    """Where it begins in the decoded stream."""
+    data: bytes = b""
+    """Header and content; empty for a problem."""
+    problem: str = ""
+    detail: str = ""
+
+
+def opens_record(data: bytes) -> bool:
+    """Whether decoded bytes (a few first ones) begin a WARC record."""
+    return data.startswith(b"WARC/")
+
+
+class Framing:
+    """Records of one decoded stream that begins at a record.
+
+    Parameters
+    ----------
+    chunks : the decoded bytes.
+    max_bytes : records longer than this are passed over.
+    left : bytes that the stream holds, where known; longer lengths are seen to be wrong at once.
+    """
+
+    def __init__(self, chunks: Iterator[bytes], max_bytes: int, left: int | None = None) -> None:
+        self._chunks, self._max, self._left = chunks, max_bytes, left
+        self._buffer = bytearray()
+        self._offset = 0
+
+    def __iter__(self) -> Iterator[Framed]:
+        while True:
+            self._skip_line_ends()
+            if not self._buffer:
+                return
+            header = self._header()
+            if isinstance(header, str):
+                yield Framed(self._offset, problem="bad_warc_record", detail=header)
+                self._resynchronise(1)
+                continue
+            start, length = header
+            total = start + length
+            if self._left is not None and self._offset + total > self._left:
+                yield Framed(self._offset, problem="truncated_record", detail=f"Content-Length {length} passes the end")
+                self._resynchronise(start)
+            elif length > self._max:
+                yield Framed(self._offset, problem="record_too_large", detail=f"{length} bytes, limit {self._max}")
+                self._drop(total)
+            elif not self._fill(total):
+                found = len(self._buffer) - start
+                yield Framed(self._offset, problem="truncated_record", detail=f"Content-Length {length}, found {found}")
+                self._resynchronise(start)
+            elif not self._ends_at(total):
+                detail = f"Content-Length {length} does not lead to a record's end"
+                yield Framed(self._offset, problem="wrong_length", detail=detail)
+                self._resynchronise(start)
+            else:
+                yield Framed(self._offset, bytes(self._buffer[:total]))
+                self._drop(total)
+
+    def _fill(self, size: int) -> bool:
+        """Hold at least `size` bytes; False where the stream ends before."""
+        while len(self._buffer) < size:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return False
+            self._buffer += chunk
+        return True
+
+    def _drop(self, size: int) -> None:
+        while size > len(self._buffer):
+            size -= len(self._buffer)
+            self._offset += len(self._buffer)
+            self._buffer.clear()
+            if not self._fill(1):
+                return
+        del self._buffer[:size]
+        self._offset += size
+
+    def _skip_line_ends(self) -> None:
+        while self._fill(1):
+            count = len(self._buffer) - len(self._buffer.lstrip(b"\r\n"))
+            self._drop(count)
+            if self._buffer:
+                return
+
+    def _header(self) -> tuple[int, int] | str:
+        """(bytes of the header, Content-Length), or what is wrong with it."""
+        size = 1 << 12
+        while True:
+            whole = self._fill(size)
+            if not self._buffer.startswith(b"WARC/"):
+                return f"expected WARC/, found {bytes(self._buffer[:20])!r}"
+            blank = _BLANK.search(self._buffer, 0, _HEADER_BYTES)
+            if blank is not None:
+                length = _LENGTH.search(self._buffer, 0, blank.end())
+                return (blank.end(), int(length[1])) if length is not None else "no Content-Length"
+            if not whole or size >= _HEADER_BYTES:
+                return "the header has no end"
+            size *= 2
+
+    def _ends_at(self, total: int) -> bool:
+        """Whether a record may end here: nothing but line ends up to the next record or the end of the stream."""
+        ahead = 16
+        while True:
+            more = self._fill(total + ahead)
+            rest = bytes(self._buffer[total : total + ahead]).lstrip(b"\r\n")
+            if rest:
+                return b"WARC/".startswith(rest[:5]) and (len(rest) >= 5 or not more)
+            if not more:
+                return True
+            ahead *= 2
+
+    def _resynchronise(self, skip: int) -> None:
+        """Go to the next header at least `skip` bytes on, or to the end."""
+        self._drop(max(skip - 4, 0))
+        while True:
+            found = _NEXT.search(self._buffer)
+            if found is not None:
+                self._drop(found.end())
+                return
+            self._drop(max(len(self._buffer) - 32, 0))
+            if not self._fill(len(self._buffer) + 1):
+                self._drop(len(self._buffer))
+                return
+
+
+def find_record(chunks: Iterator[bytes], start: int, stop: int) -> int | None:
+    """Offset of the first record header in [start, stop) of a plain file; `chunks` are its bytes from ``max(start - 4, 0)``."""
+    if start == 0:
+        return 0
+    buffer, offset = bytearray(), max(start - 4, 0)
+    for chunk in chunks:
+        buffer += chunk
+        for found in _NEXT.finditer(buffer):
+            at = offset + found.end()
+            if at >= stop:
+                return None
+            if at >= start and _plausible(buffer, found.end()):
+                return at
+        keep = min(len(buffer), _HEADER_BYTES)
+        offset += len(buffer) - keep
+        del buffer[: len(buffer) - keep]
+        if offset >= stop:
+            return None
+    return None
+
+
+def _plausible(buffer: bytearray, at: int) -> bool:
+    blank = _BLANK.search(buffer, at, at + _HEADER_BYTES)
+    end = blank.end() if blank is not None else len(buffer)
+    return _TYPE.search(buffer, at, end) is not None and _LENGTH.search(buffer, at, end) is not None

@@ -1,0 +1,28 @@
+"""Files that are one document: read whole, within the limit of a record."""
+
+from __future__ import annotations
+
+from megadata.documents.source import Problems, ReadOptions
+from megadata.runtime.streams import DamagedStream, open_decoded
+from megadata.runtime.units import InputFile
+
+
+def read_whole(file: InputFile, options: ReadOptions, problems: Problems) -> bytes | None:
+    """Decoded bytes of a file; None where it is too large, damaged or empty, which `problems` then holds."""
+    blocks: list[bytes] = []
+    size = 0
+    try:
+        with open_decoded(file.path) as stream:
+            while block := stream.read(1 << 20):
+                blocks.append(block)
+                size += len(block)
+                if size > options.max_record_bytes:
+                    problems.add("record_too_large", file.name, f"more than {options.max_record_bytes} bytes")
+                    return None
+    except DamagedStream as damage:
+        problems.add("damaged_compression", file.name, str(damage))
+        return None
+    if size == 0:
+        problems.add("empty_file", file.name, "no bytes")
+        return None
+    return b"".join(blocks)
