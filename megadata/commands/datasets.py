@@ -111,7 +111,7 @@ def blend(
 
         print_json({"output": output, "plan": to_dict(plan)})
     elif plan is not None:
-        click.echo(plan.table())
+        click.echo("\n".join(plan.lines()))
 
 
 def _count(text: str) -> int:
@@ -172,7 +172,13 @@ def verify(prefix: Path, tokenizer: Path | None, write_meta: bool, fast: bool, a
     if as_json:
         print_json(to_dict(report))
     else:
-        click.echo(report.table())
+        click.echo(
+            f"{prefix}: {report.documents:,} documents, {report.sequences:,} sequences, {report.tokens:,} tokens"
+        )
+        click.echo(f"checked: {', '.join(report.checked)}")
+        for problem in report.problems:
+            click.echo(f"problem: {problem}")
+        click.echo("nothing is wrong" if report.ok else f"{len(report.problems)} problems")
     if not report.ok:
         raise SystemExit(1)
 
@@ -223,13 +229,14 @@ def export_dataset(prefix: Path, output: Path, target: str, as_json: bool) -> No
             f"--to {target} is not part of this version; use --to nanogpt, or read the dataset with "
             "megadata.IndexedDataset"
         )
-    from megadata.indexed.adapters.nanogpt import export_nanogpt
+    from megadata.indexed.adapters.nanogpt import nanogpt
 
-    path = export_nanogpt(str(prefix), str(output / f"{prefix.name}.bin"))
+    paths = nanogpt({prefix.name: prefix}, output)
     if as_json:
-        print_json({"output": path})
+        print_json({"outputs": paths})
     else:
-        click.echo(f"{path}: written")
+        for path in paths:
+            click.echo(f"{path}: written")
 
 
 COMMANDS: dict[str, click.Command] = {

@@ -35,7 +35,7 @@ def demo(output: Path, shared: Shared) -> None:
     """
     from megadata.pipeline.demo import demo as run
 
-    run(output, shared.settings(), show=_show_stage, say=click.echo)
+    run(output, shared.settings(), show=_show_stage, listen=_train_line, say=click.echo)
 
 
 @click.command()
@@ -71,7 +71,9 @@ def run(recipe: Path, shared: Shared) -> None:
     from megadata.pipeline.run import Pipeline
 
     loaded = load_recipe(recipe, shared.overrides)
-    report = Pipeline(loaded, recipe.parent, shared.settings()).run(_quiet if shared.as_json else _show_stage)
+    report = Pipeline(loaded, recipe.parent, shared.settings()).run(
+        _quiet if shared.as_json else _show_stage, _train_line
+    )
     if shared.as_json:
         print_json(
             {
@@ -79,13 +81,20 @@ def run(recipe: Path, shared: Shared) -> None:
                 "clean": {name: one.counts for name, one in report.cleaned.items()},
                 "dedup": report.unique.as_dict() if report.unique else None,
                 "train": {
-                    name: {"first_loss": one.first_loss, "last_loss": one.last_loss, "validation": one.validation}
+                    name: {"start_loss": one.start_loss, "end_loss": one.end_loss, "validation": one.validation}
                     for name, one in report.trained.items()
                 },
             }
         )
     else:
         click.echo(f"everything is in {report.output}")
+
+
+def _train_line(name: str) -> Any:
+    """What hears of a training run."""
+    from megadata.commands.training import TrainLine
+
+    return TrainLine(name).hear
 
 
 def _quiet(stage: str, report: Any) -> None:
@@ -104,10 +113,8 @@ def _show_stage(stage: str, report: Any) -> None:
         show_dedup(report)
     elif stage == "tokenize":
         show_tokenize(report)
-    elif stage == "step":
-        click.echo(f"{report[0]}: {report[1]}", err=True)
-    elif stage == "trained":
-        show_train(report)
+    elif stage == "train":
+        show_train({report.run.name: report})
 
 
 @click.command()

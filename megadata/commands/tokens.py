@@ -21,7 +21,7 @@ from megadata.commands.options import (
 from megadata.errors import ConfigError
 
 if TYPE_CHECKING:
-    from megadata.tokenize import TokenizeReport
+    from megadata.tokenize.report import TokenizeReport
 
 
 @click.command("train-tokenizer")
@@ -57,8 +57,8 @@ def train_tokenizer(
     """
     from megadata.config import build, override
     from megadata.documents.inputs import expand
-    from megadata.tokenize import TokenizerConfig
-    from megadata.tokenize import train_tokenizer as run
+    from megadata.tokenize.train import TokenizerConfig
+    from megadata.tokenize.train import train_tokenizer as run
 
     values: dict[str, Any] = {"vocab_size": vocab_size, "pattern": pattern, "kind": kind}
     if special:
@@ -73,10 +73,12 @@ def train_tokenizer(
         click.echo(report.table())
 
 
-def _split(text: str | None) -> dict[str, float]:
+def _split(text: str | None) -> dict[str, float] | None:
     """``train=.98,validation=.02`` as a mapping."""
+    if text is None:
+        return None
     parts: dict[str, float] = {}
-    for piece in text.split(",") if text else ():
+    for piece in text.split(","):
         name, equals, share = piece.partition("=")
         try:
             parts[name.strip()] = float(share)
@@ -141,11 +143,10 @@ def tokenize(
             raise ConfigError(f"{option} is not part of this version; leave it out")
     from megadata.config import build, override
     from megadata.documents.inputs import expand
-    from megadata.tokenize import TokenizeConfig
-    from megadata.tokenize import tokenize as run
+    from megadata.tokenize.config import TokenizeConfig
+    from megadata.tokenize.step import tokenize as run
 
     values = {
-        "tokenizer": tokenizer,
         "by": by,
         "split": _split(split),
         "eod": not no_eod,
@@ -155,7 +156,7 @@ def tokenize(
         "dtype": dtype,
     }
     config = build(TokenizeConfig, override(values, shared.overrides), "tokenize")
-    report = run(expand(inputs), prefix, config, shared.settings())
+    report = run(expand(inputs), prefix, tokenizer, config, shared.settings())
     if shared.as_json:
         from megadata.config import to_dict
 
@@ -168,11 +169,15 @@ def show_tokenize(report: TokenizeReport) -> None:
     """The report of `tokenize` as a table."""
     from megadata.runtime.progress import human
 
-    table = make_table("tokenize", "dataset", "documents", "tokens", "bytes/token", "size")
+    ratio = f"{report.bytes / report.tokens:.2f} bytes/token" if report.tokens else "no tokens"
+    table = make_table(f"tokenize: {human(report.bytes)}, {ratio}", "dataset", "documents", "sequences", "tokens")
     for one in report.datasets:
-        ratio = f"{one.text_bytes / one.tokens:.2f}" if one.tokens else "-"
-        table.add_row(Path(one.prefix).name, f"{one.documents:,}", f"{one.tokens:,}", ratio, human(one.size))
+        table.add_row(Path(one.prefix).name, f"{one.documents:,}", f"{one.sequences:,}", f"{one.tokens:,}")
     print_table(table)
+    for note in report.notes:
+        click.echo(note, err=True)
+    if report.skipped:
+        click.echo("the datasets were up to date", err=True)
 
 
 COMMANDS: dict[str, click.Command] = {"train-tokenizer": train_tokenizer, "tokenize": tokenize}

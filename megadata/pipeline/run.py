@@ -32,11 +32,15 @@ from megadata.runtime.streams import is_url
 if TYPE_CHECKING:
     from megadata.corpus.clean import CleanReport
     from megadata.corpus.dedup import DedupReport
-    from megadata.tokenize import TokenizeReport
-    from megadata.trainer import TrainResult
+    from megadata.tokenize.report import TokenizeReport
+    from megadata.trainer.run import TrainResult
 
 TOKENIZER_STEP = "1"
 """Version of the tokenizer stage; part of its identity."""
+
+
+Show = Callable[[str, Any], None]
+Listen = Callable[[str], Callable[[dict[str, Any]], None]]
 
 
 @dataclass(slots=True)
@@ -65,10 +69,8 @@ class Pipeline:
         """Folder of all results."""
         return self.base / self.recipe.output
 
-    def run(self, show: Callable[[str, Any], None] | None = None) -> RunReport:
-        """All stages; `show` gets each stage's name and report as it ends."""
-        from megadata.indexed.blend import Blend  # noqa: F401  (fails early where the installation is broken)
-
+    def run(self, show: Show | None = None, listen: Listen | None = None) -> RunReport:
+        """All stages; `show` gets each stage's name and report as it ends, `listen` makes what hears a training run."""
         say = show or (lambda stage, report: None)
         levels = self._levels()
         report = RunReport(self.output)
@@ -91,7 +93,7 @@ class Pipeline:
                 say("tokenize", report.tokenized[level][name])
             self._blend(level)
         for name, section in self.recipe.train.items():
-            report.trained[name] = self._train(name, section, say)
+            report.trained[name] = self._train(name, section, listen)
             say("train", report.trained[name])
         return report
 
@@ -153,7 +155,7 @@ class Pipeline:
             if not path.exists():
                 raise ConfigError(f"tokenizer.path: {path} does not exist; train one by leaving `path` out")
             return path
-        from megadata.tokenize import TokenizerConfig, train_tokenizer
+        from megadata.tokenize.train import TokenizerConfig, train_tokenizer
 
         target, note = self.output / "tokenizer.json", self.output / ".megadata" / "tokenizer.json"
         config = TokenizerConfig(vocab_size=section.vocab_size, pattern=section.pattern)
@@ -173,15 +175,15 @@ class Pipeline:
         return target
 
     def _tokenize(self, folder: Path, level: str, name: str, tokenizer: Path) -> TokenizeReport:
-        from megadata.tokenize import TokenizeConfig, tokenize
+        from megadata.tokenize.config import TokenizeConfig
+        from megadata.tokenize.step import tokenize
 
         config = TokenizeConfig(
-            tokenizer=str(tokenizer),
             split=dict(self.recipe.tokenize.split),
             sentences=level == "sentences",
             seed=self.recipe.tokenize.seed,
         )
-        return tokenize(expand([f"{name}={folder}"]), self.output / level / name, config, self.settings)
+        return tokenize(expand([f"{name}={folder}"]), self.output / level / name, tokenizer, config, self.settings)
 
     def _blend(self, level: str) -> Path:
         from megadata.indexed.blend import Blend
@@ -203,7 +205,7 @@ class Pipeline:
         """Where the blend of a level lies."""
         return self.output / ("blend.yaml" if level == "tokens" else f"blend-{level}.yaml")
 
-    def _train(self, name: str, section: TrainSection, say: Callable[[str, Any], None]) -> TrainResult:
+    def _train(self, name: str, section: TrainSection, listen: Listen | None) -> TrainResult:
         try:
             from megadata.trainer import train
         except ImportError as error:
@@ -217,7 +219,7 @@ class Pipeline:
             self.output / "runs" / name,
             nproc=section.nproc,
             resume="auto",
-            report=lambda line: say("step", (name, line)),
+            report=listen(name) if listen is not None else None,
         )
 
 
