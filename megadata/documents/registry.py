@@ -37,10 +37,7 @@ HEAD_BYTES = 4096
 @cache
 def sources() -> dict[str, Source]:
     """All sources by kind."""
-    found: dict[str, Source] = {}
-    for kind, place in OURS.items():
-        module, _, name = place.partition(":")
-        found[kind] = cast("Source", getattr(importlib.import_module(module), name)())
+    found = {kind: source(kind) for kind in OURS}
     for entry in entry_points(group="megadata.sources"):
         if entry.name in OURS:
             raise ConfigError(
@@ -50,9 +47,13 @@ def sources() -> dict[str, Source]:
     return found
 
 
+@cache
 def source(kind: str) -> Source:
-    """The source of one kind."""
-    return sources()[kind]
+    """The source of one kind; of ours, only its own module is imported."""
+    if kind not in OURS:
+        return sources()[kind]
+    module, _, name = OURS[kind].partition(":")
+    return cast("Source", getattr(importlib.import_module(module), name)())
 
 
 def suffix_of(name: str) -> str:
