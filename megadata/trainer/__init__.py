@@ -9,9 +9,11 @@ if TYPE_CHECKING:
     from megadata.trainer.config import TrainConfig, config_from, load_config, presets
     from megadata.trainer.models.build import build_model
     from megadata.trainer.models.config import ModelConfig
+    from megadata.trainer.report import LiveLine
     from megadata.trainer.run import TrainResult, train
 
 __all__ = [
+    "LiveLine",
     "ModelConfig",
     "TrainConfig",
     "TrainResult",
@@ -23,6 +25,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "LiveLine": "report",
     "ModelConfig": "models.config",
     "TrainConfig": "config",
     "TrainResult": "run",

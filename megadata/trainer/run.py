@@ -30,9 +30,9 @@ class TrainResult:
     """Optimizer steps done, those before a resume among them."""
     steps: int
     """Steps of the whole run."""
-    start_loss: float
+    first_loss: float
     """Loss of the first step."""
-    end_loss: float
+    last_loss: float
     """Mean loss of the last ten steps."""
     validation: dict[str, float]
     """Last validation loss of each source."""
@@ -171,8 +171,8 @@ def summarize(run: Path, config: TrainConfig) -> TrainResult:
         run=run,
         step=steps[-1]["step"] if steps else 0,
         steps=config.trainer.steps,
-        start_loss=steps[0]["loss"] if steps else float("nan"),
-        end_loss=fmean(line["loss"] for line in steps[-SUMMARY_STEPS:]) if steps else float("nan"),
+        first_loss=steps[0]["loss"] if steps else float("nan"),
+        last_loss=fmean(line["loss"] for line in steps[-SUMMARY_STEPS:]) if steps else float("nan"),
         validation=dict(validations[-1]) if validations else {},
         first_validation=dict(validations[0]) if validations else {},
         tokens=steps[-1]["tokens"] if steps else 0,
