@@ -46,6 +46,10 @@ def _is_plain(value: object) -> bool:
 class Renderer(pydoc.HTMLDoc):
     """pydoc's HTML without what belongs to this machine."""
 
+    def preformat(self, text: str) -> str:
+        """Docstrings keep their lines; spaces stay spaces, and the style sheet says that they count."""
+        return self.escape(text.expandtabs()).replace("\n", "<br>\n")
+
     def filelink(self, url: str, path: str) -> str:
         """Name the source file below the folder it was imported from."""
         for root in sorted(sys.path, key=len, reverse=True):
