@@ -77,6 +77,10 @@ class MinHashConfig:
         """Chance that a pair of this Jaccard similarity is found."""
         return curve.expected_recall(similarity, *self.shape)
 
+    def curve(self) -> list[tuple[float, float]]:
+        """(similarity, chance to be found) at several similarities."""
+        return curve.curve(*self.shape)
+
     def table(self) -> str:
         """The S-curve as lines for people."""
         return curve.table(self.threshold, *self.shape)

@@ -8,10 +8,8 @@ import numpy as np
 
 from megadata.corpus.dedup import ranks, signatures, stars
 from megadata.corpus.dedup.config import DedupConfig
+from megadata.corpus.dedup.write import EXACT, NEAR
 from megadata.documents.batch import DocBatch
-
-EXACT = "exact"
-NEAR = "minhash"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,134 @@
+"""What the phases of deduplication hand to one another through the exchange and on disk.
+
+A document is known by its unit and its place in it; numbered through all units (`unit base + place`) it is a uint32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from megadata.documents.batch import DocBatch
+from megadata.kernels import hashing, ragged
+from megadata.kernels.base import I64, U8, U32, U64
+from megadata.runtime.files import atomic_write
+
+COPIES = np.dtype(
+    [("key", "<u8"), ("rest", "<u8"), ("priority", "<u2"), ("short", "<u4"), ("unit", "<u4"), ("index", "<u4")]
+)
+"""A document for the exact stage: digest (key and rest), rank, place. Its payload is its name."""
+
+BANDS = np.dtype([("key", "<u8"), ("unit", "<u4"), ("index", "<u4")])
+"""One band value of a document."""
+
+SETS = np.dtype(
+    [
+        ("key", "<u8"),
+        ("priority", "<u2"),
+        ("short", "<u4"),
+        ("high", "<u8"),
+        ("low", "<u8"),
+        ("unit", "<u4"),
+        ("index", "<u4"),
+        ("hashes", "<u4"),
+        ("name", "<u4"),
+    ]
+)
+"""A candidate of the near stage: component, rank, place, sizes of what its payload holds.
+
+The payload is made of 64-bit words: band values, then the shingle set, then the name filled up with zero bytes.
+"""
+
+EVIDENCE = np.dtype(
+    [
+        ("key", "<u8"),
+        ("unit", "<u4"),
+        ("index", "<u4"),
+        ("kept", "<u4"),
+        ("similarity", "<f8"),
+        ("near", "u1"),
+        ("cluster", "<u4"),
+    ]
+)
+"""A removed document; `key` hashes the id of the kept one, which is the first `kept` bytes of the payload, then its own."""
+
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
+_SEEDS = (np.uint64(0x243F6A8885A308D3), np.uint64(0x13198A2E03707344))
+
+
+def spread(numbers: NDArray[np.generic]) -> U64:
+    """Distinct keys, evenly spread over 64 bits, of distinct numbers."""
+    return numbers.astype(np.uint64) * _SPREAD
+
+
+def flat(column: pa.Array) -> tuple[U8, I64]:
+    """Bytes of a string column, and int64[D + 1] offsets into them."""
+    if len(column) == 0:
+        return np.zeros(0, np.uint8), np.zeros(1, np.int64)
+    raw = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1]
+    data = column.buffers()[2]
+    return np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8), raw.astype(np.int64)
+
+
+def hash_strings(column: pa.Array, which: int = 0) -> U64:
+    """64-bit hashes of a string column; two kinds, which together make 128 bits."""
+    out = np.empty(len(column), np.uint64)
+    hashing.hash_rows(*flat(column), _SEEDS[which], out)
+    return out
+
+
+def paths_of(docs: DocBatch) -> list[str]:
+    """Path of the file that each document came from, as its metadata says."""
+    return [str(orjson.loads(one).get("path", "")) if one else "" for one in docs.column("metadata")]
+
+
+def names_of(docs: DocBatch, paths: list[str]) -> pa.Array:
+    """Names that are passed on with documents: id, a zero character, path."""
+    return pc.binary_join_element_wise(docs.records.column("id"), pa.array(paths, pa.string()), "\0")
+
+
+def pick(data: U8, bounds: I64, rows: I64) -> tuple[U8, I64]:
+    """Some rows of ragged bytes, copied, and their bounds."""
+    lengths = np.diff(bounds)[rows]
+    out = np.empty(int(lengths.sum()), np.uint8)
+    ragged.gather(data, bounds, rows.astype(np.int64), out)
+    return out, np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+
+
+def save_arrays(path: Path, **arrays: NDArray[np.generic]) -> None:
+    """Write named arrays to one file, atomically."""
+    with atomic_write(path, sync=False) as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Numbering:
+    """Where each unit's documents begin in the numbering of all."""
+
+    base: I64
+    """int64[U + 1]"""
+
+    @classmethod
+    def of(cls, counts: Iterable[int]) -> Numbering:
+        """From the documents of each unit, in unit order."""
+        return cls(np.concatenate([np.zeros(1, np.int64), np.cumsum(list(counts), dtype=np.int64)]))
+
+    @property
+    def documents(self) -> int:
+        """Documents of all units."""
+        return int(self.base[-1])
+
+    def numbers(self, unit: NDArray[np.generic], index: NDArray[np.generic]) -> U32:
+        """uint32 numbers of documents."""
+        return (self.base[unit.astype(np.int64)] + index.astype(np.int64)).astype(np.uint32)
+
+    def span(self, unit: int) -> tuple[int, int]:
+        """First number of a unit, and of the next."""
+        return int(self.base[unit]), int(self.base[unit + 1])

@@ -1,0 +1,190 @@
+"""The first and second read: band values and digests of all documents, then the shingle sets of those that could be copies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from megadata.corpus.dedup import ranks, records, signatures
+from megadata.corpus.dedup.config import DedupConfig
+from megadata.corpus.dedup.records import BANDS, COPIES, SETS, Numbering
+from megadata.documents.batch import DocBatch
+from megadata.documents.ids import NOTE
+from megadata.documents.inputs import read_span
+from megadata.documents.source import Problems, ReadOptions
+from megadata.kernels.base import I64, U8
+from megadata.runtime.exchange import Exchange
+from megadata.runtime.receipts import Receipt, UnitWriter
+from megadata.runtime.units import InputFile, Unit
+
+_WORD = 8
+
+
+def numbered(unit: Unit, options: ReadOptions) -> Iterator[tuple[InputFile, int, DocBatch]]:
+    """Batches of a unit with their file and the place of their first document in the unit."""
+    index = 0
+    for span in unit.spans:
+        for docs in read_span(span, options, Problems()):
+            yield span.file, index, docs
+            index += len(docs)
+
+
+@dataclass(slots=True)
+class _Run:
+    """Records, with or without payload, on their way to one run of an exchange."""
+
+    dtype: np.dtype[np.void]
+    rows: list[NDArray[np.void]] = field(default_factory=list)
+    payload: list[U8] = field(default_factory=list)
+    lengths: list[I64] = field(default_factory=list)
+
+    def add(self, payload: U8 | None = None, lengths: I64 | None = None, **columns: NDArray[np.generic] | int) -> None:
+        size = max(np.size(column) for column in columns.values())
+        rows = np.empty(size, self.dtype)
+        for name, column in columns.items():
+            rows[name] = column
+        self.rows.append(rows)
+        if payload is not None and lengths is not None:
+            self.payload.append(payload)
+            self.lengths.append(lengths)
+
+    def write(self, exchange: Exchange, run: int, with_payload: bool = False) -> None:
+        rows = np.concatenate([np.empty(0, self.dtype), *self.rows])
+        if with_payload:
+            payload = np.concatenate([np.zeros(0, np.uint8), *self.payload])
+            exchange.write(run, rows, payload, np.concatenate([np.zeros(0, np.int64), *self.lengths]))
+        else:
+            exchange.write(run, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Task of the first read: leaves runs of digests, of band values and of ids."""
+
+    folder: Path
+    config: DedupConfig
+    options: ReadOptions
+
+    def __call__(self, unit: Unit) -> Receipt:
+        """Read one unit."""
+        copies, bands, ids = _Run(COPIES), _Run(BANDS), _Run(NOTE)
+        documents = 0
+        with UnitWriter(self.folder, unit) as writer:
+            for file, start, docs in numbered(unit, self.options):
+                places = np.arange(start, start + len(docs))
+                paths = records.paths_of(docs)
+                self._note(docs, paths, unit, places, ids)
+                shingles = signatures.shingle(docs.text, docs.offsets, self.config)
+                names, bounds = records.flat(records.names_of(docs, paths))
+                copies.add(
+                    names,
+                    np.diff(bounds),
+                    key=shingles.digests[:, 0],
+                    rest=shingles.digests[:, 1],
+                    priority=ranks.priorities(self.config.prefer, file.source, docs.column("source")),
+                    short=ranks.shortness(docs.sizes),
+                    unit=unit.ordinal,
+                    index=places,
+                )
+                if not self.config.exact_only:
+                    values = signatures.sign(shingles, self.config)
+                    bands.add(key=values.ravel(), unit=unit.ordinal, index=np.repeat(places, values.shape[1]))
+                documents += len(docs)
+            ids.write(Exchange(self.folder / "ids", NOTE), unit.ordinal)
+            copies.write(Exchange(self.folder / "copies", COPIES), unit.ordinal, with_payload=True)
+            if not self.config.exact_only:
+                bands.write(Exchange(self.folder / "bands", BANDS), unit.ordinal)
+            return writer.finish({"documents": documents})
+
+    @staticmethod
+    def _note(docs: DocBatch, paths: list[str], unit: Unit, places: I64, ids: _Run) -> None:
+        column = docs.records.column("id")
+        ids.add(
+            key=records.hash_strings(column, 0),
+            check=records.hash_strings(column, 1),
+            path=records.hash_strings(pa.array(paths, pa.string())),
+            unit=unit.ordinal,
+            stream=0,
+            offset=places,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """Task of the second read: leaves a run of the shingle sets of the candidates, keyed by their component."""
+
+    folder: Path
+    config: DedupConfig
+    options: ReadOptions
+    numbering: Numbering
+    components: Path
+    """uint32[N]: the component of every document, see `components`."""
+    company: Path
+    """bool[N]: which documents share theirs with others."""
+
+    def __call__(self, unit: Unit) -> Receipt:
+        """Read one unit."""
+        first, last = self.numbering.span(unit.ordinal)
+        company = np.load(self.company, mmap_mode="r")[first:last]
+        component = np.load(self.components, mmap_mode="r")[first:last]
+        sets = _Run(SETS)
+        with UnitWriter(self.folder, unit) as writer:
+            for file, start, docs in numbered(unit, self.options):
+                mask = np.array(company[start : start + len(docs)])
+                if mask.any():
+                    self._add(docs.select(mask), file, unit.ordinal, start + np.flatnonzero(mask), component, sets)
+            sets.write(Exchange(self.folder / "sets", SETS), unit.ordinal, with_payload=True)
+            return writer.finish({"candidates": int(company.sum())})
+
+    def _add(
+        self, docs: DocBatch, file: InputFile, unit: int, places: I64, component: NDArray[np.uint32], sets: _Run
+    ) -> None:
+        shingles = signatures.shingle(docs.text, docs.offsets, self.config)
+        values = signatures.sign(shingles, self.config)
+        distinct = signatures.distinct(shingles)
+        names, bounds = records.flat(records.names_of(docs, records.paths_of(docs)))
+        payload, lengths = _interleave(
+            [
+                (values.view(np.uint8).reshape(-1), np.full(len(docs), values.shape[1] * _WORD)),
+                (distinct.hashes.view(np.uint8), (distinct.stops - distinct.starts) * _WORD),
+                _filled(names, bounds),
+            ]
+        )
+        sets.add(
+            payload,
+            lengths,
+            key=records.spread(component[places]),
+            priority=ranks.priorities(self.config.prefer, file.source, docs.column("source")),
+            short=ranks.shortness(docs.sizes),
+            high=shingles.digests[:, 0],
+            low=shingles.digests[:, 1],
+            unit=unit,
+            index=places,
+            hashes=distinct.stops - distinct.starts,
+            name=np.diff(bounds),
+        )
+
+
+def _filled(data: U8, bounds: I64) -> tuple[U8, I64]:
+    """Rows of bytes, each filled up with zeros to whole words, and their lengths."""
+    lengths = np.diff(bounds)
+    whole = -(-lengths // _WORD) * _WORD
+    starts = np.cumsum(whole) - whole
+    out = np.zeros(int(whole.sum()), np.uint8)
+    within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    out[np.repeat(starts, lengths) + within] = data[int(bounds[0]) : int(bounds[-1])]
+    return out, whole
+
+
+def _interleave(parts: list[tuple[U8, I64]]) -> tuple[U8, I64]:
+    """Row by row, the bytes of several ragged arrays after one another; also the length of each row."""
+    lengths = np.stack([length for _, length in parts])
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths.ravel(), dtype=np.int64)])
+    order = np.arange(lengths.size).reshape(lengths.shape).T.ravel()
+    data, _ = records.pick(np.concatenate([part for part, _ in parts]), offsets, order)
+    return data, lengths.sum(axis=0)

@@ -1,0 +1,195 @@
+"""The third read: kept documents with their cluster's size, removed ones with their reason, and the evidence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from megadata.corpus.dedup import records
+from megadata.corpus.dedup.config import DedupConfig
+from megadata.corpus.dedup.records import EVIDENCE
+from megadata.corpus.dedup.verdicts import Fates, Verdicts, qualified
+from megadata.documents.batch import DocBatch
+from megadata.documents.ids import NOTE, STREAMS, IdNotes, repeats_of
+from megadata.documents.inputs import read_span
+from megadata.documents.shards import encode_lines
+from megadata.documents.source import Problems, ReadOptions
+from megadata.runtime.exchange import Exchange
+from megadata.runtime.receipts import Receipt, UnitWriter
+from megadata.runtime.units import Unit
+
+EXACT = "exact"
+NEAR = "minhash"
+CLUSTER_SIZE = "cluster_size"
+"""Metadata of a kept document: how many documents it stands for, itself included. Absent where it stands for itself alone."""
+DUPLICATE_OF = "duplicate_of"
+"""Metadata of a removed document: the id of the one that was kept."""
+
+
+def stream(label: str, kind: str) -> str:
+    """Name of a stream of lines: ``kept`` or ``removed``, below the input's name where outputs are kept apart."""
+    return f"{label}/{kind}" if label else kind
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Task of the third read: leaves parts, notes of ids and a run of evidence."""
+
+    folder: Path
+    config: DedupConfig
+    options: ReadOptions
+    verdicts: Verdicts
+    repeats: Path
+    labels: tuple[str, ...]
+    """Names of the inputs that are kept apart; without any, all documents go to one output."""
+
+    def __call__(self, unit: Unit) -> Receipt:
+        """Write one unit."""
+        with UnitWriter(self.folder, unit) as writer:
+            work = _UnitOutput(self, unit, writer)
+            for span in unit.spans:
+                label = span.file.source if self.labels else ""
+                problems = Problems()
+                for docs in read_span(span, self.options, problems):
+                    work.batch(docs, label)
+                work.unreadable(problems, label, span.file.source)
+            work.finish()
+            return writer.finish(dict(work.counts))
+
+
+class _UnitOutput:
+    """One unit on its way out."""
+
+    def __init__(self, task: Write, unit: Unit, writer: UnitWriter) -> None:
+        self._task, self._unit, self._writer = task, unit, writer
+        self._fates: Fates = task.verdicts.of(unit.ordinal)
+        self._qualify = {index: number for (_, index), number in repeats_of(task.repeats, unit.ordinal).items()}
+        self._notes: dict[str, IdNotes] = {label: IdNotes(unit.ordinal) for label in task.labels or ("",)}
+        self._evidence: list[tuple[NDArray[np.void], bytes, list[int]]] = []
+        self._index = 0
+        self.counts: Counter[str] = Counter()
+
+    def batch(self, docs: DocBatch, label: str) -> None:
+        """Part the documents of one batch."""
+        places = np.arange(self._index, self._index + len(docs))
+        self._index += len(docs)
+        paths = records.paths_of(docs)
+        docs = self._with_unique_ids(docs, paths, int(places[0]) if len(docs) else 0)
+        stays = self._fates.keeper[places] == len(self._fates.kept_ids)
+        self._count(docs, stays, places, label)
+        kept, kept_at = docs.select(stays), places[stays]
+        kept = _with_metadata(kept, {row: {CLUSTER_SIZE: int(n)} for row, n in _above_one(self._fates.size[kept_at])})
+        self._put("kept", label, kept, _chosen(paths, stays), encode_lines(kept))
+        if not stays.all():
+            self._remove(docs.select(~stays), places[~stays], _chosen(paths, ~stays), label)
+
+    def _with_unique_ids(self, docs: DocBatch, paths: list[str], start: int) -> DocBatch:
+        if not self._qualify:
+            return docs
+        ids = [
+            qualified(own, path, self._qualify.get(start + row))
+            for row, (own, path) in enumerate(zip(docs.ids, paths, strict=True))
+        ]
+        return docs.replace(id=ids)
+
+    def _remove(self, docs: DocBatch, places: NDArray[np.int64], paths: list[str], label: str) -> None:
+        fates, mode = self._fates, self._task.config.removed
+        kept_ids = [fates.kept_ids[row] for row in fates.keeper[places].tolist()]
+        self._add_evidence(docs.ids, kept_ids, places)
+        if mode == "none":
+            return
+        shown = docs if mode == "text" else docs.replace(text=[""] * len(docs))
+        shown = _with_metadata(shown, {row: {DUPLICATE_OF: kept} for row, kept in enumerate(kept_ids)})
+        reasons = [f"dedup.{NEAR if near else EXACT}" for near in fates.near[places].tolist()]
+        lines = encode_lines(shown, reasons, fates.similarity[places].tolist())
+        self._put("removed", label, docs, paths, lines)
+
+    def _put(self, kind: str, label: str, docs: DocBatch, paths: list[str], lines: Iterator[bytes]) -> None:
+        self._writer.write(stream(label, kind), self._notes[label].take(kind, docs.ids, paths, lines))
+
+    def _add_evidence(self, ids: list[str], kept_ids: list[str], places: NDArray[np.int64]) -> None:
+        fates = self._fates
+        rows = np.empty(len(ids), EVIDENCE)
+        rows["key"] = records.hash_strings(pa.array(kept_ids, pa.string()))
+        rows["unit"], rows["index"] = self._unit.ordinal, places
+        rows["similarity"], rows["near"] = fates.similarity[places], fates.near[places]
+        rows["cluster"] = fates.kept_sizes[fates.keeper[places]]
+        encoded = [(kept.encode(), own.encode()) for kept, own in zip(kept_ids, ids, strict=True)]
+        rows["kept"] = [len(kept) for kept, _ in encoded]
+        payload = b"".join(part for pair in encoded for part in pair)
+        self._evidence.append((rows, payload, [len(kept) + len(own) for kept, own in encoded]))
+
+    def _count(self, docs: DocBatch, stays: NDArray[np.bool_], places: NDArray[np.int64], label: str) -> None:
+        sizes, near = docs.sizes, self._fates.near[places]
+        sources = np.array([label] * len(docs) if label else docs.column("source"), dtype=object)
+        for source in dict.fromkeys(sources.tolist()):
+            mine = sources == source
+            for name, mask in (
+                ("in", mine),
+                ("kept", mine & stays),
+                (EXACT, mine & ~stays & ~near),
+                (NEAR, mine & ~stays & near),
+            ):
+                self.counts[f"documents_{name}|{source}"] += int(mask.sum())
+                self.counts[f"bytes_{name}|{source}"] += int(sizes[mask].sum())
+
+    def unreadable(self, problems: Problems, label: str, source: str) -> None:
+        """Records that could not be read: counted, and set aside with the removed documents."""
+        for reason, number in problems.counts.items():
+            kind = "skipped" if reason.startswith("skipped:") else "unreadable"
+            self.counts[f"{kind}|{source}|{reason.removeprefix('skipped:')}"] += number
+        mode = self._task.config.removed
+        if problems.items and mode != "none":
+            lines = (_unreadable_line(item, source, mode == "text") for item in problems.items)
+            self._writer.write(stream(label, "removed"), self._notes[label].skip("removed", lines))
+
+    def finish(self) -> None:
+        """Write the notes of ids and the evidence."""
+        for label, notes in self._notes.items():
+            Exchange(self._task.folder / "ids" / label, NOTE).write(self._unit.ordinal, notes.records())
+        rows = np.concatenate([np.empty(0, EVIDENCE), *(rows for rows, _, _ in self._evidence)])
+        payload = np.frombuffer(b"".join(data for _, data, _ in self._evidence), np.uint8)
+        lengths = np.array([n for _, _, lengths in self._evidence for n in lengths], np.int64)
+        Exchange(self._task.folder / "evidence", EVIDENCE).write(self._unit.ordinal, rows, payload, lengths)
+
+
+def _chosen(values: Sequence[str], mask: NDArray[np.bool_]) -> list[str]:
+    return [value for value, wanted in zip(values, mask.tolist(), strict=True) if wanted]
+
+
+def _above_one(sizes: NDArray[np.uint32]) -> Iterator[tuple[int, int]]:
+    for row in np.flatnonzero(sizes > 1).tolist():
+        yield row, int(sizes[row])
+
+
+def _with_metadata(docs: DocBatch, added: dict[int, dict[str, Any]]) -> DocBatch:
+    """The documents with some keys added to the metadata of some rows."""
+    if not added:
+        return docs
+    metadata = docs.column("metadata")
+    for row, keys in added.items():
+        metadata[row] = orjson.dumps({**orjson.loads(metadata[row] or "{}"), **keys}).decode()
+    return docs.replace(metadata=metadata)
+
+
+def _unreadable_line(item: dict[str, Any], source: str, with_text: bool) -> bytes:
+    line = {
+        "id": item["where"],
+        "text": item["excerpt"] if with_text else "",
+        "source": source,
+        "metadata": {"detail": item["detail"]},
+        "reason": f"unreadable.{item['reason']}",
+        "value": None,
+    }
+    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+
+
+__all__ = ["CLUSTER_SIZE", "DUPLICATE_OF", "EXACT", "NEAR", "STREAMS", "Write", "stream"]
