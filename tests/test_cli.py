@@ -106,7 +106,9 @@ assert not loaded, loaded
 )
 def test_imports_stay_light(names, forbidden):
     code = IMPORTS.format(names=names, forbidden=forbidden)
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120, check=False
+    )
     assert result.returncode == 0, result.stderr
 
 
@@ -122,21 +124,49 @@ def test_a_module_named_tokenize_does_not_break_tracebacks():
         (["cleen"], 2, "Error: no command 'cleen'; did you mean \"clean\"?"),
         (["clean"], 2, "Error: Missing argument 'INPUT...'."),
         (["clean", "x", "--rools", "web"], 2, "Error: No such option: --rools"),
-        (["clean", "x", "-o", "y", "--source", "wep"], 2, "'wep' is not one of 'auto', 'web', 'books', 'wikipedia', 'text'."),
+        (
+            ["clean", "x", "-o", "y", "--source", "wep"],
+            2,
+            "'wep' is not one of 'auto', 'web', 'books', 'wikipedia', 'text'.",
+        ),
         (["clean", "x", "-o", "y", "--engine", "ray"], 1, "Error: --engine ray: clusters are not part of this version"),
-        (["clean", "x", "-o", "y", "--shard", "1/4"], 1, "Error: --shard: work on several machines is not part of this"),
+        (
+            ["clean", "x", "-o", "y", "--shard", "1/4"],
+            1,
+            "Error: --shard: work on several machines is not part of this",
+        ),
         (["clean", "x", "-o", "y", "--memory", "lots"], 1, "Error: size 'lots': expected a number with K, M, G or T"),
         (["clean", "x", "-o", "y", "--memory", "1M"], 1, "Error: --memory must be at least 64M, got 1048576 bytes"),
         (["clean", "x", "-o", "y", "--workers", "0"], 1, "Error: --workers must be at least 1, got 0"),
         (["dedup", "x", "-o", "y", "--threshold", "1.5"], 1, "threshold"),
-        (["tokenize", "x", "-o", "y", "--tokenizer", "t", "--split", "train"], 1, "Error: --split 'train': expected NAME=SHARE"),
-        (["tokenize", "x", "-o", "y", "--tokenizer", "t", "--pack", "9"], 1, "Error: --pack is not part of this version"),
-        (["blend", "web", "-o", "b.yaml"], 1, "Error: blend 'web': expected NAME=PREFIX, for example web=data/web-train"),
+        (
+            ["tokenize", "x", "-o", "y", "--tokenizer", "t", "--split", "train"],
+            1,
+            "Error: --split 'train': expected NAME=SHARE",
+        ),
+        (
+            ["tokenize", "x", "-o", "y", "--tokenizer", "t", "--pack", "9"],
+            1,
+            "Error: --pack is not part of this version",
+        ),
+        (
+            ["blend", "web", "-o", "b.yaml"],
+            1,
+            "Error: blend 'web': expected NAME=PREFIX, for example web=data/web-train",
+        ),
         (["blend", "a=x:1", "b=y", "-o", "b.yaml"], 1, "Error: blend: 'b' has no weight while others have one"),
         (["run", "missing.yaml"], 1, "Error: missing.yaml: cannot be read: No such file or directory; check the path"),
         (["inspect", "missing"], 1, "Error: missing: nothing lies here; expected a file, a folder or the prefix of"),
-        (["why", "x", "--in", "missing"], 1, "Error: missing: expected an output of clean or dedup with a keys.idx, found none"),
-        (["evaluate", "RUN", "--task", "lambada"], 1, "Error: `megadata evaluate` is not part of this version; read the"),
+        (
+            ["why", "x", "--in", "missing"],
+            1,
+            "Error: missing: expected an output of clean or dedup with a keys.idx, found none",
+        ),
+        (
+            ["evaluate", "RUN", "--task", "lambada"],
+            1,
+            "Error: `megadata evaluate` is not part of this version; read the",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_with_what_to_do(tmp_path, monkeypatch, arguments, code, message):

@@ -81,7 +81,7 @@ def run(recipe: Path, shared: Shared) -> None:
                 "clean": {name: one.counts for name, one in report.cleaned.items()},
                 "dedup": report.unique.as_dict() if report.unique else None,
                 "train": {
-                    name: {"start_loss": one.start_loss, "end_loss": one.end_loss, "validation": one.validation}
+                    name: {"first_loss": one.first_loss, "last_loss": one.last_loss, "validation": one.validation}
                     for name, one in report.trained.items()
                 },
             }

@@ -115,8 +115,8 @@ def show_train(results: dict[str, TrainResult]) -> None:
             name,
             f"{one.steps:,}",
             f"{one.tokens:,}",
-            f"{one.start_loss:.3f}",
-            f"{one.end_loss:.3f}",
+            f"{one.first_loss:.3f}",
+            f"{one.last_loss:.3f}",
             held_out,
             f"{one.tokens_per_s:,.0f}",
         )

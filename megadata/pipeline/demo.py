@@ -74,7 +74,7 @@ def rows_of(report: RunReport) -> list[Row]:
     ]
     if report.unique is not None:
         for one in report.unique.rows():
-            rows.append(Row(f"dedup {one.source}", one.documents, one.kept, one.bytes, one.bytes_kept))
+            rows.append(Row(f"dedup {one.source}", one.documents, one.kept, one.bytes_in, one.bytes_kept))
     return rows
 
 
@@ -122,7 +122,7 @@ def summary(report: RunReport) -> str:
     for name, run in report.trained.items():
         held_out = ", ".join(f"{source} {loss:.2f}" for source, loss in run.validation.items())
         lines.append(
-            f"{'train ' + name:<18}{f'loss {run.start_loss:.2f} -> {run.end_loss:.2f}':>20}"
+            f"{'train ' + name:<18}{f'loss {run.first_loss:.2f} -> {run.last_loss:.2f}':>20}"
             f"{f'{run.tokens_per_s:,.0f} tokens/s':>22}  (held out: {held_out})"
         )
     return "\n".join(lines)
