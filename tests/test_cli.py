@@ -123,7 +123,7 @@ def test_a_module_named_tokenize_does_not_break_tracebacks():
     [
         (["cleen"], 2, "Error: no command 'cleen'; did you mean \"clean\"?"),
         (["clean"], 2, "Error: Missing argument 'INPUT...'."),
-        (["clean", "x", "--rools", "web"], 2, "Error: No such option: --rools"),
+        (["clean", "x", "--rools", "web"], 2, "Error: No such option '--rools'. Did you mean '--rules'?"),
         (
             ["clean", "x", "-o", "y", "--source", "wep"],
             2,

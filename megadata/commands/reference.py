@@ -16,7 +16,8 @@ WIDTH = 100
 def reference(group: click.Group) -> str:
     """Markdown with the help of the group and of each command."""
     lines = ["# Command line", "", "Generated from `--help`; `make docs` checks that both agree.", ""]
-    context = click.Context(group, info_name="megadata", max_content_width=WIDTH, terminal_width=WIDTH)
+    settings = {**group.context_settings, "max_content_width": WIDTH, "terminal_width": WIDTH}
+    context = click.Context(group, info_name="megadata", **settings)
     lines += ["```", group.get_help(context).rstrip(), "```", ""]
     for name in group.list_commands(context):
         command = group.get_command(context, name)
