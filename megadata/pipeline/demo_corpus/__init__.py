@@ -35,7 +35,7 @@ class DemoCorpus:
     articles: Path
     """A MediaWiki export."""
     sizes: dict[str, int]
-    """Stored bytes of each, by its name: web, book, articles."""
+    """Stored bytes by source: web, books, wikipedia."""
 
 
 def build_articles(path: Path) -> Path:
@@ -62,9 +62,9 @@ def _identity(quick: bool) -> dict[str, Any]:
 
 
 def _sizes(folder: Path) -> dict[str, int]:
-    web, book, articles = folder / "web.warc.gz", folder / "book", folder / "articles.xml"
+    web, book, articles = folder / "web.warc.gz", folder / "books", folder / "articles.xml"
     volumes = sum(path.stat().st_size for path in sorted(book.glob("*.txt")))
-    return {"web": web.stat().st_size, "book": volumes, "articles": articles.stat().st_size}
+    return {"web": web.stat().st_size, "books": volumes, "wikipedia": articles.stat().st_size}
 
 
 def build(folder: Path, *, quick: bool = False) -> DemoCorpus:
@@ -81,7 +81,7 @@ def build(folder: Path, *, quick: bool = False) -> DemoCorpus:
     """
     note = folder / "corpus.json"
     identity = _identity(quick)
-    corpus = DemoCorpus(folder / "web.warc.gz", folder / "book", folder / "articles.xml", {})
+    corpus = DemoCorpus(folder / "web.warc.gz", folder / "books", folder / "articles.xml", {})
     try:
         if read_json(note) == {"identity": identity, "sizes": _sizes(folder)}:
             return DemoCorpus(corpus.web, corpus.book, corpus.articles, _sizes(folder))
