@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import orjson
 import tokenizers
+from numpy.typing import NDArray
 from tokenizers import models, normalizers, pre_tokenizers, trainers
 
 from megadata.config import configclass, nearest
@@ -230,7 +231,27 @@ def _gigatoken(paths: list[Path], config: TokenizerConfig) -> Merges:
     with _silent():
         _, merges = gigatoken.train_bpe(source, config.vocab_size - len(config.special), [], tie_breaking="huggingface")
     table = byte_alphabet()
-    return [("".join(table[b] for b in left), "".join(table[b] for b in right)) for left, right in merges]
+    named = [("".join(table[b] for b in left), "".join(table[b] for b in right)) for left, right in merges]
+    return _live(named, paths, config)
+
+
+def _live(merges: Merges, paths: list[Path], config: TokenizerConfig) -> Merges:
+    """The merges up to the last that the corpus needs.
+
+    When every word has become one token `tokenizers` stops; gigatoken goes on with pairs that occur no more. The last merge that
+    did occur made a token that is still there.
+    """
+    tokenizer = from_content(_vocabulary_of(merges, config), "gigatoken")
+    numbers = tokenizer.vocabulary
+    made = np.array([numbers[left + right] for left, right in merges], np.int64)
+    seen = np.zeros(tokenizer.vocabulary_size, np.bool_)
+    for path in paths:
+        if made.size == 0 or seen[made[-1]]:
+            break
+        ids, _ = tokenizer.encode_batch(*_flat(texts_of(path)), "gigatoken")
+        seen[ids] = True
+    needed = np.flatnonzero(seen[made])
+    return merges[: needed[-1] + 1] if needed.size else []
 
 
 def _reference(texts: Iterable[str], config: TokenizerConfig) -> Merges:
@@ -313,11 +334,16 @@ def _sample(paths: list[Path], size: int) -> Iterator[str]:
             yield part
 
 
+def _flat(texts: Iterable[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Texts as flat UTF-8 bytes and offsets."""
+    pieces = [text.encode() for text in texts]
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum([len(piece) for piece in pieces], dtype=np.int64)])
+    return np.frombuffer(b"".join(pieces), np.uint8), offsets
+
+
 def _quality(tokenizer: Tokenizer, paths: list[Path]) -> tuple[int, float, int]:
     """Bytes of the sample, bytes a token, and entries that it leaves unused."""
-    sample = [text.encode() for text in _sample(paths, SAMPLE_BYTES)]
-    text = np.frombuffer(b"".join(sample), np.uint8)
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum([len(t) for t in sample])])
+    text, offsets = _flat(_sample(paths, SAMPLE_BYTES))
     ids, _ = tokenizer.encode_batch(text, offsets, choose_encoder(tokenizer).name)
     used = np.bincount(ids, minlength=tokenizer.vocabulary_size) > 0
     special = {int(token["id"]) for token in tokenizer.document["added_tokens"]}
