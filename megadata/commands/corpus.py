@@ -214,7 +214,8 @@ def dedup(
 
 def show_curve(config: Any) -> None:
     """The chance that a pair is found, by its similarity."""
-    table = make_table(f"{config.bands} bands of {config.rows} rows", "similarity", "found")
+    bands, rows = config.shape
+    table = make_table(f"{bands} bands of {rows} rows", "similarity", "found")
     for similarity in (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0):
         table.add_row(f"{similarity:.2f}", f"{100 * config.probability(similarity):.1f} %")
     print_table(table)
