@@ -70,8 +70,9 @@ class Piece:
     position: int
     """First stored byte of the member in its file."""
     data: bytes
-    first: bool
-    last: bool
+    last: bool = False
+    damaged: bool = False
+    """Whether the member's further bytes could not be decoded; set in the last piece."""
 
 
 class Members:
@@ -184,7 +185,7 @@ class Members:
 
     def _decode(self, position: int) -> Iterator[tuple[int | None, Piece]]:
         """Pieces of one member; the last comes with the position behind the member, or with None where it is damaged."""
-        decoder, first, at = self._codec.decoder(), True, position
+        decoder, at = self._codec.decoder(), position
         try:
             while not decoder.eof:
                 block = self._at(at, self._codec.block)
@@ -192,13 +193,12 @@ class Members:
                     raise EOFError("the file ends inside it")
                 at += len(block)
                 for data in self._output(decoder, block):
-                    yield None, Piece(position, data, first, False)
-                    first = False
+                    yield None, Piece(position, data)
         except (zlib.error, OSError, EOFError, ValueError, zstandard.ZstdError) as error:
             self._report(position, position, f"damaged {self._codec.name} member: {error}")
-            yield None, Piece(position, b"", first, True)
+            yield None, Piece(position, b"", last=True, damaged=True)
             return
-        yield at - len(decoder.unused_data), Piece(position, b"", first, True)
+        yield at - len(decoder.unused_data), Piece(position, b"", last=True)
 
     def _output(self, decoder: Any, block: bytes) -> Iterator[bytes]:
         if not self._codec.bounded:

@@ -1,0 +1,223 @@
+"""MediaWiki XML exports: Wikipedia dumps, plain or compressed, and pages from Special:Export."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
+from urllib.parse import quote, urlsplit
+from xml.etree import ElementTree
+
+from megadata.corpus.sources.elements import Chunk, Elements, plain_chunks
+from megadata.corpus.sources.members import BZIP2, Members
+from megadata.corpus.sources.wikitext import Wikitext, WikitextError
+from megadata.documents.batch import DocBatch, Record
+from megadata.documents.source import Problems, ReadOptions, batches
+from megadata.errors import CorpusError
+from megadata.runtime.streams import DamagedStream, compression_of, decoded_length, open_at, open_decoded, open_raw
+from megadata.runtime.units import InputFile, Span, cut
+
+_PAGE = re.compile(rb"<page(?=[\s>])")
+_PAGE_END = b"</page>"
+_HEAD_BYTES = 4 << 20
+_SITEINFO = re.compile(rb"<siteinfo>.*?</siteinfo>", re.DOTALL)
+_LANGUAGE = re.compile(rb"""<mediawiki[^>]*\bxml:lang\s*=\s*["']([^"'>]+)["']""")
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_FIRST_STREAM_BYTES = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What a dump says of its wiki."""
+
+    database: str
+    base: str
+    """Address up to the page's title (``https://en.wikipedia.org/wiki/``), or empty."""
+    language: str
+    namespaces: tuple[tuple[int, str], ...]
+
+
+class MediaWiki:
+    """Articles of a dump: pages of the main namespace that are neither redirects nor disambiguations.
+
+    A page belongs to the span that holds its first byte; in a bzip2 file of many streams, to the span that holds the first byte of
+    the stream it begins in. Entities other than XML's own are unknown to the parser, which sees one page at a time and never a
+    document type, so that no entity is ever expanded or fetched.
+    """
+
+    kind: ClassVar[str] = "mediawiki"
+    default_source: ClassVar[str] = "wikipedia"
+    version: ClassVar[str] = "1"
+    suffixes: ClassVar[tuple[str, ...]] = (".xml",)
+
+    def sniff(self, head: bytes, name: str) -> bool:
+        """A file whose root element is `mediawiki`."""
+        return b"<mediawiki" in head
+
+    def spans(self, file: InputFile, unit_bytes: int) -> list[Span]:
+        """Ranges of plain bytes, or of stored bytes where bzip2 streams follow one another; else the whole."""
+        if _is_multistream(file):
+            return cut(file, file.size, unit_bytes)
+        length = decoded_length(file)
+        return [Span(file, 0, -1)] if length is None else cut(file, length, unit_bytes)
+
+    def read(self, span: Span, options: ReadOptions, problems: Problems) -> Iterator[DocBatch]:
+        """Documents of the pages that begin in the span."""
+        yield from batches(self._records(span, options, problems), span.file)
+
+    def _records(self, span: Span, options: ReadOptions, problems: Problems) -> Iterator[tuple[int, Record]]:
+        site = read_site(span.file)
+        converter = Wikitext(site.namespaces, site.language)
+        damage: list[str] = []
+        for element in Elements(_chunks(span, problems, damage), _PAGE, _PAGE_END, options.max_record_bytes):
+            where = f"{span.label}+{element.offset}"
+            if element.problem:
+                if not damage:
+                    problems.add(element.problem, where, element.detail)
+                continue
+            record = _article(element.data, site, converter, where, problems)
+            if record is not None:
+                yield span.start + element.offset, record
+        for detail in damage:
+            problems.add("damaged_compression", span.file.name, detail)
+
+
+@lru_cache(maxsize=64)
+def _is_multistream(file: InputFile) -> bool:
+    """Whether a bzip2 file has a small first stream with another behind it, as multistream dumps have."""
+    if compression_of(file.path) != "bzip2":
+        return False
+    with open_raw(file.path) as raw:
+        decoded = 0
+        for piece in Members(raw, BZIP2, None, lambda position, detail: None).read(0, 1, beyond=True):
+            decoded += len(piece.data)
+            if piece.position > 0 or decoded > _FIRST_STREAM_BYTES:
+                return piece.position > 0
+    return False
+
+
+def _chunks(span: Span, problems: Problems, damage: list[str]) -> Iterator[Chunk]:
+    """Decoded bytes from the span's start on; beyond its stop they are marked as not owned."""
+    file = span.file
+    if _is_multistream(file):
+        stop = file.size if span.stop == -1 else span.stop
+
+        def on_damage(position: int, detail: str) -> None:
+            problems.add("damaged_compression", f"{file.name}:{position}", detail)
+
+        with open_raw(file.path) as raw:
+            for piece in Members(raw, BZIP2, None, on_damage).read(span.start, stop, beyond=True):
+                yield Chunk(piece.data, piece.position < stop, gap=piece.damaged)
+        return
+    length = decoded_length(file)
+    if length is not None:
+        stop = length if span.stop == -1 else span.stop
+        with open_at(file, span.start) as stream:
+            yield from plain_chunks(stream, stop - span.start)
+        return
+    try:
+        with open_decoded(file.path) as stream:
+            yield from plain_chunks(stream, None)
+    except DamagedStream as error:
+        damage.append(str(error))
+
+
+@lru_cache(maxsize=64)
+def read_site(file: InputFile) -> Site:
+    """Site information from the head of a dump; what is missing is made up from the language and the file's name."""
+    blocks = bytearray()
+    try:
+        with open_decoded(file.path) as stream:
+            while len(blocks) < _HEAD_BYTES and b"</siteinfo>" not in blocks and b"<page>" not in blocks:
+                block = stream.read(1 << 16)
+                if not block:
+                    break
+                blocks += block
+    except CorpusError:
+        pass
+    language = _LANGUAGE.search(blocks)
+    tongue = language[1].decode("ascii", "replace") if language is not None else ""
+    found = _SITEINFO.search(blocks)
+    root = _parse(found[0]) if found is not None else None
+    if root is None:
+        return Site(file.name.rpartition("/")[2].partition(".")[0], "", tongue, ())
+    address = urlsplit(root.findtext("base") or "")
+    base = f"{address.scheme}://{address.netloc}{address.path.rpartition('/')[0]}/" if address.netloc else ""
+    host = address.netloc.partition(":")[0].split(".")
+    database = root.findtext("dbname") or ""
+    if not database and len(host) >= 3 and host[-2] == "wikipedia":
+        database = f"{host[-3].replace('-', '_')}wiki"
+    names = [
+        (int(n.get("key", "0")), n.text or "")
+        for n in root.iter("namespace")
+        if re.fullmatch(r"-?\d{1,9}", n.get("key", ""))
+    ]
+    database = database or file.name.rpartition("/")[2].partition(".")[0]
+    return Site(database, base, tongue or (host[0] if host else ""), tuple(names))
+
+
+def _parse(data: bytes) -> ElementTree.Element | None:
+    """The element in `data`, which begins with its opening tag; bytes and characters that XML forbids are passed over."""
+    try:
+        return ElementTree.fromstring(data)
+    except ElementTree.ParseError:
+        pass
+    text = _NOT_XML.sub("", data.decode("utf-8", "replace"))
+    try:
+        return ElementTree.fromstring(text)
+    except (ElementTree.ParseError, ValueError):
+        return None
+
+
+def _article(data: bytes, site: Site, converter: Wikitext, where: str, problems: Problems) -> Record | None:
+    """The document of a page, or None where it is left out or set aside."""
+    page = _parse(data)
+    if page is None:
+        problems.add("bad_xml", where, "the page is not well-formed XML", data[:500].decode("utf-8", "replace"))
+        return None
+    title = (page.findtext("title") or "").strip()
+    namespace = page.findtext("ns")
+    if not _in_main_namespace(namespace, title, site):
+        problems.skip("namespace")
+        return None
+    revisions = page.findall("revision")
+    if not revisions:
+        problems.add("no_text", where, f"page {title!r} has no revision")
+        return None
+    revision = max(revisions, key=lambda r: r.findtext("timestamp") or "")
+    source = revision.findtext("text") or ""
+    if page.find("redirect") is not None or converter.is_redirect(source):
+        problems.skip("redirect")
+        return None
+    if (model := revision.findtext("model")) not in (None, "wikitext"):
+        problems.skip(f"model_{model}")
+        return None
+    if converter.is_disambiguation(source):
+        problems.skip("disambiguation")
+        return None
+    try:
+        text = converter.text(source, title)
+    except WikitextError as error:
+        problems.add("bad_wikitext", where, f"{title}: {error}", source[:500])
+        return None
+    if not text:
+        problems.add("no_text", where, f"page {title!r} holds no text besides markup", source[:500])
+        return None
+    number, version = page.findtext("id") or "", revision.findtext("id") or ""
+    stamp = revision.findtext("timestamp")
+    return Record(
+        text,
+        id=f"{site.database}:{number}:{version}" if number else None,
+        url=site.base + quote(title.replace(" ", "_"), safe="/:(),!*'@;$") if site.base and title else None,
+        metadata={"title": title, "timestamp": stamp} if stamp else {"title": title},
+    )
+
+
+def _in_main_namespace(namespace: str | None, title: str, site: Site) -> bool:
+    if namespace is not None:
+        return namespace.strip() == "0"
+    prefix, colon, _ = title.partition(":")  # exports before 0.6 have no `ns`
+    names = {name.casefold() for key, name in site.namespaces if key != 0 and name}
+    return not colon or prefix.strip().casefold() not in names

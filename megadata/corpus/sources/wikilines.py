@@ -1,0 +1,97 @@
+"""Lines of wikitext as lines of text: headings, lists, and the gaps that left-out templates leave behind."""
+
+from __future__ import annotations
+
+import re
+
+from megadata.corpus.sources.wikilinks import OUTER
+
+_HEADING = re.compile(r"(={1,6})[ \t]*(.+?)[ \t]*\1[ \t]*\Z")
+_ITEM = re.compile(r"([*#:;]+)[ \t]*(.*)\Z", re.DOTALL)
+_NOTHING = re.compile(r"[\s*#:;|.,/•·–—-]*\Z")
+_SPACES = re.compile(r"[ \t]{2,}")
+_RULE = re.compile(r"-{4,}")
+
+
+def shape(text: str, gone: str) -> str:
+    """Plain lines: a heading stands alone between blank lines, list items begin with ``-`` or a number.
+
+    Parameters
+    ----------
+    gone : mark where something was left out; what it leaves empty (brackets, lines, sections) goes as well.
+    """
+    if gone in text:
+        text = _mend(text, gone)
+    blocks: list[tuple[int, list[str]]] = [(0, [])]
+    numbers: list[int] = []
+    for line in text.split("\n"):
+        heading = _HEADING.match(line) if line.startswith("=") else None
+        if heading is not None:
+            title = heading[2].replace(OUTER, "").strip().strip("=").strip()
+            blocks.append((len(heading[1]), [title]))
+            numbers.clear()
+            continue
+        item = _ITEM.match(line)
+        if item is None:
+            numbers.clear()
+            if not _RULE.match(line):
+                line = line[1:] if line.startswith(" ") else line
+                blocks[-1][1].append(line.replace(OUTER, "").rstrip())
+            continue
+        if item[2] and not (item[2].startswith(OUTER) and item[1][-1] in "*#"):
+            blocks[-1][1].append(_list_item(item[1], item[2].replace(OUTER, "").strip(), numbers))
+    return _join(_without_empty_sections(blocks))
+
+
+def _mend(text: str, gone: str) -> str:
+    """Close brackets, spaces and lines over what was left out."""
+    mark = re.escape(gone)
+    fill = rf"[\s,;:/·–—{mark}]*"
+    text = re.sub(rf"[ \t]?[(（]{fill}{mark}{fill}[)）]", "", text)
+    text = re.sub(rf"([(（])[ \t,;:/·]*{mark}[ \t,;:/·{mark}]*", r"\1", text)
+    text = re.sub(rf"[ \t,;:/·]*{mark}[ \t,;:/·{mark}]*([)）])", r"\1", text)
+    lines = []
+    for line in text.split("\n"):
+        if gone in line:
+            line = re.sub(rf"[ \t]*{mark}(?=[ \t{mark}]*(?:[.,;:!?]|$))", "", line).replace(gone, "")
+            if _NOTHING.match(line):
+                continue
+            line = _SPACES.sub(" ", line)
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _list_item(marks: str, text: str, numbers: list[int]) -> str:
+    depth = len(marks)
+    del numbers[depth:]
+    numbers.extend([0] * (depth - len(numbers)))
+    indent = "  " * (depth - 1)
+    if marks[-1] == "#":
+        numbers[-1] += 1
+        return f"{indent}{numbers[-1]}. {text}"
+    if marks[-1] == "*":
+        return f"{indent}- {text}"
+    return f"{indent}{text}"
+
+
+def _without_empty_sections(blocks: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
+    kept: list[tuple[int, list[str]]] = []
+    below = 0
+    for level, lines in reversed(blocks):
+        content = lines if level == 0 else lines[1:]
+        if level == 0 or any(line.strip() for line in content) or below > level:
+            kept.append((level, lines))
+            below = level
+    return kept[::-1]
+
+
+def _join(blocks: list[tuple[int, list[str]]]) -> str:
+    parts: list[str] = []
+    for level, lines in blocks:
+        body = "\n".join(lines if level == 0 else lines[1:])
+        body = re.sub(r"\n{3,}", "\n\n", body).strip("\n")
+        if level:
+            parts.append(lines[0])
+        if body.strip():
+            parts.append(body)
+    return "\n\n".join(part for part in parts if part).strip()
