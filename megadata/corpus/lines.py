@@ -100,7 +100,7 @@ class LineRules:
             self.max_word_length or 0,
             self.drop_citations,
             self.page_phrases_in == "page",
-            code_points(SENTENCE_ENDS),
+            code_points(SENTENCE_ENDS if self.min_sentences is not None else ""),
             np.frombuffer(b"".join(text for text, _ in self._flat), np.uint8),
             np.cumsum([0, *(len(text) for text, _ in self._flat)], dtype=np.int64),
             np.array([phrase.drops == "page" for _, phrase in self._flat], np.bool_),
@@ -110,9 +110,9 @@ class LineRules:
         )
         return out, out_offsets, counts
 
-    def judge(self, docs: DocBatch) -> Verdict:
-        """Decisions for each page phrase and for too few sentences."""
-        _, _, counts = self._run(docs)
+    def judge_and_map(self, docs: DocBatch) -> tuple[Verdict, DocBatch]:
+        """Decisions for each page phrase and for too few sentences; and the documents with only the lines that stay."""
+        out, out_offsets, counts = self._run(docs)
         verdict: dict[str, Decision] = {}
         page = counts[:, kernels.PAGE_PHRASE]
         for phrase in self.phrases:
@@ -124,9 +124,15 @@ class LineRules:
             sentences = counts[:, kernels.SENTENCES]
             few = Decision(sentences < self.min_sentences, sentences.astype(np.float64), f"< {self.min_sentences}")
             verdict["too_few_sentences"] = few
-        return verdict
+        changed = int(out_offsets[-1]) != docs.sizes.sum() or not np.array_equal(
+            out[: out_offsets[-1]], docs.text[docs.offsets[0] : docs.offsets[-1]]
+        )
+        return verdict, docs.with_flat_text(out[: out_offsets[-1]], out_offsets) if changed else docs
+
+    def judge(self, docs: DocBatch) -> Verdict:
+        """Decisions for each page phrase and for too few sentences."""
+        return self.judge_and_map(docs)[0]
 
     def map(self, docs: DocBatch) -> DocBatch:
         """The documents with only the lines that stay."""
-        out, out_offsets, _ = self._run(docs)
-        return docs.with_flat_text(out[: out_offsets[-1]], out_offsets)
+        return self.judge_and_map(docs)[1]

@@ -123,6 +123,7 @@ class Measured:
             self._offsets,
             class_table(),
             WORD_CUTS[cuts.words],
+            int(self.words[:, word_kernels.WORDS].max(initial=0)),
             tops,
             repeats,
             TIES[cuts.top_tie],

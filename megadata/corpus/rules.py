@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ import pyarrow.compute as pc
 
 from megadata.config import to_dict
 from megadata.corpus.rulefiles import Item, instantiate, override_items, read_items, with_languages
-from megadata.corpus.step import Decision, Judge, Map, Outcome, Step, Verdict
+from megadata.corpus.step import Decision, Judge, JudgeMap, Map, Outcome, Step, Verdict
 from megadata.documents.batch import DocBatch
 from megadata.errors import ConfigError
 from megadata.kernels.base import I64, Bool
@@ -52,15 +51,6 @@ class RuleList:
             ]
         }
 
-    @cached_property
-    def _kinds(self) -> list[tuple[str, Judge | None, Map | None]]:
-        kinds = []
-        for label, step in self.steps:
-            judge = step if isinstance(step, Judge) else None
-            mapper = step if isinstance(step, Map) else None
-            kinds.append((label, judge, mapper))
-        return kinds
-
     def apply(self, docs: DocBatch) -> Outcome:
         """Run all steps over one batch; what becomes of a document does not depend on the others in it.
 
@@ -73,24 +63,32 @@ class RuleList:
         counts: Counter[str] = Counter({"documents_in": len(docs), "bytes_in": int(docs.sizes.sum())})
         places = np.arange(len(docs))
         gone: list[tuple[I64, DocBatch, list[Why]]] = []
-        for label, judge, mapper in self._kinds:
+        for label, step in self.steps:
             if not len(docs):
                 break
-            if judge is not None:
-                keep, why = _decide(label, judge.judge(docs))
-                if why:
-                    out = docs.select(~keep)
-                    for (reason, _, _), size in zip(why, out.sizes.tolist(), strict=True):
-                        counts[f"removed|{reason}"] += 1
-                        counts[f"removed_bytes|{reason}"] += size
-                    gone.append((places[~keep], out, why))
-                    docs, places = docs.select(keep), places[keep]
-            if mapper is not None and len(docs):
-                mapped = mapper.map(docs)
-                if mapped is not docs:
-                    before, after = docs.records.column("text"), mapped.records.column("text")
-                    counts[f"changed|{label}"] += pc.sum(pc.not_equal(before, after)).as_py() or 0
-                docs = mapped
+            mapped = docs
+            if isinstance(step, JudgeMap):
+                verdict, mapped = step.judge_and_map(docs)
+                keep, why = _decide(label, verdict, len(docs))
+            elif isinstance(step, Judge):
+                keep, why = _decide(label, step.judge(docs), len(docs))
+            else:
+                keep, why = np.ones(len(docs), np.bool_), []
+                mapped = step.map(docs) if isinstance(step, Map) else docs
+            if why:
+                out = docs.select(~keep)
+                for (reason, _, _), size in zip(why, out.sizes.tolist(), strict=True):
+                    counts[f"removed|{reason}"] += 1
+                    counts[f"removed_bytes|{reason}"] += size
+                gone.append((places[~keep], out, why))
+                places = places[keep]
+                unmapped = mapped is docs
+                docs = docs.select(keep)
+                mapped = docs if unmapped else mapped.select(keep)
+            if mapped is not docs:
+                before, after = docs.records.column("text"), mapped.records.column("text")
+                counts[f"changed|{label}"] += pc.sum(pc.not_equal(before, after)).as_py() or 0
+            docs = mapped
         counts.update({"documents_kept": len(docs), "bytes_kept": int(docs.sizes.sum())})
         removed, why = _in_order(gone)
         return Outcome(
@@ -103,12 +101,12 @@ class RuleList:
         )
 
 
-def _decide(label: str, verdict: Verdict) -> tuple[Bool, list[Why]]:
+def _decide(label: str, verdict: Verdict, count: int) -> tuple[Bool, list[Why]]:
     """Which documents stay, and for the others in order: the first reason, the value and the condition."""
     rules: list[tuple[str, Decision]] = list(verdict.items())
     if not rules:
-        return np.ones(0, np.bool_), []
-    first = np.full(rules[0][1].mask.size, -1, np.int64)
+        return np.ones(count, np.bool_), []
+    first = np.full(count, -1, np.int64)
     for number, (_, decision) in enumerate(rules):
         first[(first < 0) & decision.mask] = number
     why = []

@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 from megadata.documents.batch import DocBatch
 from megadata.kernels.base import F64, Bool
 
-__all__ = ["Decision", "Judge", "Map", "Outcome", "Step", "Verdict"]
+__all__ = ["Decision", "Judge", "JudgeMap", "Map", "Outcome", "Step", "Verdict"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,14 @@ class Map(Step, Protocol):
 
     def map(self, docs: DocBatch) -> DocBatch:
         """The same documents in the same order."""
+
+
+@runtime_checkable
+class JudgeMap(Judge, Map, Protocol):
+    """A step that does both in one pass: `judge_and_map` answers what `judge` and `map` answer, for the same documents."""
+
+    def judge_and_map(self, docs: DocBatch) -> tuple[Verdict, DocBatch]:
+        """The decisions, and the mapped documents, those to be dropped included."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 from numba import types
 
-from megadata.kernels.base import I64, U8, U16, helper, kernel, reads, writes
-from megadata.kernels.repetition import slot_of, table_size
+from megadata.kernels.base import I64, U8, U16, Bool, helper, kernel, reads, writes
+from megadata.kernels.repetition import EMPTY, find_slot, table_size
 from megadata.kernels.text import BREAK, DIGIT, SPACE, decode, integer
-from megadata.kernels.words import ZERO, hash_step
+from megadata.kernels.words import BASE, ZERO, hash_step
 
 NEWLINE, NEWLINE_RUNS, PARAGRAPHS, SPLITLINES = 0, 1, 2, 3  # how lines are cut, see `next_line`
 
@@ -114,12 +114,8 @@ def count_lines(
     U+2026 as its last visible ones, ended by its very last character, short with at most `short` characters. LATER counts
     second and later occurrences of a line, REPEATED all occurrences of lines that occur twice. PARAGRAPHS strips the document.
     """
-    slots = table_size(64)
-    keys = np.empty(slots, np.uint64)
-    stamps = np.zeros(slots, np.int32)
-    repeats = np.empty(slots, np.bool_)
-    stamp = np.int32(0)
-    used = 0
+    keys = np.zeros(table_size(64), np.uint64)
+    repeats = np.empty(keys.size, np.bool_)
     for d in range(offsets.size - 1):
         for q in range(COUNTS):
             out_DQ[d, q] = 0
@@ -127,10 +123,8 @@ def count_lines(
         end = offsets[d + 1]
         if cutting == PARAGRAPHS:
             begin, end = stripped(text_N, begin, end, classes)
-        if stamp > 2_000_000_000:
-            stamps[:] = 0
-            stamp = np.int32(0)
-        stamp = np.int32(stamp + 1)
+        mask = 15
+        keys[: mask + 1] = EMPTY
         used = 0
         following = begin if cutting != SPLITLINES or begin < end else -1
         while following >= 0:
@@ -171,8 +165,10 @@ def count_lines(
                 out_DQ[d, ELLIPTIC] += 1
             if last >= 0 and holds(ends_E, last):
                 out_DQ[d, ENDED] += 1
-            slot = slot_of(value, keys, stamps, stamp)
-            if stamps[slot] == stamp:
+            if value == EMPTY:
+                value = BASE
+            slot = find_slot(value, keys, mask)
+            if keys[slot] == value:
                 out_DQ[d, LATER] += 1
                 out_DQ[d, LATER_CHARACTERS] += characters
                 times = 1 if repeats[slot] else 2
@@ -180,53 +176,78 @@ def count_lines(
                 out_DQ[d, REPEATED_CHARACTERS] += times * characters
                 repeats[slot] = True
                 continue
-            stamps[slot] = stamp
             keys[slot] = value
             repeats[slot] = False
             used += 1
-            if 2 * used > keys.size:
-                old_keys = keys
-                old_stamps = stamps
-                old_repeats = repeats
-                slots = 4 * keys.size
-                keys = np.empty(slots, np.uint64)
-                stamps = np.zeros(slots, np.int32)
-                repeats = np.empty(slots, np.bool_)
+            if 2 * used > mask:
+                old_keys = keys[: mask + 1].copy()
+                old_repeats = repeats[: mask + 1].copy()
+                mask = 4 * mask + 3
+                if keys.size <= mask:
+                    keys = np.empty(mask + 1, np.uint64)
+                    repeats = np.empty(mask + 1, np.bool_)
+                keys[: mask + 1] = EMPTY
                 for s in range(old_keys.size):
-                    if old_stamps[s] == stamp:
-                        slot = slot_of(old_keys[s], keys, stamps, np.int32(1))
-                        stamps[slot] = 1
+                    if old_keys[s] != EMPTY:
+                        slot = find_slot(old_keys[s], keys, mask)
                         keys[slot] = old_keys[s]
                         repeats[slot] = old_repeats[s]
-                stamp = np.int32(1)
 
 
 @helper
-def contains(text: U8, start: int, stop: int, phrase: U8, begin: int, end: int) -> bool:
-    """Whether text[start:stop], in lower case, holds phrase[begin:end]. Only ASCII and the Kelvin sign are lowered."""
-    first = phrase[begin]
-    for at in range(start, stop - (end - begin) + 1):
-        byte = text[at]
-        if 65 <= byte <= 90:
-            byte = np.uint8(byte + 32)
-        if byte != first and not (byte == 0xE2 and first == 107):
+def lowered(byte: int) -> int:
+    """A byte in lower case, when it is an ASCII letter."""
+    return byte + 32 if 65 <= byte <= 90 else byte
+
+
+@helper
+def phrase_starts(phrases: U8, phrase_offsets: I64) -> U8:
+    """uint8[65536]: 1 for pairs of bytes (in lower case) that a phrase can begin with."""
+    starts = np.zeros(65536, np.uint8)
+    for p in range(phrase_offsets.size - 1):
+        first: int = integer(phrases[phrase_offsets[p]])
+        alone = phrase_offsets[p + 1] - phrase_offsets[p] == 1
+        second: int = 0 if alone else integer(phrases[phrase_offsets[p] + 1])
+        for other in range(256):
+            if alone or other == second or (other == 0xE2 and second == 107):
+                starts[first << 8 | other] = 1
+        if first == 107:  # "k" may be the Kelvin sign
+            starts[0xE2 << 8 | 0x84] = 1
+    return starts
+
+
+@helper
+def first_phrase(
+    text: U8, start: int, stop: int, phrases: U8, phrase_offsets: I64, starts: U8, only_page: bool, drops_page: Bool
+) -> int:
+    """The lowest number of a phrase that text[start:stop], in lower case, holds; -1 for none.
+
+    Only ASCII and the Kelvin sign are lowered.
+    """
+    best = phrase_offsets.size - 1
+    none = best
+    for at in range(start, stop):
+        follower: int = integer(text[at + 1]) if at + 1 < stop else 0
+        if starts[lowered(integer(text[at])) << 8 | lowered(follower)] == 0:
             continue
-        i = at
-        p = begin
-        while p < end and i < stop:
-            byte = text[i]
-            if 65 <= byte <= 90:
-                byte = np.uint8(byte + 32)
-            if byte == phrase[p]:
-                i += 1
-            elif phrase[p] == 107 and byte == 0xE2 and text[i + 1] == 0x84 and text[i + 2] == 0xAA:
-                i += 3
-            else:
+        for p in range(best):
+            if only_page and not drops_page[p]:
+                continue
+            i = at
+            k = phrase_offsets[p]
+            while k < phrase_offsets[p + 1] and i < stop:
+                byte: int = lowered(integer(text[i]))
+                if byte == phrases[k]:
+                    i += 1
+                elif phrases[k] == 107 and byte == 0xE2 and text[i + 1] == 0x84 and text[i + 2] == 0xAA:
+                    i += 3
+                else:
+                    break
+                k += 1
+            if k == phrase_offsets[p + 1]:
+                best = p
                 break
-            p += 1
-        if p == end:
-            return True
-    return False
+    return best if best < none else -1
 
 
 @helper
@@ -324,7 +345,7 @@ def keep_lines(
     sentence_ends: I64,
     phrases: U8,
     phrase_offsets: I64,
-    drops_page_P: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    drops_page_P: Bool,
     out_N: U8,
     out_offsets: I64,
     counts_DQ: I64,
@@ -335,8 +356,9 @@ def keep_lines(
     one of `ends_E` (none: any end; "..." only when `ellipsis_ends`), for fewer than `min_words` words; of the phrases, the first
     one it holds drops the line, or the page where `drops_page_P` says so. Citation marks are removed before the end is looked at.
     `whole_page` looks for page phrases in every line, also in those dropped before. Counts: the constants above; PAGE_PHRASE is
-    1 + the number of the phrase that drops the page, else 0.
+    1 + the number of the phrase that drops the page, else 0. Sentences are counted where `sentence_ends` holds any mark.
     """
+    starts = phrase_starts(phrases, phrase_offsets)
     write = 0
     out_offsets[0] = 0
     for d in range(offsets.size - 1):
@@ -352,37 +374,39 @@ def keep_lines(
                 following = -1
             start, stop = stripped(text_N, start, stop, classes)
             if whole_page and counts_DQ[d, PAGE_PHRASE] == 0:
-                for p in range(drops_page_P.size):
-                    if drops_page_P[p] and contains(
-                        text_N, start, stop, phrases, phrase_offsets[p], phrase_offsets[p + 1]
-                    ):
-                        counts_DQ[d, PAGE_PHRASE] = p + 1
-                        break
+                found = first_phrase(text_N, start, stop, phrases, phrase_offsets, starts, True, drops_page_P)
+                counts_DQ[d, PAGE_PHRASE] = found + 1
             words = 0
             longest = 0
             length = 0
-            line = write
-            if write > begin or counts_DQ[d, KEPT] > 0:
-                out_N[line] = 10
-                line += 1
-            last = line
+            bracket = False
             at = start
-            cleaned = start  # bytes before it are citation marks already passed over
             while at < stop:
-                code, after = decode(text_N, at)
+                code, at = decode(text_N, at)
                 if integer(classes[code]) & SPACE != 0:
                     length = 0
                 else:
                     words += length == 0
                     length += 1
                     longest = max(longest, length)
-                if code == 91 and drop_citations and at >= cleaned:
-                    cleaned = citation_end(text_N, at, stop, classes)
-                if at >= cleaned:
-                    for i in range(at, after):
-                        out_N[last] = text_N[i]
-                        last += 1
-                at = after
+                    bracket |= code == 91
+            line = write
+            if counts_DQ[d, KEPT] > 0:
+                out_N[line] = 10
+                line += 1
+            last = line
+            at = start
+            while at < stop:
+                behind = stop
+                if drop_citations and bracket:
+                    behind = citation_end(text_N, at, stop, classes) if text_N[at] == 91 else at
+                    if behind > at:
+                        at = behind
+                        continue
+                    behind = at + 1
+                out_N[last : last + behind - at] = text_N[at:behind]
+                last += behind - at
+                at = behind
             if max_word_length > 0 and longest > max_word_length:
                 counts_DQ[d, LONG_WORDS] += 1
                 continue
@@ -402,11 +426,7 @@ def keep_lines(
             if words < min_words:
                 counts_DQ[d, FEW_WORDS] += 1
                 continue
-            found = -1
-            for p in range(drops_page_P.size):
-                if contains(out_N, line, last, phrases, phrase_offsets[p], phrase_offsets[p + 1]):
-                    found = p
-                    break
+            found = first_phrase(out_N, line, last, phrases, phrase_offsets, starts, False, drops_page_P)
             if found >= 0:
                 if drops_page_P[found]:
                     if counts_DQ[d, PAGE_PHRASE] == 0:
@@ -414,7 +434,8 @@ def keep_lines(
                 else:
                     counts_DQ[d, PHRASES] += 1
                 continue
-            counts_DQ[d, SENTENCES] += sentences_in(out_N, line, last, classes, sentence_ends)
+            if sentence_ends.size > 0:
+                counts_DQ[d, SENTENCES] += sentences_in(out_N, line, last, classes, sentence_ends)
             counts_DQ[d, KEPT] += 1
             write = last
         first, last = stripped(out_N, begin, write, classes)

@@ -5,10 +5,9 @@ Letters: N bytes, D documents, R lines found, C code points, K character classes
 
 from __future__ import annotations
 
-import numpy as np
 from numba import types
 
-from megadata.kernels.base import I64, U8, U32, helper, kernel, reads, writes
+from megadata.kernels.base import I64, U8, U32, Bool, helper, kernel, reads, writes
 from megadata.kernels.text import decode, integer
 
 CHANGES = 1  # a character or pair of characters that only the fixer itself can judge
@@ -150,7 +149,7 @@ def splice_lines(
     offsets: I64,
     start_R: I64,
     stop_R: I64,
-    simple_R: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    simple_R: Bool,
     patch: U8,
     patch_offsets: I64,
     out_N: U8,

@@ -11,7 +11,6 @@ from megadata.kernels.text import COMMA, DIGIT, JOIN, LETTER, MARK, PUNCTUATION,
 WHITESPACE, UNICODE = 0, 1  # how words are cut
 
 BASE = np.uint64(0x9E3779B97F4A7C15)  # of the polynomial hash: odd, so that no power of it is zero
-ONE = np.uint64(1)
 ZERO = np.uint64(0)
 
 CHARACTERS, WORDS, WORD_CHARACTERS, PLAIN_WORDS, PLAIN_CHARACTERS, LETTER_WORDS = 0, 1, 2, 3, 4, 5
@@ -26,10 +25,8 @@ def hash_step(value: np.uint64, code: int) -> np.uint64:
 
 
 @helper
-def next_word(
-    text: U8, at: int, end: int, classes: U16, cutting: int
-) -> tuple[int, int, int, int, int, np.uint64, np.uint64]:
-    """The next word at or after byte `at`: start, stop, characters, any class bits, common class bits, hash, BASE**characters.
+def next_word(text: U8, at: int, end: int, classes: U16, cutting: int) -> tuple[int, int, int, int, int, np.uint64]:
+    """The next word at or after byte `at`: start, stop, characters, any of their class bits, the bits of all, and the hash.
 
     `whitespace` cuts as str.split does. `unicode` joins letters, marks, digits and connectors; an apostrophe, full stop or
     middle dot between two of them and a comma between two digits stay inside; a letter of a script without spaces, and any
@@ -44,42 +41,49 @@ def next_word(
         at = after
     start = at
     if start >= end:
-        return end, end, 0, 0, 0, ZERO, ONE
+        return end, end, 0, 0, 0, ZERO
     value = hash_step(ZERO, code)
-    power = BASE
     characters = 1
     any_bits = bits
     all_bits = bits
-    joined = bits & WORD != 0 and bits & SOLO == 0
-    last = bits
     at = after
+    if cutting == WHITESPACE:
+        while at < end:
+            code, after = decode(text, at)
+            bits = integer(classes[code])
+            if bits & SPACE != 0:
+                break
+            value = hash_step(value, code)
+            characters += 1
+            any_bits |= bits
+            all_bits &= bits
+            at = after
+        return start, at, characters, any_bits, all_bits, value
+    joined = bits & (WORD | SOLO) == WORD
+    last = bits
     while at < end:
         code, after = decode(text, at)
         bits = integer(classes[code])
-        if cutting == WHITESPACE:
-            if bits & SPACE != 0:
-                break
-        elif not joined:
+        if not joined:
             if bits & MARK == 0:
                 break
-        elif bits & WORD == 0 or bits & SOLO != 0:
+        elif bits & (WORD | SOLO) != WORD:
             if bits & (JOIN | COMMA) == 0 or after >= end:
                 break
             following, _ = decode(text, after)
-            ahead = integer(classes[following])
+            ahead: int = integer(classes[following])
             if bits & JOIN != 0:
-                if ahead & WORD == 0 or ahead & SOLO != 0 or last & WORD == 0:
+                if ahead & (WORD | SOLO) != WORD or last & WORD == 0:
                     break
             elif ahead & DIGIT == 0 or last & DIGIT == 0:
                 break
         value = hash_step(value, code)
-        power = np.uint64(power * BASE)
         characters += 1
         any_bits |= bits
         all_bits &= bits
         last = bits
         at = after
-    return start, at, characters, any_bits, all_bits, value, power
+    return start, at, characters, any_bits, all_bits, value
 
 
 @helper
@@ -153,7 +157,7 @@ def count_words(
         total = 0
         at = offsets[d]
         while True:
-            start, at, length, any_bits, all_bits, value, _ = next_word(text_N, at, end, classes, cutting)
+            start, at, length, any_bits, all_bits, value = next_word(text_N, at, end, classes, cutting)
             if start >= end:
                 break
             words += 1
