@@ -13,6 +13,7 @@ import yaml
 
 from megadata import formats
 from megadata.cli import cli
+from megadata.corpus.rules import load_rules
 from megadata.errors import CorpusError
 from megadata.indexed.blend import Blend
 from megadata.indexed.writer import IndexedWriter
@@ -35,9 +36,10 @@ def shell_commands() -> list[str]:
 @pytest.mark.parametrize("line", shell_commands())
 def test_every_command_in_the_documentation_is_one_that_megadata_understands(line: str):
     _, name, *arguments = shlex.split(line, comments=True)
-    command = cli.get_command(click.Context(cli), name)
+    megadata = click.Context(cli, info_name="megadata", **cli.context_settings)
+    command = cli.get_command(megadata, name)
     assert command is not None
-    command.make_context(name, arguments)
+    command.make_context(name, arguments, parent=megadata)
 
 
 def test_the_documentation_shows_commands():
@@ -76,11 +78,32 @@ def test_the_blend_and_the_recipe_in_the_documentation_are_valid(tmp_path: Path)
         next(b for b in blocks(ROOT / "docs" / "data.md", "yaml") if key in b) for key in ("phases:", "recipe:")
     )
     (tmp_path / "recipe.yaml").write_text(recipe)
-    assert set(load_recipe(tmp_path / "recipe.yaml").sources) == {"web", "books"}
+    loaded = load_recipe(tmp_path / "recipe.yaml")
+    assert set(loaded.sources) == {"web", "books"}
+    for source in loaded.sources.values():
+        load_rules(source.kind, tuple(f"{key}={value}" for key, value in source.set.items()), source.languages)
     formats.check("blend", yaml.safe_load(blend), "docs/data.md")
     (tmp_path / "blend.yaml").write_text(blend)
     with pytest.raises(CorpusError, match="web-train"):  # everything is right but that the data is not there
         Blend.load(tmp_path / "blend.yaml").samples(64)
+
+
+def test_the_rules_in_the_documentation_are_valid(tmp_path: Path):
+    (rules,) = blocks(ROOT / "CONTRIBUTING.md", "yaml")
+    (tmp_path / "my-rules.yaml").write_text(rules)
+    assert [label for label, _ in load_rules(str(tmp_path / "my-rules.yaml")).steps] == [
+        "repair",
+        "whitespace",
+        "quality",
+    ]
+
+
+def test_changes_of_rules_in_the_documentation_and_help_are_known_to_the_rules():
+    text = "\n".join(page.read_text("utf-8") for page in PAGES)
+    changes = set(re.findall(r"megadata clean .*--set ([a-z_.]+=\S+)", text))
+    assert changes
+    for change in changes:
+        load_rules("books", (change,))
 
 
 def test_no_page_holds_a_path_of_a_machine():

@@ -86,7 +86,7 @@ def clean(
     \b
     Example:
       megadata clean crawl.warc.gz -o clean/web
-      megadata clean books/ --source books -o clean/books --set quality.min_words=20
+      megadata clean books/ --source books -o clean/books --set quality.too_few_words=20
     """
     for option, value in (("--scores", scores), ("--from-scores", from_scores), ("--compare", compare)):
         if value:

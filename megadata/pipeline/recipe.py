@@ -46,7 +46,7 @@ class SourceConfig:
     languages: tuple[str, ...] = ()
     """Keep documents in these languages only."""
     set: dict[str, Any] = Field(default_factory=dict)
-    """Changes to the rules: `quality.min_words: 20`."""
+    """Changes to the rules: `quality.too_few_words: 20`."""
     removed: Literal["text", "ids", "none"] = "text"
     """What is kept of removed documents."""
     text_field: str = "text"
