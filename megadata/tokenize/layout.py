@@ -155,7 +155,7 @@ def place(
 def _cut(tokens: NDArray[np.int64], state: _Open, max_tokens: int | None) -> Iterator[tuple[int, int]]:
     """Stretches of documents for one file after another; the caller adds each to `state.totals`.
 
-    A file is full when the next document would take it over `max_tokens`; an empty one takes any document.
+    A file is full when the next document would take it over `max_tokens`; one without tokens takes any document.
     """
     end = tokens.size - 1
     if max_tokens is None:
@@ -163,9 +163,9 @@ def _cut(tokens: NDArray[np.int64], state: _Open, max_tokens: int | None) -> Ite
         return
     first = 0
     while first < end:
-        limit = tokens[first] + max_tokens - state.totals.tokens
+        limit = tokens[first] + max(max_tokens - state.totals.tokens, 0)  # documents without tokens always fit
         last = int(np.searchsorted(tokens, limit, side="right")) - 1
-        if last <= first and state.totals.documents:
+        if last <= first and state.totals.tokens:
             state.number, state.totals = state.number + 1, Totals()
             continue
         last = max(last, first + 1)
