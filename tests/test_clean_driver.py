@@ -1,0 +1,139 @@
+"""`clean` as a whole: what is kept, what is set aside and why, ids, forms of output, and looking a document up."""
+
+from __future__ import annotations
+
+import random
+import re
+from pathlib import Path
+
+import orjson
+import pyarrow.parquet as pq
+import pytest
+from pipelines import text
+
+from megadata.corpus.clean import CleanConfig, CleanReport, clean
+from megadata.documents.ids import find
+from megadata.documents.inputs import expand
+from megadata.errors import CorpusError
+from megadata.pipeline.why import why
+from megadata.runtime.settings import RunSettings
+from megadata.runtime.streams import open_decoded
+
+GOOD = text(random.Random(1), 120)
+
+
+def put(path: Path, *records: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"".join(r if isinstance(r, bytes) else orjson.dumps(r) + b"\n" for r in records))
+    return path
+
+
+def run(tmp_path: Path, *inputs: object, workers: int = 1, **config) -> CleanReport:
+    given = expand([str(i) for i in inputs])
+    return clean(given, tmp_path / "out", CleanConfig(**config), RunSettings(workers=workers))
+
+
+def shard_lines(folder: Path) -> list[dict]:
+    lines = []
+    for path in sorted(folder.glob("docs-*.jsonl.zst")):
+        with open_decoded(str(path)) as stream:
+            lines += [orjson.loads(line) for line in stream]
+    return lines
+
+
+def test_documents_in_are_documents_kept_removed_and_unreadable(tmp_path):
+    path = put(
+        tmp_path / "a.jsonl",
+        {"id": "good", "text": GOOD},
+        {"id": "short", "text": "Too few."},
+        b'{"id": "half\n',
+        {"id": "mojibake", "text": GOOD + " It\u00e2\u20ac\u2122s here."},
+    )
+    report = run(tmp_path, path, rules="web")
+    kept, removed = shard_lines(tmp_path / "out"), shard_lines(tmp_path / "out" / "removed")
+    assert [d["id"] for d in kept] == ["good", "mojibake"]
+    assert kept[1]["text"].endswith(" It's here.")
+    assert kept[0]["metadata"] == {"path": "a.jsonl"}
+    assert [d["id"].split(":")[0] for d in removed] == ["short", "a.jsonl"]
+    assert removed[0]["text"] == "Too few."
+    assert removed[1]["reason"] == "unreadable.bad_json"
+    assert (report.total("documents_in"), report.total("documents_kept"), report.total("unreadable")) == (3, 2, 1)
+    assert [row[1] for row in report.reasons()] == [1]
+
+
+def test_removed_documents_may_be_kept_as_ids_or_not_at_all(tmp_path):
+    path = put(tmp_path / "a.jsonl", {"id": "good", "text": GOOD}, {"id": "short", "text": "Too few."})
+    run(tmp_path / "ids", path, rules="web", removed="ids")
+    assert [(d["id"], d["text"]) for d in shard_lines(tmp_path / "ids/out/removed")] == [("short", "")]
+    run(tmp_path / "none", path, rules="web", removed="none")
+    assert not (tmp_path / "none/out/removed").exists()
+
+
+def test_ids_that_repeat_are_qualified_by_their_paths(tmp_path):
+    for name in ("one", "two"):
+        put(tmp_path / "in" / f"{name}.jsonl", {"id": "a", "text": f"{GOOD} {name}"}, {"id": name, "text": GOOD})
+    put(tmp_path / "in" / "twice.jsonl", {"id": "b", "text": GOOD + "x"}, {"id": "b", "text": GOOD + "y"})
+    report = run(tmp_path, tmp_path / "in")
+    assert [d["id"] for d in shard_lines(tmp_path / "out")] == [
+        "one.jsonl:a",
+        "one",
+        "twice.jsonl:b",
+        "twice.jsonl:b#1",
+        "two.jsonl:a",
+        "two",
+    ]
+    assert report.total("ids_qualified") == 4
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_document_is_found_by_its_id_without_a_scan(tmp_path, workers):
+    records = [{"id": f"d{i}", "text": GOOD + str(i)} for i in range(300)] + [{"id": "bad", "text": "x"}]
+    path = put(tmp_path / "a.jsonl", *records)
+    run(tmp_path, path, rules="web", unit_bytes=5000, shard_bytes=40_000, workers=workers)
+    assert len(list((tmp_path / "out").glob("docs-*.zst"))) > 3
+    for i in (0, 7, 299):
+        ((stream, record),) = find(tmp_path / "out", f"d{i}")
+        assert (stream, record["text"]) == ("kept", GOOD + str(i))
+        assert record["id"] == f"d{i}"
+    (verdict,) = why("bad", tmp_path)
+    assert re.match(r"removed: \w+\.\w+ \(value \d", verdict.verdict)
+    with pytest.raises(CorpusError, match=r"nobody: no output in .* knows this id"):
+        why("nobody", tmp_path)
+
+
+def test_parquet_shards_hold_the_same_documents(tmp_path):
+    path = put(
+        tmp_path / "a.jsonl", *({"id": f"d{i}", "text": GOOD + str(i), "url": f"http://x/{i}"} for i in range(50))
+    )
+    run(tmp_path / "lines", path, unit_bytes=4000)
+    run(tmp_path / "table", path, unit_bytes=4000, form="parquet")
+    table = pq.read_table(tmp_path / "table/out/docs-00000.parquet").to_pylist()
+    lines = shard_lines(tmp_path / "lines/out")
+    assert [(r["id"], r["text"], r["source"], r["url"]) for r in table] == [
+        (r["id"], r["text"], r["source"], r["url"]) for r in lines
+    ]
+    again = clean(
+        expand([str(tmp_path / "table/out")]), tmp_path / "again", CleanConfig(rules="none"), RunSettings(workers=1)
+    )
+    assert again.total("documents_kept") == 50
+
+
+def test_the_output_of_clean_is_an_input(tmp_path):
+    path = put(tmp_path / "a.jsonl", {"id": "good", "text": GOOD}, {"id": "short", "text": "Too few."})
+    run(tmp_path, path, rules="web")
+    again = clean(expand([str(tmp_path / "out")]), tmp_path / "again", CleanConfig(rules="web"), RunSettings(workers=1))
+    assert again.total("documents_in") == 1
+    assert shard_lines(tmp_path / "again") == shard_lines(tmp_path / "out")
+
+
+def test_an_unfinished_output_is_no_input(tmp_path):
+    (tmp_path / "out" / ".megadata").mkdir(parents=True)
+    with pytest.raises(CorpusError, match="the step that writes here is not finished; run its command again first"):
+        expand([str(tmp_path / "out")])
+
+
+def test_nothing_readable_still_makes_a_finished_output(tmp_path):
+    path = put(tmp_path / "a.jsonl", b"not json\n")
+    report = run(tmp_path, path)
+    assert (report.total("documents_in"), report.total("unreadable")) == (0, 1)
+    assert (tmp_path / "out" / "manifest.json").exists()
