@@ -6,11 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from megadata.errors import CorpusError
 from megadata.runtime.manifest import Manifest
 from megadata.runtime.progress import human
+
+
+ENTROPY_TOKENS = 10_000_000
+"""Tokens on which the unigram entropy is measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +121,10 @@ def _dataset(prefix: Path, document: int | None) -> Found:
             "level": meta.level,
             "shuffled": meta.shuffled,
         }
+    if data.tokens:
+        rows["unigram entropy"] = (
+            f"{unigram_entropy(data.window(0, min(data.tokens, ENTROPY_TOKENS))):.3f} nats a token"
+        )
     tokenizer = prefix.with_name(prefix.name + ".tokenizer.json")
     text = ""
     if tokenizer.exists() and data.documents:
@@ -131,6 +141,13 @@ def _dataset(prefix: Path, document: int | None) -> Found:
         )
         rows["document shown"] = f"{number}, {len(ids)} tokens"
     return Found("indexed dataset", rows, text)
+
+
+def unigram_entropy(tokens: NDArray[Any]) -> float:
+    """Entropy of the tokens' frequencies, in nats: the loss of a model that knows the frequencies and nothing else."""
+    counts = np.bincount(tokens)
+    shares = counts[counts > 0] / tokens.size
+    return float(-(shares * np.log(shares)).sum())
 
 
 def _sequences(document: Any) -> list[Any]:

@@ -38,7 +38,7 @@ class SourceConfig:
     """One named source of text."""
 
     input: tuple[str, ...]
-    """Files, folders, globs, `@list` or URLs; relative paths are relative to the recipe."""
+    """Files, folders, globs, `@list` or URLs; relative paths are relative to the recipe, `$NAME` is read from the environment."""
     kind: Literal["auto", "web", "books", "wikipedia", "text"] = "auto"
     """What kind of text it is; decides the rules and how plain text is read."""
     rules: str | None = None

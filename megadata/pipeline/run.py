@@ -15,6 +15,7 @@ The folder of a recipe's results::
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,7 +114,7 @@ class Pipeline:
         return str(beside) if beside.is_file() else section.config
 
     def _inputs(self, source: SourceConfig) -> list[str]:
-        return [one if is_url(one) or one.startswith(("/", "@/")) else _beside(self.base, one) for one in source.input]
+        return [_beside(self.base, _expand(one)) for one in source.input]
 
     def _clean(self, name: str, source: SourceConfig) -> CleanReport:
         from megadata.corpus.clean import CleanConfig, clean
@@ -223,8 +224,20 @@ class Pipeline:
         )
 
 
+def _expand(path: str) -> str:
+    """A path with ``$NAME`` and ``${NAME}`` replaced by variables of the environment."""
+    expanded = os.path.expandvars(path)
+    if "$" in expanded:
+        raise ConfigError(
+            f"sources: {path}: expected the variable to be set in the environment, found none; set it first"
+        )
+    return expanded
+
+
 def _beside(base: Path, path: str) -> str:
-    """A path of the recipe, relative to the recipe's folder."""
+    """A path of the recipe, relative to the recipe's folder; URLs stay as they are."""
+    if is_url(path):
+        return path
     prefix = "@" if path.startswith("@") else ""
     rest = path.removeprefix("@")
     return path if Path(rest).is_absolute() else f"{prefix}{base / rest}"
