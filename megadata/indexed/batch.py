@@ -79,7 +79,7 @@ def gpt_batch(
     if document_aware:
         positions, documents = _by_document(inputs == eod)
     else:
-        positions = np.broadcast_to(np.arange(length), (size, length))
+        positions = np.tile(np.arange(length), (size, 1))
         documents = np.full((size, 1), length, np.int32)
     return Batch(
         input_ids=inputs, labels=labels, loss_mask=loss_mask, position_ids=positions, document_lengths=documents

@@ -204,7 +204,7 @@ class MaskedSamples:
             input_ids=self._hide(plain, chosen, keys),
             labels=np.where(chosen, plain, IGNORED),
             loss_mask=chosen.astype(np.float32),
-            position_ids=np.broadcast_to(np.arange(length), (rows, length)),
+            position_ids=np.tile(np.arange(length), (rows, 1)),
             document_lengths=(lengths + SPECIALS).astype(np.int32)[:, None],
             token_type_ids=((place >= first + 2) & (place <= total + 2)).astype(np.int64),
             is_swapped=swapped,

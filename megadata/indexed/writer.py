@@ -10,6 +10,7 @@ that the dataset is complete. Other sidecars are to be put in place before `fini
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,8 @@ from megadata.indexed.meta import BLOCK_BYTES, Meta, digest_of_blocks, write_met
 from megadata.indexed.reader import sampled_fingerprint
 
 READ_BYTES = 1 << 20
+NOT_SUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
+"""What file systems that cannot claim room answer."""
 
 
 def bin_temporary(prefix: str | Path) -> Path:
@@ -46,7 +49,11 @@ def preallocate(path: str | Path, size: int) -> None:
         with Path(path).open("wb") as file:
             file.truncate(size)
             if size and hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, size)
+                try:
+                    os.posix_fallocate(file.fileno(), 0, size)
+                except OSError as error:
+                    if error.errno not in NOT_SUPPORTED:
+                        raise
     except OSError as error:
         Path(path).unlink(missing_ok=True)
         raise OutputError(
@@ -61,6 +68,8 @@ def write_tokens(path: str | Path, dtype: DTypeLike, offset: int, tokens: ArrayL
     ------
     ConfigError
         If an id does not fit `dtype`.
+    OutputError
+        If the disk is full.
     """
     kind = token_dtype(dtype)
     data = fitting(tokens, kind).data.cast("B")
@@ -73,9 +82,15 @@ def write_tokens(path: str | Path, dtype: DTypeLike, offset: int, tokens: ArrayL
             data = data[written:]
         if sync:
             os.fsync(descriptor)
+    except OSError as error:
+        raise _full(path, error) from error
     finally:
         os.close(descriptor)
     return position // kind.itemsize
+
+
+def _full(path: str | Path, error: OSError) -> OutputError:
+    return OutputError(f"{path}: cannot write: {error.strerror}; free space and run the same command again")
 
 
 def fitting(tokens: ArrayLike, dtype: np.dtype[Any]) -> Tokens:
@@ -246,8 +261,7 @@ class IndexedWriter:
     def add_sequence(self, tokens: ArrayLike) -> None:
         """Append one sequence to the document in progress."""
         array = fitting(tokens, self.dtype)
-        self._bin.write(array.data.cast("B"))
-        self._lengths.write(np.array(array.size, "<i8").tobytes())
+        self._write(array, np.array(array.size))
         self.sequences += 1
         self._open += 1
         self.tokens += array.size
@@ -294,8 +308,7 @@ class IndexedWriter:
         ends = np.append(heads[1:], sizes.size) if heads.size else heads
         if (heads.size and heads[0] != 0) or (heads.size == 0 and sizes.size) or bool((ends < heads).any()):
             raise ConfigError(f"{self.prefix}: documents must start at rising sequences from 0 to {sizes.size}")
-        self._bin.write(array.data.cast("B"))
-        self._lengths.write(sizes.astype("<i8").tobytes())
+        self._write(array, sizes)
         self._bounds.write((ends + self.sequences).astype("<i8").tobytes())
         self.sequences += sizes.size
         self.documents += heads.size
@@ -323,6 +336,13 @@ class IndexedWriter:
         self._close()
         bin_temporary(self.prefix).unlink(missing_ok=True)
         self._remove()
+
+    def _write(self, tokens: Tokens, lengths: NDArray[Any]) -> None:
+        try:
+            self._bin.write(tokens.data.cast("B"))
+            self._lengths.write(lengths.astype("<i8").tobytes())
+        except OSError as error:
+            raise _full(self.prefix, error) from error
 
     def _side(self, name: str) -> Path:
         return Path(f"{self.prefix}.{name}.tmp")
