@@ -14,7 +14,6 @@ from megadata.errors import CorpusError
 from megadata.runtime.manifest import Manifest
 from megadata.runtime.progress import human
 
-
 ENTROPY_TOKENS = 10_000_000
 """Tokens on which the unigram entropy is measured."""
 
