@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import os
 import re
 import sys
 import xml.etree.ElementTree as ET
@@ -14,9 +15,12 @@ import pytest
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 from resiliparse.extract.html2text import extract_plain_text
 
+from megadata.corpus.sources.warc import Warc
+from megadata.documents.source import Problems, ReadOptions
 from megadata.errors import CorpusError
 from megadata.pipeline import demo_corpus
 from megadata.pipeline.demo_corpus import book, pages, warc, web
+from megadata.runtime.units import InputFile
 
 MEDIAWIKI = "{http://www.mediawiki.org/xml/export-0.11/}"
 
@@ -43,11 +47,17 @@ def members(path: Path) -> list[bytes]:
     return found
 
 
+def similarity(first: list[str], second: list[str]) -> float:
+    """Jaccard similarity of the sets of five words."""
+    a, b = ({" ".join(words[i : i + 5]) for i in range(len(words) - 4)} for words in (first, second))
+    return len(a & b) / len(a | b)
+
+
 def test_the_same_python_builds_the_same_bytes_whatever_the_environment(
     corpus: demo_corpus.DemoCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("HOME", str(tmp_path / "another-home"))
-    monkeypatch.setenv("MEGADATA_TEST_SECRET", "a-secret-of-this-user")
+    monkeypatch.setenv("PATH", f"{os.environ['PATH']}:/private-programs")
     monkeypatch.setenv("PYTHONHASHSEED", "7")
     monkeypatch.chdir(tmp_path)
     again = demo_corpus.build(tmp_path / "again", quick=True)
@@ -66,12 +76,16 @@ def test_a_complete_corpus_is_left_alone_and_an_incomplete_one_is_built_again(tm
     assert first.web.read_bytes() == content
 
 
-def test_pages_show_nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("MEGADATA_TEST_SECRET", "a-secret-of-this-user")
-    rendered = pages.render_modules(["cgi", "os.path", "site", "sysconfig", "tempfile", "doctest", "sys"])
+def test_pages_show_nothing_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    signature = "look(surroundings=os.environ, place=os.getcwd(), one=object())"
+    source = f'import os\n\nPLACE = __file__\n\n\ndef {signature}:\n    """Look."""\n'
+    (tmp_path / "demo_looker.py").write_text(source)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{os.environ['PATH']}:/private-programs")
+    rendered = pages.render_modules(["demo_looker", "os.path", "site", "sysconfig", "tempfile", "doctest", "sys"])
     assert len(rendered) >= 6
     text = "\n".join(page.body for page in rendered)
-    for private in ("a-secret-of-this-user", str(Path.home()), sys.prefix, str(Path.cwd())):
+    for private in ("private-programs", str(Path.home()), sys.prefix, str(Path.cwd()), str(tmp_path)):
         if private not in ("/", "/usr", "/usr/local"):
             assert private not in text
     assert not re.search(r"at(?: |&nbsp;)0x[0-9a-f]{6,}", text)
@@ -131,6 +145,19 @@ def test_every_record_is_a_member_of_its_own_and_damage_stays_inside_it(tmp_path
     assert [said - true for true, said in lengths if said != true] == [5000]
 
 
+def test_our_own_reader_gets_every_page_around_the_damage_and_names_the_damage(tmp_path: Path):
+    report = web.build_web(tmp_path / "web.warc.gz", quick=True)
+    stat = report.path.stat()
+    file = InputFile("web.warc.gz", str(report.path), stat.st_size, stat.st_mtime_ns, "warc", "web", "web")
+    source, problems, urls = Warc(), Problems(), []
+    for span in source.spans(file, 1 << 16):
+        for docs in source.read(span, ReadOptions(), problems):
+            urls += docs.column("url")
+    pages_read = [url for url in urls if "mirror.example" not in url]
+    assert len(pages_read) == len(set(pages_read)) == report.pages
+    assert {"truncated_record", "bad_http", "damaged_compression"} <= problems.counts.keys()
+
+
 def test_the_report_names_the_planted_copies(tmp_path: Path):
     report = web.build_web(tmp_path / "web.warc.gz", quick=True)
     bodies: dict[str, bytes] = {}
@@ -152,8 +179,7 @@ def test_the_report_names_the_planted_copies(tmp_path: Path):
 def test_a_second_edition_keeps_most_words_of_the_first():
     page = next(page for page in pages.render_modules(["argparse"]) if page.body.count("<br>\n") >= 60)
     first, second = (extract_plain_text(f"<body>{one.body}</body>").split() for one in (page, web._later_edition(page)))
-    shingles = [{" ".join(words[i : i + 5]) for i in range(len(words) - 4)} for words in (first, second)]
-    assert 0.85 < len(shingles[0] & shingles[1]) / len(shingles[0] | shingles[1]) < 1
+    assert 0.85 < similarity(first, second) < 1
 
 
 def test_the_book_has_volumes_with_numbered_chapters_and_prints_no_topic_twice(tmp_path: Path):
@@ -194,6 +220,20 @@ def test_the_articles_are_a_valid_export_of_prose_with_planted_faults(corpus: de
         assert "{|" in text or "<ref" in text
         assert text.count("{{") == text.count("}}")
         assert text.count("[[") == text.count("]]")
+
+
+def test_the_articles_hold_two_near_copies_of_other_articles(corpus: demo_corpus.DemoCorpus):
+    pages_of_wiki = ET.parse(corpus.articles).getroot().iter(f"{MEDIAWIKI}page")
+    words = {}
+    for page in pages_of_wiki:
+        text = page.findtext(f"{MEDIAWIKI}revision/{MEDIAWIKI}text") or ""
+        words[page.findtext(f"{MEDIAWIKI}title")] = mwparserfromhell.parse(text).strip_code().split()
+    pairs = [
+        (a, b)
+        for a, b in itertools.combinations([title for title in words if len(words[title]) > 100], 2)
+        if similarity(words[a], words[b]) > 0.8
+    ]
+    assert pairs == [("Writing system", "Systems of writing"), ("Zipf's law", "Rank–frequency law")]
 
 
 def test_every_byte_count_in_the_export_is_true(corpus: demo_corpus.DemoCorpus):
