@@ -68,10 +68,11 @@ class Elements:
                 if self._gap:
                     self._close_gap()
                 continue
+            length = found.end() - found.start()
             self._drop(found.start())
             if self._limit is not None and self._base >= self._limit:
                 return
-            yield self._element(len(found[0]))
+            yield self._element(length)
 
     def _more(self) -> bool:
         chunk = next(self._chunks, None)

@@ -23,6 +23,7 @@ _COUNT_TAGS_FROM = 10_000
 """Pages with fewer tags are parsed in seconds however deep."""
 _VOID = r"area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr|p|li|td|tr|th|dd|dt|option|body|html"
 _TAG = re.compile(rf"<(/?)(?!(?:{_VOID})\b)([a-zA-Z][a-zA-Z0-9]*)\b[^<>]{{0,2000}}?(/?)>", re.IGNORECASE)
+_PLAIN = {0: None, 0xA0: " ", 0xAD: None}
 _BLANK_LINES = re.compile(r"\n[ \t]*\n(?:[ \t]*\n)+")
 _TRAILING = re.compile(r"[ \t]+$", re.MULTILINE)
 
@@ -126,6 +127,6 @@ def too_deep(html: str) -> bool:
 
 
 def tidy(text: str) -> str:
-    """Text without spaces at line ends and with at most one blank line in a row."""
-    text = text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
+    """Text with plain spaces, none at line ends, no soft hyphens, and at most one blank line in a row."""
+    text = text.translate(_PLAIN).replace("\r\n", "\n").replace("\r", "\n")
     return _BLANK_LINES.sub("\n\n", _TRAILING.sub("", text)).strip("\n").rstrip()

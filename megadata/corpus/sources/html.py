@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from megadata.corpus.sources.charset import decode
-from megadata.corpus.sources.extract import extract
+from megadata.corpus.sources.extract import extract, tidy
+from megadata.corpus.sources.gutenberg import strip_frame
 from megadata.corpus.sources.whole import read_whole
+from megadata.corpus.sources.xhtml import page_text
 from megadata.documents.batch import DocBatch, Record
 from megadata.documents.source import Problems, ReadOptions, batches
 from megadata.runtime.units import InputFile, Span
@@ -19,7 +21,10 @@ _HREF = re.compile(r"""\bhref\s*=\s*["']?(https?://[^"'\s>]+)""", re.IGNORECASE)
 
 
 class Html:
-    """A saved page. Its id is its path; its URL is the canonical one where the page names it."""
+    """A saved page. Its id is its path; its URL is the canonical one where the page names it.
+
+    Where the user says that the pages are books, all their text counts, not only what looks like an article.
+    """
 
     kind: ClassVar[str] = "html"
     default_source: ClassVar[str] = "web"
@@ -45,7 +50,10 @@ class Html:
             return
         html = decode(data)
         url = canonical_url(html)
-        text = extract(html, url, options.extractor, span.file.name, problems)
+        if span.file.family == "books":
+            text = whole_page(html, span.file.name, problems)
+        else:
+            text = extract(html, url, options.extractor, span.file.name, problems)
         if text is not None:
             yield 0, Record(text, id=span.file.name, url=url)
 
@@ -55,3 +63,11 @@ def canonical_url(html: str) -> str | None:
     link = _CANONICAL.search(html)
     address = _HREF.search(link[0]) if link is not None else None
     return address[1] if address is not None else None
+
+
+def whole_page(html: str, where: str, problems: Problems) -> str | None:
+    """Text of a book that is one page; None where it is set aside."""
+    text = tidy(strip_frame(page_text(html)))
+    if not text:
+        problems.add("no_text", where, "no text, or too deep to be parsed", html[:500])
+    return text or None

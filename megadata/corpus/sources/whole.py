@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from megadata.documents.source import Problems, ReadOptions
 from megadata.runtime.streams import DamagedStream, open_decoded
 from megadata.runtime.units import InputFile
+
+_HEAD_BYTES = 4096
+_CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 
 def read_whole(file: InputFile, options: ReadOptions, problems: Problems) -> bytes | None:
@@ -26,3 +31,9 @@ def read_whole(file: InputFile, options: ReadOptions, problems: Problems) -> byt
         problems.add("empty_file", file.name, "no bytes")
         return None
     return b"".join(blocks)
+
+
+def is_binary(data: bytes) -> bool:
+    """Whether the first bytes of a file are no text: control characters among them, and no byte order mark of UTF-16."""
+    head = data[:_HEAD_BYTES]
+    return not head.startswith((b"\xff\xfe", b"\xfe\xff")) and len(_CONTROLS.findall(head)) * 50 > len(head)

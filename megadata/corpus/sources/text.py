@@ -1,0 +1,130 @@
+"""Plain text files, and the ``<doc>`` files that wikiextractor writes."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from typing import ClassVar
+from urllib.parse import urlsplit
+
+from megadata.corpus.sources.charset import decode
+from megadata.corpus.sources.elements import Chunk, Elements, plain_chunks
+from megadata.corpus.sources.extract import tidy
+from megadata.corpus.sources.whole import is_binary, read_whole
+from megadata.documents.batch import DocBatch, Record
+from megadata.documents.source import Problems, ReadOptions, batches
+from megadata.runtime.streams import DamagedStream, decoded_length, open_at, open_decoded
+from megadata.runtime.units import InputFile, Span, cut
+
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+_DOC = re.compile(rb'<doc (?=id="|url="|title=")')
+_DOC_END = b"</doc>"
+_ATTRIBUTE = re.compile(r'(\w+)="([^"]*)"')
+_TAG = re.compile(r"</?[^\W\d][^<>\n]{0,200}>|<!--.*?-->")
+_LEFT_OVER = re.compile(r"</?(?:templatestyles|onlyinclude|includeonly|noinclude|poem|section|ref|br|nowiki|gallery|div|span)\b[^<>\n]*/?>|__[A-Z]{4,}__", re.IGNORECASE)  # fmt: skip # noqa: E501
+_PASSED_OVER = frozenset({"license", "licence", "copying", "makefile", "dockerfile", "changelog", "authors", "notice"})
+
+
+class PlainText:
+    """A text file is one document; its id is its path."""
+
+    kind: ClassVar[str] = "txt"
+    default_source: ClassVar[str] = "text"
+    version: ClassVar[str] = "1"
+    suffixes: ClassVar[tuple[str, ...]] = (".txt", ".text", ".md")
+
+    def sniff(self, head: bytes, name: str) -> bool:
+        """A file with one of our endings, or without any, whose first bytes hold no control characters."""
+        last = name.rpartition("/")[2].lower()
+        named = last.endswith(self.suffixes) or ("." not in last and last not in _PASSED_OVER)
+        return named and bool(head.strip()) and _CONTROL.search(head) is None
+
+    def spans(self, file: InputFile, unit_bytes: int) -> list[Span]:
+        """A document is read whole."""
+        return [Span(file, 0, -1)]
+
+    def read(self, span: Span, options: ReadOptions, problems: Problems) -> Iterator[DocBatch]:
+        """The document of the file."""
+        yield from batches(self._records(span, options, problems), span.file)
+
+    def _records(self, span: Span, options: ReadOptions, problems: Problems) -> Iterator[tuple[int, Record]]:
+        data = read_whole(span.file, options, problems)
+        if data is None:
+            return
+        if is_binary(data):
+            problems.add("not_text", span.file.name, "control characters among the first bytes")
+            return
+        text = tidy(decode(data, markup=False))
+        if text:
+            yield 0, Record(text, id=span.file.name)
+        else:
+            problems.add("no_text", span.file.name, "nothing but blanks")
+
+
+class WikiDoc:
+    """Articles as wikiextractor writes them: ``<doc id="12" url="..." title="...">``, the title, the text, ``</doc>``."""
+
+    kind: ClassVar[str] = "wikidoc"
+    default_source: ClassVar[str] = "wikipedia"
+    version: ClassVar[str] = "1"
+    suffixes: ClassVar[tuple[str, ...]] = ()
+
+    def sniff(self, head: bytes, name: str) -> bool:
+        """A file that opens with such an element."""
+        return _DOC.match(head.lstrip(b"\xef\xbb\xbf \t\r\n")) is not None
+
+    def spans(self, file: InputFile, unit_bytes: int) -> list[Span]:
+        """Byte ranges of decoded text; one span where the file can only be read from its start."""
+        length = decoded_length(file)
+        return [Span(file, 0, -1)] if length is None else cut(file, length, unit_bytes)
+
+    def read(self, span: Span, options: ReadOptions, problems: Problems) -> Iterator[DocBatch]:
+        """Documents of the elements that begin in the span."""
+        yield from batches(self._records(span, options, problems), span.file)
+
+    def _records(self, span: Span, options: ReadOptions, problems: Problems) -> Iterator[tuple[int, Record]]:
+        damage: list[str] = []
+        for element in Elements(_chunks(span, damage), _DOC, _DOC_END, options.max_record_bytes):
+            position = span.start + element.offset
+            where = f"{span.file.name}:{position}"
+            if element.problem:
+                if not damage:
+                    problems.add(element.problem, where, element.detail)
+                continue
+            record = _article(element.data)
+            if record is None:
+                problems.add("no_text", where, "no text besides the title", element.data[:500].decode("utf-8", "replace"))
+            else:
+                yield position, record
+        for detail in damage:
+            problems.add("damaged_compression", span.file.name, detail)
+
+
+def _chunks(span: Span, damage: list[str]) -> Iterator[Chunk]:
+    length = decoded_length(span.file)
+    if length is not None:
+        with open_at(span.file, span.start) as stream:
+            yield from plain_chunks(stream, (length if span.stop == -1 else span.stop) - span.start)
+        return
+    try:
+        with open_decoded(span.file.path) as stream:
+            yield from plain_chunks(stream, None)
+    except DamagedStream as error:
+        damage.append(str(error))
+
+
+def _article(data: bytes) -> Record | None:
+    head, _, body = decode(data, markup=False).partition("\n")
+    attributes = {name: html.unescape(value) for name, value in _ATTRIBUTE.findall(head)}
+    title, url, number = (attributes.get(name, "") for name in ("title", "url", "id"))
+    body = body.removesuffix(_DOC_END.decode())
+    body = _LEFT_OVER.sub("", html.unescape(_TAG.sub("", body))).replace("\xa0", " ")
+    first, _, rest = body.lstrip("\n").partition("\n")
+    text = tidy(rest if title and first.strip() == title.strip() else body)
+    if not text.strip():
+        return None
+    host = urlsplit(url).netloc.split(".")
+    wiki = f"{host[0].replace('-', '_')}wiki" if len(host) == 3 and host[1] == "wikipedia" else ""
+    own = f"{wiki}:{number}" if wiki and number else number or None
+    return Record(text.strip(), id=own, url=url or None, metadata={"title": title} if title else None)
