@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import itertools
-import os
 import re
 import sys
 import xml.etree.ElementTree as ET
@@ -57,7 +56,7 @@ def test_the_same_python_builds_the_same_bytes_whatever_the_environment(
     corpus: demo_corpus.DemoCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("HOME", str(tmp_path / "another-home"))
-    monkeypatch.setenv("PATH", f"/private-programs:{os.environ['PATH']}")
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/private-programs")
     monkeypatch.setenv("PYTHONHASHSEED", "7")
     monkeypatch.chdir(tmp_path)
     again = demo_corpus.build(tmp_path / "again", quick=True)
@@ -81,7 +80,7 @@ def test_pages_show_nothing_of_this_machine(tmp_path: Path, monkeypatch: pytest.
     source = f'import os\n\nPLACE = __file__\n\n\ndef {signature}:\n    """Look."""\n'
     (tmp_path / "demo_looker.py").write_text(source)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setenv("PATH", f"/private-programs:{os.environ['PATH']}")
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/private-programs")
     rendered = pages.render_modules(["demo_looker", "os.path", "site", "sysconfig", "tempfile", "doctest", "sys"])
     assert len(rendered) >= 6
     text = "\n".join(page.body for page in rendered)
