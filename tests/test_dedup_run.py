@@ -244,6 +244,15 @@ def test_deduplicating_the_result_removes_nothing_and_changes_no_document(tmp_pa
     assert read(tmp_path / "again") == read(tmp_path / "out")
 
 
+def test_cluster_sizes_add_up_over_several_deduplications(tmp_path: Path):
+    records = corpus()
+    run([write(tmp_path / "one.jsonl", records[:130])], tmp_path / "one")
+    run([write(tmp_path / "two.jsonl", records[130:])], tmp_path / "two")
+    run([tmp_path / "one", tmp_path / "two"], tmp_path / "both")
+    assert len(read(tmp_path / "both")) < len(read(tmp_path / "one")) + len(read(tmp_path / "two"))
+    assert sum(r["metadata"].get("cluster_size", 1) for r in read(tmp_path / "both")) == len(records)
+
+
 def test_named_inputs_stay_apart_and_the_preferred_one_keeps_its_documents(tmp_path: Path):
     records = corpus()
     web, books = write(tmp_path / "w.jsonl", records[:180]), write(tmp_path / "b.jsonl", records[100:])

@@ -65,7 +65,7 @@ class RangeTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindCopies(RangeTask):
-    """Exact copies: ``removed`` and ``kept`` documents, and the names of the kept ones."""
+    """Exact copies: ``removed`` and ``kept`` documents, their weights, and the names of the kept ones."""
 
     @property
     def exchange(self) -> Exchange:
@@ -102,7 +102,7 @@ class FindEdges(RangeTask):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindStars(RangeTask):
-    """Near copies: ``removed`` and ``kept`` documents, names of the kept, ``shared`` and ``total`` shingles, ``tally``."""
+    """Near copies: as `FindCopies`, and ``shared`` and ``total`` shingles of each pair, and a ``tally``."""
 
     config: MinHashConfig
 
@@ -138,8 +138,10 @@ def _found(numbers: NDArray[np.uint32], removed: I64, kept: I64, part: Partition
     names, bounds = records.pick(part.payload, part.offsets, keepers)
     return {
         "removed": numbers[removed],
+        "weight": part.records["weight"][removed],
         "kept": numbers[kept],
         "keepers": numbers[keepers],
+        "own": part.records["weight"][keepers],
         "names": names,
         "bounds": bounds,
     }

@@ -21,9 +21,17 @@ from megadata.kernels.base import I64, U8, U32, U64
 from megadata.runtime.files import atomic_write
 
 COPIES = np.dtype(
-    [("key", "<u8"), ("rest", "<u8"), ("priority", "<u2"), ("short", "<u4"), ("unit", "<u4"), ("index", "<u4")]
+    [
+        ("key", "<u8"),
+        ("rest", "<u8"),
+        ("priority", "<u2"),
+        ("short", "<u4"),
+        ("unit", "<u4"),
+        ("index", "<u4"),
+        ("weight", "<u4"),
+    ]
 )
-"""A document for the exact stage: digest (key and rest), rank, place. Its payload is its name."""
+"""A document for the exact stage: digest (key and rest), rank, place, weight. Its payload is its name."""
 
 BANDS = np.dtype([("key", "<u8"), ("unit", "<u4"), ("index", "<u4")])
 """One band value of a document."""
@@ -37,11 +45,12 @@ SETS = np.dtype(
         ("low", "<u8"),
         ("unit", "<u4"),
         ("index", "<u4"),
+        ("weight", "<u4"),
         ("hashes", "<u4"),
         ("name", "<u4"),
     ]
 )
-"""A candidate of the near stage: component, rank, place, sizes of what its payload holds.
+"""A candidate of the near stage: component, rank, place, weight, sizes of what its payload holds.
 
 The payload is made of 64-bit words: band values, then the shingle set, then the name filled up with zero bytes.
 """
@@ -58,6 +67,9 @@ EVIDENCE = np.dtype(
     ]
 )
 """A removed document; `key` hashes the id of the kept one, which is the first `kept` bytes of the payload, then its own."""
+
+CLUSTER_SIZE = "cluster_size"
+"""Metadata of a kept document: how many documents it stands for, itself included. Absent where it stands for itself alone."""
 
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 _SEEDS = (np.uint64(0x243F6A8885A308D3), np.uint64(0x13198A2E03707344))
@@ -87,6 +99,17 @@ def hash_strings(column: pa.Array, which: int = 0) -> U64:
 def paths_of(docs: DocBatch) -> list[str]:
     """Path of the file that each document came from, as its metadata says."""
     return [str(orjson.loads(one).get("path", "")) if one else "" for one in docs.column("metadata")]
+
+
+def weights_of(docs: DocBatch) -> U32:
+    """uint32[D]: how many documents each stands for: 1, or what an earlier deduplication wrote into its metadata."""
+    weights = np.ones(len(docs), np.uint32)
+    for row, one in enumerate(docs.column("metadata")):
+        if one and CLUSTER_SIZE in one:
+            size = orjson.loads(one).get(CLUSTER_SIZE)
+            if isinstance(size, int) and 1 <= size < 1 << 32:
+                weights[row] = size
+    return weights
 
 
 def names_of(docs: DocBatch, paths: list[str]) -> pa.Array:

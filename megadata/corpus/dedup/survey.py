@@ -90,6 +90,7 @@ class Survey:
                     short=ranks.shortness(docs.sizes),
                     unit=unit.ordinal,
                     index=places,
+                    weight=records.weights_of(docs),
                 )
                 if not self.config.exact_only:
                     values = signatures.sign(shingles, self.config)
@@ -165,6 +166,7 @@ class Collect:
             low=shingles.digests[:, 1],
             unit=unit,
             index=places,
+            weight=records.weights_of(docs),
             hashes=distinct.stops - distinct.starts,
             name=np.diff(bounds),
         )

@@ -16,11 +16,13 @@ from megadata.documents.ids import repeats_of
 from megadata.kernels.base import I64, U8, U32
 from megadata.runtime.files import atomic_write
 
-VERDICT = np.dtype([("removed", "<u4"), ("kept", "<u4"), ("shared", "<u4"), ("total", "<u4"), ("near", "u1")])
-"""A removed document, the one kept for it, and their similarity as a fraction; sorted by `removed`."""
+VERDICT = np.dtype(
+    [("removed", "<u4"), ("weight", "<u4"), ("kept", "<u4"), ("shared", "<u4"), ("total", "<u4"), ("near", "u1")]
+)
+"""A removed document and its weight, the one kept for it, and their similarity as a fraction; sorted by `removed`."""
 
 CLUSTER = np.dtype([("kept", "<u4"), ("size", "<u4")])
-"""A kept document that others were removed for, and how many documents it stands for, itself included; sorted by `kept`."""
+"""A kept document that others were removed for, and how many documents it now stands for; sorted by `kept`."""
 
 
 class Found(Protocol):
@@ -32,7 +34,9 @@ class Found(Protocol):
 
 def _rows(found: Found, near: bool) -> NDArray[np.void]:
     rows = np.empty(found["removed"].size, VERDICT)
-    rows["removed"], rows["kept"], rows["near"] = found["removed"], found["kept"], near
+    for name in ("removed", "weight", "kept"):
+        rows[name] = found[name]
+    rows["near"] = near
     rows["shared"], rows["total"] = (found["shared"], found["total"]) if near else (1, 1)
     return rows
 
@@ -55,11 +59,15 @@ def assemble(copies: Sequence[Found], stars: Sequence[Found]) -> NDArray[np.void
     return verdicts[np.argsort(verdicts["removed"])]
 
 
-def clusters_of(verdicts: NDArray[np.void]) -> NDArray[np.void]:
-    """Clusters of more than one document."""
-    kept, counts = np.unique(verdicts["kept"], return_counts=True)
+def clusters_of(verdicts: NDArray[np.void], found: Sequence[Found]) -> NDArray[np.void]:
+    """Clusters of more than one document, with the weights of all of their documents together."""
+    kept, row = np.unique(verdicts["kept"], return_inverse=True)
+    keepers = np.concatenate([np.zeros(0, np.uint32), *(f["keepers"] for f in found)])
+    own = np.concatenate([np.zeros(0, np.uint32), *(f["own"] for f in found)])
+    keepers, first = np.unique(keepers, return_index=True)
+    sizes = np.bincount(row, verdicts["weight"], kept.size) + own[first][np.searchsorted(keepers, kept)]
     clusters = np.empty(kept.size, CLUSTER)
-    clusters["kept"], clusters["size"] = kept, counts + 1
+    clusters["kept"], clusters["size"] = kept, np.minimum(sizes, (1 << 32) - 1)
     return clusters
 
 
@@ -109,7 +117,7 @@ class Fates:
     near: NDArray[np.bool_]
     similarity: NDArray[np.float64]
     size: U32
-    """uint32[D]: documents that a kept document stands for, 1 where it is alone."""
+    """uint32[D]: documents that a kept document stands for, 0 where nothing was removed for it."""
     kept_ids: list[str]
     """Ids of the kept documents of the clusters in `rows`."""
     kept_sizes: I64
@@ -125,7 +133,7 @@ class Verdicts:
     def save(self, copies: Sequence[Found], stars: Sequence[Found], repeats: Path) -> None:
         """Assemble and write everything; ``verdicts.npy`` comes last and says that all is there."""
         verdicts = assemble(copies, stars)
-        clusters = clusters_of(verdicts)
+        clusters = clusters_of(verdicts, [*copies, *stars])
         names, bounds = names_of(clusters, [*copies, *stars])
         names, bounds = _final_names(clusters, names, bounds, self.numbering, repeats)
         for name, array in (("clusters", clusters), ("names", names), ("bounds", bounds), ("verdicts", verdicts)):
@@ -151,7 +159,7 @@ class Verdicts:
         rows, row = np.unique(np.searchsorted(clusters["kept"], mine["kept"]), return_inverse=True)
         keeper = np.full(last - first, rows.size, np.uint32)
         near = np.zeros(last - first, np.bool_)
-        similarity, size = np.zeros(last - first), np.ones(last - first, np.uint32)
+        similarity, size = np.zeros(last - first), np.zeros(last - first, np.uint32)
         keeper[at], near[at] = row, mine["near"] > 0
         similarity[at] = mine["shared"] / mine["total"]
         low, high = np.searchsorted(clusters["kept"], [first, last])

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from megadata.corpus.dedup import records
 from megadata.corpus.dedup.config import DedupConfig
-from megadata.corpus.dedup.records import EVIDENCE
+from megadata.corpus.dedup.records import CLUSTER_SIZE, EVIDENCE
 from megadata.corpus.dedup.verdicts import Fates, Verdicts, qualified
 from megadata.documents.batch import DocBatch
-from megadata.documents.ids import NOTE, STREAMS, IdNotes, repeats_of
+from megadata.documents.ids import NOTE, IdNotes, repeats_of
 from megadata.documents.inputs import read_span
 from megadata.documents.shards import encode_lines
 from megadata.documents.source import Problems, ReadOptions
@@ -28,8 +28,6 @@ from megadata.runtime.units import Unit
 
 EXACT = "exact"
 NEAR = "minhash"
-CLUSTER_SIZE = "cluster_size"
-"""Metadata of a kept document: how many documents it stands for, itself included. Absent where it stands for itself alone."""
 DUPLICATE_OF = "duplicate_of"
 """Metadata of a removed document: the id of the one that was kept."""
 
@@ -86,7 +84,7 @@ class _UnitOutput:
         stays = self._fates.keeper[places] == len(self._fates.kept_ids)
         self._count(docs, stays, places, label)
         kept, kept_at = docs.select(stays), places[stays]
-        kept = _with_metadata(kept, {row: {CLUSTER_SIZE: int(n)} for row, n in _above_one(self._fates.size[kept_at])})
+        kept = _with_metadata(kept, {row: {CLUSTER_SIZE: n} for row, n in _leaders(self._fates.size[kept_at])})
         self._put("kept", label, kept, _chosen(paths, stays), encode_lines(kept))
         if not stays.all():
             self._remove(docs.select(~stays), places[~stays], _chosen(paths, ~stays), label)
@@ -165,8 +163,8 @@ def _chosen(values: Sequence[str], mask: NDArray[np.bool_]) -> list[str]:
     return [value for value, wanted in zip(values, mask.tolist(), strict=True) if wanted]
 
 
-def _above_one(sizes: NDArray[np.uint32]) -> Iterator[tuple[int, int]]:
-    for row in np.flatnonzero(sizes > 1).tolist():
+def _leaders(sizes: NDArray[np.uint32]) -> Iterator[tuple[int, int]]:
+    for row in np.flatnonzero(sizes).tolist():
         yield row, int(sizes[row])
 
 
@@ -190,6 +188,3 @@ def _unreadable_line(item: dict[str, Any], source: str, with_text: bool) -> byte
         "value": None,
     }
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
-
-
-__all__ = ["CLUSTER_SIZE", "DUPLICATE_OF", "EXACT", "NEAR", "STREAMS", "Write", "stream"]
