@@ -29,6 +29,11 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> demo_corpus.DemoCorpus:
     return demo_corpus.build(tmp_path_factory.mktemp("demo"), quick=True)
 
 
+@pytest.fixture(scope="module")
+def crawl(tmp_path_factory: pytest.TempPathFactory) -> web.WebReport:
+    return web.build_web(tmp_path_factory.mktemp("crawl") / "web.warc.gz", quick=True)
+
+
 def files_of(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
@@ -106,12 +111,11 @@ def test_rendering_nothing_at_all_is_an_error_that_names_the_python():
         pages.render_modules(["no_such_module"])
 
 
-def test_the_crawl_reads_as_warc_until_the_record_with_the_wrong_length(tmp_path: Path):
-    report = web.build_web(tmp_path / "web.warc.gz", quick=True)
+def test_the_crawl_reads_as_warc_until_the_record_with_the_wrong_length(crawl: web.WebReport):
     seen: dict[str, str] = {}
     codings: set[str] = set()
     charsets: set[str] = set()
-    with report.path.open("rb") as stream, pytest.raises(OSError, match="WARC header"):
+    with crawl.path.open("rb") as stream, pytest.raises(OSError, match="WARC header"):
         for record in ArchiveIterator(stream, record_types=WarcRecordType.response, parse_http=True):
             headers = record.http_headers
             if headers is None:
@@ -133,10 +137,9 @@ def test_the_crawl_reads_as_warc_until_the_record_with_the_wrong_length(tmp_path
     assert "&nbsp;" not in prose
 
 
-def test_every_record_is_a_member_of_its_own_and_damage_stays_inside_it(tmp_path: Path):
-    report = web.build_web(tmp_path / "web.warc.gz", quick=True)
-    found = members(report.path)
-    assert len(found) == report.records - 1  # the last one ends with the file
+def test_every_record_is_a_member_of_its_own_and_damage_stays_inside_it(crawl: web.WebReport):
+    found = members(crawl.path)
+    assert len(found) == crawl.records - 1  # the last one ends with the file
     assert all(one.startswith(b"WARC/1.1\r\n") for one in found)
     lengths = [
         (len(one.partition(b"\r\n\r\n")[2]) - 4, int(re.search(rb"Content-Length: (\d+)", one)[1])) for one in found
@@ -144,35 +147,33 @@ def test_every_record_is_a_member_of_its_own_and_damage_stays_inside_it(tmp_path
     assert [said - true for true, said in lengths if said != true] == [5000]
 
 
-def test_our_own_reader_gets_every_page_around_the_damage_and_names_the_damage(tmp_path: Path):
-    report = web.build_web(tmp_path / "web.warc.gz", quick=True)
-    stat = report.path.stat()
-    file = InputFile("web.warc.gz", str(report.path), stat.st_size, stat.st_mtime_ns, "warc", "web", "web")
+def test_our_own_reader_gets_every_page_around_the_damage_and_names_the_damage(crawl: web.WebReport):
+    stat = crawl.path.stat()
+    file = InputFile("web.warc.gz", str(crawl.path), stat.st_size, stat.st_mtime_ns, "warc", "web", "web")
     source, problems, urls = Warc(), Problems(), []
     for span in source.spans(file, 1 << 16):
         for docs in source.read(span, ReadOptions(), problems):
             urls += docs.column("url")
     pages_read = [url for url in urls if "mirror.example" not in url]
-    assert len(pages_read) == len(set(pages_read)) == report.pages
+    assert len(pages_read) == len(set(pages_read)) == crawl.pages
     assert {"truncated_record", "bad_http", "damaged_compression"} <= problems.counts.keys()
 
 
-def test_the_report_names_the_planted_copies(tmp_path: Path):
-    report = web.build_web(tmp_path / "web.warc.gz", quick=True)
+def test_the_report_names_the_planted_copies(crawl: web.WebReport):
     bodies: dict[str, bytes] = {}
-    for one in members(report.path):
+    for one in members(crawl.path):
         head, _, block = one.partition(b"\r\n\r\n")
         if b"WARC-Type: response" in head:
             url = re.search(rb"WARC-Target-URI: (\S+)", head)[1].decode()
             bodies[url] = re.search(rb"WARC-Payload-Digest: (\S+)", head)[1]
             assert warc.record_id("response", url).encode() in head
             assert block
-    assert report.exact_copies
-    assert report.near_copies
-    assert all(bodies[copy] == bodies[original] for copy, original in report.exact_copies)
-    assert all(bodies[copy] != bodies[original] for copy, original in report.near_copies)
-    assert {url for url, _ in report.broken[:-1]} <= bodies.keys()
-    assert len(bodies) == report.pages + 10
+    assert crawl.exact_copies
+    assert crawl.near_copies
+    assert all(bodies[copy] == bodies[original] for copy, original in crawl.exact_copies)
+    assert all(bodies[copy] != bodies[original] for copy, original in crawl.near_copies)
+    assert {url for url, _ in crawl.broken[:-1]} <= bodies.keys()
+    assert len(bodies) == crawl.pages + 10
 
 
 def test_a_second_edition_keeps_most_words_of_the_first():
