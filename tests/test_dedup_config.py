@@ -63,6 +63,28 @@ def test_the_table_shows_the_threshold_among_the_similarities():
     assert " 0.77 " in MinHashConfig(threshold=0.77).table()
 
 
+def test_the_defaults_are_these():
+    assert to_dict(DedupConfig()) == {
+        "threshold": 0.8,
+        "recall": 0.9,
+        "measure": "jaccard",
+        "shingle": "words",
+        "width": 5,
+        "bands": None,
+        "rows": None,
+        "seed": 1,
+        "remembered": 128,
+        "exact_only": False,
+        "prefer": [],
+        "removed": "text",
+        "form": "jsonl.zst",
+        "text_field": "text",
+        "id_field": "id",
+        "unit_bytes": 8 << 20,
+        "shard_bytes": 512 << 20,
+    }
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

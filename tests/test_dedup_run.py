@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import pytest
 import zstandard
 
 from megadata.corpus.dedup import DedupConfig, DedupReport, dedup, explain, find_duplicates, ranges, verdicts
+from megadata.corpus.dedup.run import VERSION
 from megadata.documents.batch import DocBatch
 from megadata.documents.ids import find
 from megadata.documents.inputs import expand
@@ -101,6 +103,14 @@ def test_the_driver_finds_what_the_definition_finds(tmp_path: Path):
     assert sum(row.documents for row in report.rows()) == len(records)
     assert sum(row.exact + row.near for row in report.rows()) == len(removed) > 50
     assert {row.source for row in report.rows()} == {"web", "books"}
+
+
+def test_the_result_for_a_fixed_corpus_is_the_one_this_version_of_the_step_stands_for(tmp_path: Path):
+    """When this fails on purpose, raise VERSION in run.py with it: outputs of the old and new code must not be mixed."""
+    run([write(tmp_path / "in.jsonl", corpus())], tmp_path / "out", threshold=0.8)
+    lines = [read(tmp_path / "out"), read(tmp_path / "out/removed"), evidence(tmp_path / "out")]
+    assert VERSION == "1"
+    assert hashlib.sha256(orjson.dumps(lines)).hexdigest()[:16] == "2f4ba14fd8fe55f2"
 
 
 def test_kept_documents_are_unchanged_but_for_the_size_of_their_cluster(tmp_path: Path):
