@@ -292,6 +292,12 @@ def test_a_changed_setting_changes_the_identity() -> None:
     assert len({json.dumps(i) for i in identities}) == 3
 
 
+def test_the_order_of_rules_is_part_of_the_identity() -> None:
+    one, other = {"a": "words < 5", "b": "lines < 2"}, {"b": "lines < 2", "a": "words < 5"}
+    identities = [rule_list({"size": Filter(drop=d)}).identity for d in (one, other)]
+    assert len({json.dumps(i, sort_keys=True) for i in identities}) == 2
+
+
 def test_every_quantity_is_measured_and_undefined_ones_drop_nothing() -> None:
     rules = Filter(drop={name: f"{name} > 0" for name in QUANTITIES})
     verdict = rules.judge(batch(["", PROSE]))

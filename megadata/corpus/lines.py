@@ -14,21 +14,22 @@ from megadata.corpus.quantities import Measured, Quantity, ratio
 from megadata.corpus.step import Decision, Verdict
 from megadata.documents.batch import DocBatch
 from megadata.errors import ConfigError
-from megadata.kernels import lines as kernels
+from megadata.kernels import line_rules as rules
+from megadata.kernels import lines as columns
 from megadata.kernels.base import F64, I64, U8
 
 
 def _share(column: int) -> Callable[[Measured], F64]:
-    return lambda m: ratio(m.lines[:, column], m.lines[:, kernels.LINES])
+    return lambda m: ratio(m.lines[:, column], m.lines[:, columns.LINES])
 
 
 QUANTITIES = {
-    "lines": Quantity("lines", lambda m: m.lines[:, kernels.LINES].astype(np.float64)),
-    "mean_line_length": Quantity("characters per line", _share(kernels.LINE_CHARACTERS)),
-    "bulleted_line_share": Quantity("lines that begin with a bullet, as a share", _share(kernels.BULLETED), 1.0),
-    "elliptic_line_share": Quantity('lines that end with "..." or "…", as a share', _share(kernels.ELLIPTIC), 1.0),
-    "ended_line_share": Quantity("lines that end with an end mark, as a share", _share(kernels.ENDED), 1.0),
-    "short_line_share": Quantity("short lines, as a share", _share(kernels.SHORT), 1.0),
+    "lines": Quantity("lines", lambda m: m.lines[:, columns.LINES].astype(np.float64)),
+    "mean_line_length": Quantity("characters per line", _share(columns.LINE_CHARACTERS)),
+    "bulleted_line_share": Quantity("lines that begin with a bullet, as a share", _share(columns.BULLETED), 1.0),
+    "elliptic_line_share": Quantity('lines that end with "..." or "…", as a share', _share(columns.ELLIPTIC), 1.0),
+    "ended_line_share": Quantity("lines that end with an end mark, as a share", _share(columns.ENDED), 1.0),
+    "short_line_share": Quantity("short lines, as a share", _share(columns.SHORT), 1.0),
 }
 """Name -> quantity."""
 
@@ -89,8 +90,8 @@ class LineRules:
     def _run(self, docs: DocBatch) -> tuple[U8, I64, I64]:
         out = np.empty(docs.text.size + 1, np.uint8)
         out_offsets = np.empty(len(docs) + 1, np.int64)
-        counts = np.empty((len(docs), kernels.LINE_COUNTS), np.int64)
-        kernels.keep_lines(
+        counts = np.empty((len(docs), rules.LINE_COUNTS), np.int64)
+        rules.keep_lines(
             docs.text,
             docs.offsets,
             class_table(),
@@ -114,14 +115,14 @@ class LineRules:
         """Decisions for each page phrase and for too few sentences; and the documents with only the lines that stay."""
         out, out_offsets, counts = self._run(docs)
         verdict: dict[str, Decision] = {}
-        page = counts[:, kernels.PAGE_PHRASE]
+        page = counts[:, rules.PAGE_PHRASE]
         for phrase in self.phrases:
             if phrase.drops == "page":
                 numbers = [i + 1 for i, (_, one) in enumerate(self._flat) if one is phrase]
                 found = np.isin(page, numbers)
                 verdict[phrase.reason] = Decision(found, found.astype(np.float64), ">= 1")
         if self.min_sentences is not None:
-            sentences = counts[:, kernels.SENTENCES]
+            sentences = counts[:, rules.SENTENCES]
             few = Decision(sentences < self.min_sentences, sentences.astype(np.float64), f"< {self.min_sentences}")
             verdict["too_few_sentences"] = few
         changed = int(out_offsets[-1]) != docs.sizes.sum() or not np.array_equal(

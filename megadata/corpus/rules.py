@@ -37,7 +37,10 @@ class RuleList:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """All that decides what the list does: each step's label, kind, version, configuration and libraries."""
+        """All that decides what the list does: each step's label, kind, version, configuration and libraries.
+
+        Mappings are written as lists of pairs, because the order of rules decides which reason a document gets.
+        """
         return {
             "steps": [
                 {
@@ -45,7 +48,10 @@ class RuleList:
                     "step": step.name,
                     "version": step.version,
                     "libraries": list(step.libraries),
-                    "config": to_dict(step),
+                    "config": {
+                        field: [list(pair) for pair in value.items()] if isinstance(value, dict) else value
+                        for field, value in to_dict(step).items()
+                    },
                 }
                 for label, step in self.steps
             ]
