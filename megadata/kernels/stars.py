@@ -153,9 +153,10 @@ def stars(
 ) -> None:
     """Decide for every document, in rank order, whether a kept one that shares a band value with it is similar.
 
-    Document d has the sorted set shingles[starts[d]:stops[d]]. Row d of `groups_DB` holds, for each band, the group of documents with the same band value, or -1 where d is alone. Each group
-    remembers its first kept documents, up to `remembered`, at kept[places[g]:places[g + 1]]. Similar means that intersection
-    over union (or, with `containment`, over the set of the later document) is at least numerator / denominator, in integers.
+    Document d has the sorted set shingles[starts[d]:stops[d]]. Row d of `groups_DB` holds, for each band, the group of documents
+    with the same band value, or -1 where d is alone. Each group remembers its first kept documents, up to `remembered`, at
+    kept[places[g]:places[g + 1]]. Similar means that intersection over union (or, with `containment`, over the set of the later
+    document) is at least numerator / denominator, in integers.
 
     `keeper_D` gets the similar kept document of least rank, -1 for kept documents; `shared_D` the size of the intersection;
     `counts` how many comparisons were made, and how often a kept document found a group full.
