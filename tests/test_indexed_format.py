@@ -21,7 +21,7 @@ DOCUMENTS = st.lists(st.lists(SEQUENCES, max_size=4), max_size=6)
 
 
 @given(documents=DOCUMENTS, code=st.sampled_from([1, 2, 3, 4, 5, 6, 7, 8]))
-@settings(max_examples=150)
+@settings(max_examples=80)
 def test_files_written_equal_the_specification_and_read_back(tmp_path, documents, code):
     prefix = tmp_path / "d"
     with IndexedWriter(prefix, DTYPES[code]) as writer:
@@ -41,7 +41,7 @@ def test_files_written_equal_the_specification_and_read_back(tmp_path, documents
 
 
 @given(documents=DOCUMENTS)
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_bulk_and_single_appends_write_the_same_bytes(tmp_path, documents):
     with IndexedWriter(tmp_path / "one", "uint16") as writer:
         for document in documents:

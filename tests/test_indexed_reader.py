@@ -163,12 +163,12 @@ def mutants(count: int, tmp_path: Path, seed: int) -> int:
             raw[at : at + 8] = rng.choice([b"\xff" * 8, b"\0" * 8, b"\xff" * 7 + b"\x7f", b"\0" * 7 + b"\x80"])
         else:
             raw += rng.randbytes(rng.randrange(1, 20))
-        for other, content in originals.items():
-            Path(f"{prefix}{other}").write_bytes(bytes(raw) if other == end else content)
+        Path(f"{prefix}{end}").write_bytes(bytes(raw))
         try:
             exercise(str(prefix))
         except MegadataError:
             refused += 1
+        Path(f"{prefix}{end}").write_bytes(originals[end])
     return refused
 
 
@@ -179,6 +179,7 @@ def test_two_thousand_damaged_datasets_are_read_or_refused(tmp_path):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_a_hundred_thousand_damaged_datasets_are_read_or_refused(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
