@@ -13,7 +13,8 @@ from megadata.errors import ConfigError, TrainingError
 from megadata.tasks.sampling import Sampling, choose
 from megadata.tokenize.load import load_tokenizer
 from megadata.tokenize.tokenizer import Tokenizer
-from megadata.trainer.checkpoint import checkpoints_folder, find_checkpoint, load_weights
+from megadata.trainer.checkpoint import load_weights
+from megadata.trainer.checkpointfiles import checkpoints_folder, find_checkpoint
 from megadata.trainer.models.bert import BERT
 from megadata.trainer.models.build import bare_model
 from megadata.trainer.models.gpt import GPT

@@ -1,11 +1,7 @@
-"""Checkpoints: torch.distributed.checkpoint with safetensors storage, by parameter name, loaded into any layout; no pickle.
+"""Checkpoints: torch.distributed.checkpoint with safetensors storage, read into any layout; no pickle.
 
-CHECKPOINTS/latest                     name of the newest complete checkpoint, written last
-CHECKPOINTS/step-00000100/state.json   step, position in the data, config, digests of the files, a fingerprint of each tensor
-CHECKPOINTS/step-00000100/model/       weights, one safetensors file a process
-CHECKPOINTS/step-00000100/optimizer/   optimizer state, likewise
-
-A checkpoint is written under a temporary name, synced and renamed: it is whole or not there.
+Tensors are keyed by parameter name; what lies where is told in `checkpointfiles`. A checkpoint is written under a temporary name,
+synced and renamed: it is whole or not there.
 """
 
 from __future__ import annotations
@@ -15,7 +11,6 @@ import os
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,37 +22,12 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
 from megadata import formats
-from megadata.errors import CorpusError, TrainingError
-from megadata.runtime.files import atomic_write, digest_file, explain, read_json, sync_folder, write_json
+from megadata.errors import TrainingError
+from megadata.runtime.files import atomic_write, digest_file, explain, sync_folder, write_json
+from megadata.trainer.checkpointfiles import POINTER, Checkpoint, newest_first
 from megadata.trainer.optimizers import prime, restore_scalars, state_scalars, state_tensors
 from megadata.trainer.parallel import Layout, local_part
 from megadata.trainer.randomness import fingerprint
-
-POINTER = "latest"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Checkpoint:
-    """A complete checkpoint on disk."""
-
-    path: Path
-    state: Mapping[str, Any]
-    """What state.json holds."""
-
-    @property
-    def step(self) -> int:
-        """Optimizer steps done."""
-        return int(self.state["step"])
-
-    @property
-    def fingerprints(self) -> dict[str, str]:
-        """A digest of each tensor that does not depend on the layout: equal runs have equal ones."""
-        return dict(self.state["tensors"])
-
-
-def checkpoints_folder(run: Path) -> Path:
-    """Where a run's checkpoints lie."""
-    return run / "checkpoints"
 
 
 def save_checkpoint(
@@ -105,38 +75,6 @@ def save_checkpoint(
         raise explain(error, target) from error
     layout.barrier()
     return target
-
-
-def find_checkpoint(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The newest whole checkpoint of `folder`, and one sentence for each damaged one that was passed over."""
-    passed: list[str] = []
-    for path in _newest_first(folder):
-        try:
-            return open_checkpoint(path), passed
-        except CorpusError as error:
-            passed.append(f"{error}; the checkpoint before it is used")
-    return None, passed
-
-
-def open_checkpoint(path: Path, *, verify: bool = True) -> Checkpoint:
-    """Open a checkpoint, checking every byte of it unless told that this was done.
-
-    Raises
-    ------
-    CorpusError
-        If a file is missing or differs from its digest.
-    """
-    if not (path / "state.json").exists():
-        raise CorpusError(
-            f"{path}: expected a checkpoint with its state.json, found none; give a folder like step-00000100"
-        )
-    state = formats.check("checkpoint", read_json(path / "state.json"), path / "state.json")
-    for name, digest in state["files"].items() if verify else ():
-        file = path / name
-        if not file.is_file() or digest_file(file) != digest:
-            found = "missing" if not file.is_file() else "not as it was written"
-            raise CorpusError(f"{path}: this checkpoint is damaged: {name} is {found}")
-    return Checkpoint(path=path, state=state)
 
 
 def load_weights(checkpoint: Checkpoint, model: nn.Module, *, alone: bool = True) -> None:
@@ -218,18 +156,8 @@ def _digest_files(folder: Path, layout: Layout) -> dict[str, str]:
     return dict(sorted(layout.gather(mine).items()))
 
 
-def _newest_first(folder: Path) -> Iterator[Path]:
-    """Complete checkpoints, from the one `latest` names backwards; without a pointer all of them."""
-    try:
-        latest = (folder / POINTER).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        latest = ""
-    found = sorted((path for path in folder.glob("step-*") if path.is_dir()), reverse=True)
-    yield from (path for path in found if not latest or path.name <= latest)
-
-
 def _prune(folder: Path, keep: int) -> None:
-    for path in list(_newest_first(folder))[keep:]:
+    for path in list(newest_first(folder))[keep:]:
         shutil.rmtree(path, ignore_errors=True)
     for leftover in folder.glob(".step-*.tmp"):
         shutil.rmtree(leftover, ignore_errors=True)

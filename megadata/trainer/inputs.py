@@ -19,8 +19,9 @@ def model_inputs(batch: Batch, device: torch.device, kind: str) -> dict[str, Ten
         "tokens": _tensor(batch.input_ids, device),
         "labels": _tensor(np.maximum(batch.labels, 0), device),
         "weights": _tensor(batch.loss_mask, device),
-        "positions": _tensor(batch.position_ids, device),
     }
+    if not bool((batch.position_ids == np.arange(batch.position_ids.shape[1])).all()):
+        inputs["positions"] = _tensor(batch.position_ids, device)
     documents = document_numbers(batch)
     if documents is not None:
         inputs["documents"] = _tensor(documents, device)
@@ -33,4 +34,4 @@ def model_inputs(batch: Batch, device: torch.device, kind: str) -> dict[str, Ten
 
 
 def _tensor(values: NDArray[Any], device: torch.device) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values)).to(device, non_blocking=True)
+    return torch.from_numpy(np.require(values, requirements=("C", "W"))).to(device, non_blocking=True)

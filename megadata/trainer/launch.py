@@ -96,12 +96,19 @@ def launch(nproc: int, task: Task, arguments: tuple[Any, ...], report: Report) -
             there.close()
             world.append((process, here))
         alive.close()
-        with _forward_termination(world):
-            return _listen(world, report)
+        servers: set[int] = set()
+        try:
+            with _forward_termination(world):
+                return _listen(world, report, servers)
+        except KeyboardInterrupt:
+            _end(world)
+            for server in servers:  # with torch loaded it would take seconds to leave by itself
+                os.kill(server, signal.SIGKILL)
+            raise
 
 
-def _listen(world: list[tuple[BaseProcess, Connection]], report: Report) -> Any:
-    """Hear all processes until each has ended; the first failure ends the others."""
+def _listen(world: list[tuple[BaseProcess, Connection]], report: Report, servers: set[int]) -> Any:
+    """Hear all processes until each has ended; the first failure ends the others. `servers` gets the forkserver's number."""
     result: Any = None
     failures: list[tuple[int, BaseException | None, str]] = []
     pending = {connection: rank for rank, (_, connection) in enumerate(world)}
@@ -122,6 +129,8 @@ def _listen(world: list[tuple[BaseProcess, Connection]], report: Report) -> Any:
                 continue
             if kind == "event":
                 report(content)
+            elif kind == "server":
+                servers.add(content)
             elif kind == "result":
                 result = content if rank == 0 else result
             else:
@@ -183,6 +192,7 @@ def _forward_termination(world: list[tuple[BaseProcess, Connection]]) -> Iterato
 def _child(place: Place, task: Task, arguments: tuple[Any, ...], out: Connection, alive: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and ends its children
     threading.Thread(target=_watch, args=(alive,), daemon=True).start()
+    out.send(("server", os.getppid()))
     try:
         result = task(place, lambda event: out.send(("event", event)), *arguments)
         out.send(("result", result if place.rank == 0 else None))

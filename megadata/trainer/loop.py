@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,15 +20,8 @@ from megadata.config import build, dump_yaml, parse_yaml, to_dict
 from megadata.errors import TrainingError
 from megadata.indexed.blend import Blend
 from megadata.runtime.executor import default_workers
-from megadata.trainer.checkpoint import (
-    Checkpoint,
-    checkpoints_folder,
-    find_checkpoint,
-    load_optimizer,
-    load_weights,
-    open_checkpoint,
-    save_checkpoint,
-)
+from megadata.trainer.checkpoint import load_optimizer, load_weights, save_checkpoint
+from megadata.trainer.checkpointfiles import Checkpoint, checkpoints_folder, find_checkpoint, open_checkpoint
 from megadata.trainer.config import TrainConfig, replaced
 from megadata.trainer.data import RunData, label_counts, open_data
 from megadata.trainer.inputs import model_inputs
@@ -35,7 +29,7 @@ from megadata.trainer.launch import Place, Report
 from megadata.trainer.metrics import MetricsFile
 from megadata.trainer.models.build import bare_model, initialize
 from megadata.trainer.optimizers import build_optimizer, clip, gradient_norm, set_learning_rate
-from megadata.trainer.parallel import Layout, layout_of, local_part, reduce_gradients, shard
+from megadata.trainer.parallel import Layout, free_gathered, layout_of, local_part, reduce_gradients, shard
 from megadata.trainer.precision import resolve_precision
 from megadata.trainer.randomness import sample_keys
 from megadata.trainer.runfolder import Job, write_run_config
@@ -200,6 +194,7 @@ class Training:
             windows = min(samples.total or 0, self.config.data.validation_batches * self.config.data.batch_size)
             if windows:
                 out[source] = self._measure(source, windows)
+        free_gathered(self.model)
         return out
 
     @torch.no_grad()
@@ -306,8 +301,8 @@ def _device(wanted: str) -> str:
 
 @contextlib.contextmanager
 def _threads(config: TrainConfig, place: Place) -> Iterator[None]:
-    """Share the cores out among the processes of this machine; torch's own count comes back afterwards."""
-    before = torch.get_num_threads()
+    """Share the cores out among the processes of this machine, and flush denormals; both are as before afterwards."""
+    before, flushed = torch.get_num_threads(), sys.float_info.min / 2 == 0.0
     given = os.environ.get("OMP_NUM_THREADS", "")
     share = int(given) if given.isdigit() and int(given) > 0 else max(1, default_workers() // place.local_world)
     torch.set_num_threads(config.trainer.threads or share)
@@ -316,6 +311,7 @@ def _threads(config: TrainConfig, place: Place) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+        torch.set_flush_denormal(flushed)
 
 
 @contextlib.contextmanager

@@ -130,6 +130,12 @@ def reduce_gradients(model: nn.Module, wanted: bool) -> None:
         model.set_requires_gradient_sync(wanted)
 
 
+def free_gathered(model: nn.Module) -> None:
+    """Drop parameters gathered by a forward pass that no backward pass followed; until then the model shows them as whole."""
+    if isinstance(model, FSDPModule):
+        model.reshard()
+
+
 def local_part(parameter: Tensor) -> tuple[Tensor, int]:
     """The slice of a parameter that lies here, and where it starts in the flattened whole."""
     if not isinstance(parameter, DTensor):

@@ -15,7 +15,7 @@ from megadata.trainer.config import ParallelConfig, TrainConfig, replaced
 from megadata.trainer.data import open_data
 from megadata.trainer.launch import Place, Report, launch, torchrun_place
 from megadata.trainer.metrics import read_metrics
-from megadata.trainer.runfolder import Job, prepare
+from megadata.trainer.runfolder import Job, finished, prepare
 
 SUMMARY_STEPS = 10
 """Steps whose loss is averaged for the start and the end of a run."""
@@ -101,6 +101,8 @@ def train(
         for text in notes:
             hear({"event": "note", "text": text})
         job = dataclasses.replace(job, config=config)
+        if finished(run, config.trainer.steps) and under is None:
+            return summarize(run, config)
         if under is not None or world == 1:
             _work(under or Place(), hear, job)
         else:

@@ -4,7 +4,7 @@ RUN/config.yaml       the configuration in effect
 RUN/blend.yaml        the data, with prefixes relative to RUN
 RUN/tokenizer.json    a copy of the data's tokenizer
 RUN/metrics.jsonl     one line a step
-RUN/checkpoints/      see `checkpoint`
+RUN/checkpoints/      see `checkpointfiles`
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from megadata.config import build, dump_yaml, load_yaml, to_dict
 from megadata.errors import ConfigError, OutputError
 from megadata.indexed.blend import Blend
 from megadata.runtime.files import atomic_write
+from megadata.trainer.checkpointfiles import checkpoints_folder, find_checkpoint
 from megadata.trainer.config import TrainConfig
 
 FIXED = {
@@ -61,6 +62,12 @@ def write_run_config(run: Path, config: TrainConfig) -> None:
     """Write config.yaml."""
     with atomic_write(run / "config.yaml") as file:
         file.write(dump_yaml(to_dict(config)).encode())
+
+
+def finished(run: Path, steps: int) -> bool:
+    """Whether the run has a whole checkpoint of its last step."""
+    found, _ = find_checkpoint(checkpoints_folder(run))
+    return found is not None and found.step >= steps
 
 
 def prepare(
