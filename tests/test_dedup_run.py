@@ -21,7 +21,7 @@ from megadata.documents.batch import DocBatch
 from megadata.documents.ids import find
 from megadata.documents.inputs import expand
 from megadata.errors import ConfigError
-from megadata.runtime import receipts, shards
+from megadata.runtime import exchange, receipts, shards
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.manifest import Manifest
 from megadata.runtime.settings import RunSettings
@@ -163,6 +163,18 @@ def test_scarce_memory_writes_the_same_bytes(tmp_path: Path, monkeypatch: pytest
     with many_ranges(monkeypatch):
         run([path], tmp_path / "scarce")
     assert tree(tmp_path / "out") == tree(tmp_path / "scarce")
+
+
+def test_a_component_that_does_not_fit_in_memory_is_put_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = write(tmp_path / "in.jsonl", corpus(300))
+    run([path], tmp_path / "out")
+    scratched = []
+    whole = exchange._space
+    monkeypatch.setattr(exchange, "_space", lambda size, scratch: scratched.append(scratch) or whole(size, scratch))
+    monkeypatch.setattr("megadata.corpus.dedup.run.range_bytes", lambda memory, workers: 0)
+    run([path], tmp_path / "disk")
+    assert any(scratch is not None and scratch.name == "scratch" for scratch in scratched)
+    assert tree(tmp_path / "out") == tree(tmp_path / "disk")
 
 
 class Killed(BaseException):

@@ -10,6 +10,7 @@ Used for the document shuffle, MinHash bands, line counts and pre-token counts.
 from __future__ import annotations
 
 import struct
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -90,11 +91,24 @@ def sort_order(records: NDArray[np.void]) -> NDArray[np.int64]:
     return order
 
 
+def _space(size: int, scratch: Path | None) -> NDArray[np.uint8]:
+    """Room for a payload: memory, or a file in `scratch` that has no name and goes when the array does."""
+    if scratch is None or size == 0:
+        return np.empty(size, np.uint8)
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=scratch) as file:
+        file.truncate(size)
+        return np.asarray(np.memmap(file, np.uint8, "r+", shape=(size,)))
+
+
 def _rearrange(
-    payload: NDArray[np.uint8], offsets: NDArray[np.int64], order: NDArray[np.int64]
+    payload: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    order: NDArray[np.int64],
+    scratch: Path | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     lengths = np.diff(offsets)[order]
-    out = np.empty(int(lengths.sum()), np.uint8)
+    out = _space(int(lengths.sum()), scratch)
     ragged.gather(payload, offsets, order, out)
     return out, np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
 
@@ -204,9 +218,12 @@ class Exchange:
                 found.append(KeyRange(len(found), start, stop, size, records, held))
         return found
 
-    def read(self, key_range: KeyRange) -> Partition:
-        """The records of one range, from all runs, in order."""
-        return self._read(self._runs(), key_range)
+    def read(self, key_range: KeyRange, scratch: Path | None = None) -> Partition:
+        """The records of one range, from all runs, in order.
+
+        With `scratch` the payload lies in files there and not in memory: for a single key that is larger than the budget.
+        """
+        return self._read(self._runs(), key_range, scratch)
 
     def records(self, key_range: KeyRange) -> NDArray[np.void]:
         """The records of one range, in order, without reading their payload."""
@@ -219,10 +236,10 @@ class Exchange:
             at += high - low
         return records[sort_order(records)]
 
-    def _read(self, runs: Iterable[_Run], key_range: KeyRange) -> Partition:
+    def _read(self, runs: Iterable[_Run], key_range: KeyRange, scratch: Path | None = None) -> Partition:
         size = key_range.records
         records = np.empty(size, self.fields)
-        payload = np.empty(key_range.payload, np.uint8)
+        payload = _space(key_range.payload, scratch)
         lengths = np.zeros(size, np.int64)
         at = written = 0
         for run in runs:
@@ -237,7 +254,7 @@ class Exchange:
             at += high - low
         order = sort_order(records)
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-        payload, offsets = _rearrange(payload, offsets, order)
+        payload, offsets = _rearrange(payload, offsets, order, scratch)
         return Partition(records[order], payload, offsets)
 
     def _merge(self, paths: list[Path], memory: int) -> None:

@@ -45,6 +45,8 @@ class RangeTask:
     target: Path
     """Folder of the results."""
     numbering: Numbering
+    memory: int
+    """Bytes a range may have in memory; a single key that has more is put on disk."""
 
     @property
     def exchange(self) -> Exchange:
@@ -59,7 +61,8 @@ class RangeTask:
         """Do one range, unless it is done; where the result is."""
         path = self.target / f"{key_range.start:017x}-{key_range.stop:017x}.npz"
         if not path.exists():
-            records.save_arrays(path, **self.work(self.exchange.read(key_range)))
+            scratch = self.target / "scratch" if key_range.bytes > self.memory else None
+            records.save_arrays(path, **self.work(self.exchange.read(key_range, scratch)))
         return path
 
 
@@ -145,6 +148,11 @@ def _found(numbers: NDArray[np.uint32], removed: I64, kept: I64, part: Partition
         "names": names,
         "bounds": bounds,
     }
+
+
+def range_bytes(memory: int, workers: int) -> int:
+    """Bytes of a range such that all workers together stay within `memory`: each holds it twice, and what it makes of it."""
+    return memory // (4 * workers)
 
 
 def run_ranges(executor: Executor, task: RangeTask, memory: int, progress: Reporter, name: str) -> list[Saved]:

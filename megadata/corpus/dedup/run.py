@@ -24,7 +24,7 @@ from megadata import formats
 from megadata.config import to_dict
 from megadata.corpus.dedup import components, evidence, normaliser
 from megadata.corpus.dedup.config import DedupConfig
-from megadata.corpus.dedup.ranges import FindCopies, FindEdges, FindStars, Saved, run_ranges
+from megadata.corpus.dedup.ranges import FindCopies, FindEdges, FindStars, Saved, range_bytes, run_ranges
 from megadata.corpus.dedup.records import Numbering
 from megadata.corpus.dedup.survey import Collect, Survey
 from megadata.corpus.dedup.verdicts import Verdicts
@@ -197,7 +197,8 @@ class _Run:
 
     def _ranges(self, kind: Any, exchange: str, below: Path, name: str, **more: Any) -> list[Saved]:
         target = self.folder / (exchange if kind is not FindEdges else "edges")
-        task = kind(source=below / exchange, target=target, numbering=self._numbering, **more)
+        each = range_bytes(self._settings.memory, self._settings.workers)
+        task = kind(source=below / exchange, target=target, numbering=self._numbering, memory=each, **more)
         return run_ranges(self._executor, task, self._settings.memory, self._settings.progress, name)
 
     def _near(self, copies: list[Saved]) -> list[Saved]:
