@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from typing import ClassVar
 
+from megadata.corpus.sources.aozora import is_aozora, strip_aozora
 from megadata.corpus.sources.charset import decode
 from megadata.corpus.sources.epub import EpubError, read_epub
 from megadata.corpus.sources.extract import tidy
@@ -63,7 +64,9 @@ class PlainBook(_OneBook):
         if is_binary(data):
             problems.add("not_text", file.name, "control characters among the first bytes")
             return None
-        return Record(tidy(rewrap(strip_frame(decode(data, markup=False)))), id=file.name)
+        text = decode(data, markup=False)
+        text = strip_aozora(text) if is_aozora(text) else strip_frame(text)
+        return Record(tidy(rewrap(text)), id=file.name)
 
 
 class Epub(_OneBook):

@@ -35,10 +35,10 @@ _AS_BROWSERS_DO = {
     "euc_kr": "cp949",
     "big5": "big5hkscs",
 }
-_SEVEN_BIT = ("iso2022", "iso-2022", "hz", "utf-7")
+_SEVEN_BIT = ("iso2022", "iso-2022", "hz")
+_NO_CHARSETS = {"utf-7", "idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "mbcs", "oem"}
 _META = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([A-Za-z0-9_:.\-]+)""", re.IGNORECASE)
 _XML = re.compile(rb"""^\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9_:.\-]+)["']""")
-_LOOSE_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def codec(label: str | None) -> str | None:
@@ -50,6 +50,8 @@ def codec(label: str | None) -> str | None:
     except (LookupError, ValueError):
         return None
     name = _AS_BROWSERS_DO.get(name, name)
+    if name in _NO_CHARSETS:
+        return None
     try:
         return name if isinstance(b"".decode(name), str) else None
     except (LookupError, TypeError, ValueError):
@@ -86,8 +88,8 @@ def decode(data: bytes, header: str | None = None, markup: bool = True) -> str:
             return _clean(data.decode("utf-8"))
         except UnicodeDecodeError:
             pass
-    for name in (said, declared(data) if markup and header else None):
-        if name is not None and (text := _decode_well(data, name)) is not None:
+    for label in (said, declared(data) if markup and header else None):
+        if label is not None and (text := _decode_well(data, label)) is not None:
             return text
     guess = codec(detect_encoding(data[:_SAMPLE_BYTES]))
     if guess is not None and guess != said and (text := _decode_well(data, guess)) is not None:
@@ -106,9 +108,9 @@ def _decode_well(data: bytes, name: str) -> str | None:
 
 
 def _clean(text: str) -> str:
-    """Without what no later stage can hold or wants: NUL, lone surrogates, carriage returns, a stray mark at the start."""
+    """Without NUL, carriage returns and a stray byte order mark at the start."""
     if "\0" in text:
         text = text.replace("\0", "")
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return _LOOSE_SURROGATES.sub("�", text).removeprefix("\ufeff")
+    return text.removeprefix("\ufeff")

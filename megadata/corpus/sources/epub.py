@@ -17,12 +17,16 @@ from megadata.corpus.sources.xhtml import page_text
 
 MAX_ENTRIES = 20_000
 _PAGES = ("application/xhtml+xml", "text/html", "application/x-dtbook+xml", "text/x-oeb1-document")
-_FRAME = {"cover", "toc", "index", "copyright-page", "loi", "lot", "imprint", "colophon", "landmarks", "page-list", "endpapers"}
+_FRAME = frozenset(
+    ("cover", "toc", "index", "copyright-page", "loi", "lot", "imprint", "colophon", "landmarks", "page-list")
+)
 _TYPES = re.compile(r"""\bepub:type\s*=\s*["']([^"'>]{1,200})["']""")
 _BODY = re.compile(r"<body\b[^>]*>", re.IGNORECASE)
 _SECTION = re.compile(r"<(?:section|div|nav)\b[^>]*>", re.IGNORECASE)
 _LINK = re.compile(r"<a\b[^>]*\bhref\b[^>]*>(.*?)</a\s*>", re.IGNORECASE | re.DOTALL)
 _MARKUP = re.compile(r"<[^>]*>")
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, UnicodeError)
+"""What the zip reader raises on damage, unknown compression and passwords."""
 _FONT_ALGORITHMS = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
 
 
@@ -57,7 +61,7 @@ def read_epub(stream: BinaryIO, max_bytes: int) -> Book:
     try:
         with zipfile.ZipFile(stream) as archive:
             return _read(_Archive(archive, max_bytes))
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, UnicodeError) as error:
+    except _UNREADABLE as error:
         raise EpubError("bad_epub", f"{type(error).__name__}: {error}") from error
 
 
@@ -158,10 +162,10 @@ def _frame_pages(package: Element, folder: str) -> set[str]:
     """Entries that the guide of EPUB 2 names as cover, contents and the like."""
     pages = set()
     for reference in package.iter("reference"):
-        if reference.get("type", "").lower() in _FRAME and (path := entry_path(folder, reference.get("href", ""))):
-            # A table of contents inside a chapter's file ("part1.xhtml#toc") does not make the file one.
-            if "#" not in reference.get("href", ""):
-                pages.add(path)
+        href = reference.get("href", "")
+        # A table of contents inside a chapter's file ("part1.xhtml#toc") does not make the file one.
+        if reference.get("type", "").lower() in _FRAME and "#" not in href and (path := entry_path(folder, href)):
+            pages.add(path)
     return pages
 
 

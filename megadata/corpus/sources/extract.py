@@ -23,7 +23,7 @@ _COUNT_TAGS_FROM = 10_000
 """Pages with fewer tags are parsed in seconds however deep."""
 _VOID = r"area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr|p|li|td|tr|th|dd|dt|option|body|html"
 _TAG = re.compile(rf"<(/?)(?!(?:{_VOID})\b)([a-zA-Z][a-zA-Z0-9]*)\b[^<>]{{0,2000}}?(/?)>", re.IGNORECASE)
-_PLAIN = {0: None, 0xA0: " ", 0xAD: None}
+_PLAIN = (("\0", ""), ("\xa0", " "), ("\xad", ""), ("\r\n", "\n"), ("\r", "\n"))
 _BLANK_LINES = re.compile(r"\n[ \t]*\n(?:[ \t]*\n)+")
 _TRAILING = re.compile(r"[ \t]+$", re.MULTILINE)
 
@@ -128,5 +128,7 @@ def too_deep(html: str) -> bool:
 
 def tidy(text: str) -> str:
     """Text with plain spaces, none at line ends, no soft hyphens, and at most one blank line in a row."""
-    text = text.translate(_PLAIN).replace("\r\n", "\n").replace("\r", "\n")
+    for found, instead in _PLAIN:
+        if found in text:
+            text = text.replace(found, instead)
     return _BLANK_LINES.sub("\n\n", _TRAILING.sub("", text)).strip("\n").rstrip()

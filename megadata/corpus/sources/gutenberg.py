@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 _FRONT_LINES = 700
 """The header with the old "small print" ends within this many lines."""
@@ -31,9 +32,9 @@ _CREDIT = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _NOTE = re.compile(
-    r"\W*(?:(?:original )?(?:transcriber|transcriber['’]?s['’]?|etext transcriber|editor|scanner|proofreader|redactor)['’]?s?['’]? "
-    r"(?:end)?notes?\b|note of the transcriber|notes? de (?:la )?transcription|notes? (?:sur|au lecteur)|anmerkungen? (?:des|zur) "
-    r"(?:bearbeiter|transkription|transkribier)|transkriptionsanmerkung|opmerkingen van de bewerker|nota d[eo] transcri)",
+    r"\W*(?:(?:original )?(?:transcriber|etext transcriber|editor|scanner|proofreader|redactor)['’]?s?['’]? (?:end)?notes?\b"
+    r"|note of the transcriber|notes? de (?:la )?transcription|notes? (?:sur|au lecteur)|nota d[eo] transcri"
+    r"|anmerkungen? (?:des|zur) (?:bearbeiter|transkription|transkribier)|transkriptionsanmerkung|opmerkingen van de bewerker)",
     re.IGNORECASE,
 )
 _PICTURE = re.compile(
@@ -42,7 +43,10 @@ _PICTURE = re.compile(
     r"ornament|cover)\b[^\[\]]{0,1500}(?:\[[^\[\]]{0,500}\][^\[\]]{0,1500})?\]",
     re.IGNORECASE,
 )
-_PAGE_NUMBER = re.compile(r"[ \t]*(?:\[(?:pg?\.?|page|s\.|seite)[ \t]*[0-9ivxlc]{1,6}\.?\]|\{(?:pg?\.?|page)?[ \t]*[0-9ivxlc]{1,6}\})", re.IGNORECASE)  # noqa: E501
+_PAGE_NUMBER = re.compile(
+    r"[ \t]*(?:\[(?:pg?\.?|page|s\.|seite)[ \t]*[0-9ivxlc]{1,6}\.?\]|\{(?:pg?\.?|page)?[ \t]*[0-9ivxlc]{1,6}\})",
+    re.IGNORECASE,
+)
 _EMPHASIS = re.compile(r"(?<![\w_])_([^_\n]{1,300}(?:\n[^_\n]{1,300}){0,12})_(?![\w_])")
 _BOLD = re.compile(r"(?<![\w=])=([^=\n]{1,200})=(?![\w=])")
 _STARS = re.compile(r"(?:\*[ \t]*){3,}|(?:[-–—_=~•·.][ \t]+){4,}\S?|[-–—_=~]{5,}")
@@ -59,16 +63,23 @@ def is_gutenberg(head: bytes) -> bool:
 def strip_frame(text: str) -> str:
     """Text without Project Gutenberg's header, licence, credits, transcriber's notes, and marks of pictures and pages."""
     lines = text.split("\n")
-    begin = 0
-    for at, line in enumerate(lines[:_FRONT_LINES]):
-        if _START.match(line):
-            begin = at + 1
-            while "***" not in line and begin < min(at + 4, len(lines)) and "START" in lines[at].upper() and line.strip():
-                line = lines[begin]
-                begin += bool(line.strip())
+    begin = _begin(lines)
     body = "\n".join(lines[begin : _end(lines, begin)])
     body = _PAGE_NUMBER.sub("", _PICTURE.sub("", body))
     return _without_credits(body)
+
+
+def _begin(lines: list[str]) -> int:
+    """Line where the book begins: after the last header marker, which may run over some lines up to its closing stars."""
+    begin = 0
+    for at, line in enumerate(lines[:_FRONT_LINES]):
+        if not _START.match(line):
+            continue
+        begin = at + 1
+        if line.lstrip().startswith("***") and not line.rstrip().endswith("*"):
+            closing = (n for n in range(at + 1, min(at + 4, len(lines))) if lines[n].rstrip().endswith("***"))
+            begin = next(closing, at) + 1
+    return begin
 
 
 def _end(lines: list[str], begin: int) -> int:
@@ -112,8 +123,8 @@ def _without_credits(text: str) -> str:
 def rewrap(text: str) -> str:
     """Paragraphs on one line each, where lines were broken to fit a width; verse, tables and titles keep their lines.
 
-    A break is a wrap where the next line's first word would not have fitted any more. Paragraphs most of whose breaks are wraps are
-    joined.
+    A break is a wrap where the next line's first word would not have fitted any more. Paragraphs most of whose breaks are wraps
+    are joined.
     """
     text = _BOLD.sub(r"\1", _EMPHASIS.sub(r"\1", text.replace("\t", "    ")))
     lines = [line.rstrip() for line in text.split("\n")]
@@ -153,13 +164,10 @@ def _reflow(block: list[str], width: int) -> list[str]:
     limit = max(len(line) for line in block) if indented else width
     if indented and (limit < 40 or len(block) < 3):
         return [line[common:] for line in block]
-    wraps = sum(_is_wrap(a, b, limit) for a, b in zip(block, block[1:], strict=False))
+    wraps = sum(_is_wrap(a, b, limit) for a, b in pairwise(block))
     needed = 0.85 if indented else 0.6
-    if any("  " in line.strip().replace(".  ", ". ").replace("  --", "").replace('"  ', '" ') for line in block) and wraps < len(block) - 1:
-        spaced = sum("   " in line.strip() for line in block)
-        if spaced * 3 >= len(block):
-            return [line[common:] for line in block]
-    if wraps < needed * (len(block) - 1):
+    table = sum("   " in line.strip() for line in block) * 3 >= len(block)
+    if table or wraps < needed * (len(block) - 1):
         return [line[common:] for line in block]
     joined = block[0].strip()
     for line in block[1:]:
@@ -175,7 +183,7 @@ def _is_wrap(line: str, following: str, width: int) -> bool:
 
 
 def _join(before: str, after: str) -> str:
-    if before.endswith(("--", "—", "-")) and not before.endswith(" -") and not after.startswith("-"):
+    if before.endswith(("-", "—")) and not before.rstrip("-—").endswith(" ") and not after.startswith("-"):
         return before + after
     if before and after and _CJK.match(before[-1]) and _CJK.match(after[0]):
         return before + after

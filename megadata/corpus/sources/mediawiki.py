@@ -42,8 +42,8 @@ class Site:
 class MediaWiki:
     """Articles of a dump: pages of the main namespace that are neither redirects nor disambiguations.
 
-    A page belongs to the span that holds its first byte; in a bzip2 file of many streams, to the span that holds the first byte of
-    the stream it begins in. Entities other than XML's own are unknown to the parser, which sees one page at a time and never a
+    A page belongs to the span that holds its first byte; in a bzip2 file of many streams, to the span that holds the first byte
+    of the stream it begins in. Entities other than XML's own are unknown to the parser, which sees one page at a time and never a
     document type, so that no entity is ever expanded or fetched.
     """
 

@@ -9,11 +9,12 @@ from xml.etree.ElementTree import Element
 
 from megadata.corpus.sources.safexml import parse
 
-_DROPPED = {"note", "figure", "pb", "gap", "milestone", "fw", "sic", "orig", "abbr", "figDesc", "index", "teiHeader", "ptr", "table"}
-_LINES = {"l", "row", "item"}
-_BLOCKS = {"p", "head", "quote", "lg", "sp", "stage", "speaker", "list", "trailer", "label", "ab", "div", "epigraph", "salute", "signed",
-           "dateline", "opener", "closer", "argument", "bibl", "castList", "byline", "docTitle", "titlePart", "floatingText",
-           "body", "div1", "div2", "div3", "div4", "group", "text", "postscript", "said"}  # fmt: skip
+_DROPPED = frozenset("note figure pb gap milestone fw sic orig abbr figDesc index teiHeader ptr table".split())  # noqa: SIM905
+_LINES = frozenset(("l", "row", "item"))
+_BLOCKS = frozenset(
+    "p head quote lg sp stage speaker list trailer label ab div epigraph salute signed dateline opener closer argument bibl "
+    "castList byline docTitle titlePart floatingText body div1 div2 div3 div4 group text postscript said".split()  # noqa: SIM905
+)
 _ANCHOR = re.compile(r"\W*(?:\d{1,4}|\*+|[a-z])\W*")
 
 
@@ -44,7 +45,7 @@ def read_tei(data: bytes) -> TeiBook:
         "\n\n".join(part for part in parts if part),
         _flat(root.find(".//titleStmt/title")),
         _flat(root.find(".//titleStmt/author")),
-        root.get("lang") or (language.get("ident", "") if language is not None else ""),
+        root.get("lang") or (language is not None and language.get("ident")) or "",
     )
 
 
@@ -74,10 +75,6 @@ def _blocks(element: Element) -> Iterator[str]:
                 yield from _paragraph(inline)
                 inline = []
                 yield "\n".join(line for line in lines if line)
-        elif child.tag in _BLOCKS:
-            yield from _paragraph(inline)
-            inline = []
-            yield from _blocks(child)
         elif any(below.tag in _BLOCKS or below.tag in _LINES for below in child.iter()):
             yield from _paragraph(inline)
             inline = []
@@ -99,7 +96,8 @@ def _verse(group: Element) -> Iterator[str]:
 
 
 def _paragraph(pieces: list[str]) -> Iterator[str]:
-    lines = [" ".join(line.split()) for line in "".join(p if p == "\n" else p.replace("\n", " ") for p in pieces).split("\n")]
+    whole = "".join(piece if piece == "\n" else piece.replace("\n", " ") for piece in pieces)
+    lines = [" ".join(line.split()) for line in whole.split("\n")]
     text = "\n".join(line for line in lines if line)
     if text:
         yield text

@@ -94,7 +94,9 @@ class WikiDoc:
                 continue
             record = _article(element.data)
             if record is None:
-                problems.add("no_text", where, "no text besides the title", element.data[:500].decode("utf-8", "replace"))
+                problems.add(
+                    "no_text", where, "no text besides the title", element.data[:500].decode("utf-8", "replace")
+                )
             else:
                 yield position, record
         for detail in damage:

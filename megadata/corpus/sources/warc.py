@@ -121,9 +121,7 @@ def _frames(span: Span, options: ReadOptions, problems: Problems) -> Iterator[tu
             yield position, framed
 
 
-def _member_frames(
-    span: Span, codec: Codec, options: ReadOptions, problems: Problems
-) -> Iterator[tuple[int, Framed]]:
+def _member_frames(span: Span, codec: Codec, options: ReadOptions, problems: Problems) -> Iterator[tuple[int, Framed]]:
     damaged: list[int] = []
 
     def on_damage(position: int, detail: str) -> None:
@@ -177,7 +175,9 @@ def _document(record: Any, content: bytes, options: ReadOptions, where: str, pro
         if response is None:
             declared = media_type(record.headers.get("Content-Type", ""))
             if declared in ("application/http", ""):
-                problems.add("bad_http", where, "expected an HTTP status line", content[:200].decode("utf-8", "replace"))
+                problems.add(
+                    "bad_http", where, "expected an HTTP status line", content[:200].decode("utf-8", "replace")
+                )
             else:
                 problems.skip("not_http")
             return None

@@ -35,11 +35,11 @@ def shape(text: str, gone: str) -> str:
         if item is None:
             numbers.clear()
             if not _RULE.match(line):
-                line = line[1:] if line.startswith(" ") else line
+                line = _SPACES.sub(" ", line[1:] if line.startswith(" ") else line)
                 blocks[-1][1].append(line.replace(OUTER, "").rstrip())
             continue
         if item[2] and not (item[2].startswith(OUTER) and item[1][-1] in "*#"):
-            blocks[-1][1].append(_list_item(item[1], item[2].replace(OUTER, "").strip(), numbers))
+            blocks[-1][1].append(_list_item(item[1], _SPACES.sub(" ", item[2].replace(OUTER, "").strip()), numbers))
     return _join(_without_empty_sections(blocks))
 
 
@@ -56,7 +56,6 @@ def _mend(text: str, gone: str) -> str:
             line = re.sub(rf"[ \t]*{mark}(?=[ \t{mark}]*(?:[.,;:!?]|$))", "", line).replace(gone, "")
             if _NOTHING.match(line):
                 continue
-            line = _SPACES.sub(" ", line)
         lines.append(line)
     return "\n".join(lines)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from megadata.corpus.sources.wikinames import CATEGORY_NAMES, FILE_NAMES
+from megadata.corpus.sources.wikinames import category_names, file_names
 
 OUTER = "\x04"
 """Stands before the text of an outer link, until lists that hold nothing else are dropped."""
@@ -17,7 +17,12 @@ _OUTER_LINK = re.compile(
 )
 _LANGUAGE = re.compile(r"(?:[a-z]{2,3}(?:-[a-z]{2,10}){0,2}|simple|nds-nl)")
 _NOT_LANGUAGES = frozenset({"wp", "mw", "doi", "rfc", "bug", "wmf", "url", "irc"})
-_PICTURE = re.compile(r"[^:|]{1,40}:[^|]*\.(?:jpe?g|png|svg|gif|tiff?|webp|og[gv]|oga|webm|pdf|djvu|xcf|mid|wav|mp3)\s*(?:\||$)", re.IGNORECASE)  # noqa: E501
+_PICTURE = re.compile(
+    r"[^:|]{1,40}:[^|]*\.(?:jpe?g|png|svg|gif|tiff?|webp|og[gv]|oga|webm|pdf|djvu|xcf|mid|wav|mp3)\s*(?:\||$)",
+    re.IGNORECASE,
+)  # noqa: E501
+_LINKS_ALONE = re.compile(r"^(?:\[\[[^\[\]|:\n ]{1,30}:[^\[\]\n ][^\[\]\n]*\]\][ \t]*)+$", re.MULTILINE)
+"""Lines of nothing but ``[[Word:Name]]``: categories and other languages, whatever their names."""
 _QUALIFIER = re.compile(r"\s*[(（][^()（）]*[)）]\s*$")
 
 
@@ -32,8 +37,8 @@ class LinkRules:
 
     def __init__(self, namespaces: Iterable[tuple[int, str]], gone: str) -> None:
         names = [(number, name.casefold()) for number, name in namespaces if name]
-        self._files = FILE_NAMES | {name for number, name in names if number in (6, -2)}
-        self._categories = CATEGORY_NAMES | {name for number, name in names if number == 14}
+        self._files = file_names() | {name for number, name in names if number in (6, -2)}
+        self._categories = category_names() | {name for number, name in names if number == 14}
         self._known = {name for _, name in names}
         self._gone = gone
 
@@ -41,6 +46,7 @@ class LinkRules:
         """Text with every ``[[...]]`` replaced, inner ones first; brackets without a partner are left out."""
         if "[[" not in text:
             return text
+        text = _LINKS_ALONE.sub("", text)
         stack: list[list[str]] = [[]]
         at = 0
         for token in _BRACKETS.finditer(text):

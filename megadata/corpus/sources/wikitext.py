@@ -1,9 +1,9 @@
 """Wikitext to plain text.
 
-Each construct is found by a scan in linear time, in the order in which MediaWiki itself takes them: comments and extension tags,
-templates, tables, links, HTML tags, quotes, then lines. Templates that carry text follow the rules of `templates`; what belongs to
-the page's frame (references, infoboxes, navigation, files, categories, tables) leaves nothing. Where templates and arguments
-begin and end agrees with mwparserfromhell's tree, which the tests walk; the tree itself costs a second per megabyte.
+Each construct is found by a scan in linear time, in the order in which MediaWiki itself takes them: comments and extension
+tags, templates, tables, links, HTML tags, quotes, then lines. Templates that carry text follow the rules of `templates`; what
+belongs to the page's frame (references, infoboxes, navigation, files, categories, tables) leaves nothing. Where templates and
+arguments begin and end agrees with mwparserfromhell's tree, which the tests walk; the tree itself costs a second per megabyte.
 """
 
 from __future__ import annotations
@@ -26,16 +26,14 @@ GONE = "\x01"
 """Stands where something was left out, until lines and brackets around it are mended."""
 _HELD, _HELD_END = "\x02", "\x03"
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
-_MATH = {"math", "chem", "ce"}
-_VERBATIM = {"nowiki", "pre", "syntaxhighlight", "source"}
-_DROPPED = {
-    "ref", "references", "gallery", "timeline", "score", "imagemap", "graph", "mapframe", "maplink", "templatestyles", "style",
-    "script", "hiero", "inputbox", "categorytree", "indicator", "includeonly", "templatedata", "section", "listing", "buy", "map",
-    "ee", "phonos", "charinsert", "dynamicpagelist", "slideshow", "videoflash", "stub", "rss",
-}  # fmt: skip
-_EXTENSION = re.compile(
-    rf"<!--|<({'|'.join(sorted(_MATH | _VERBATIM | _DROPPED, key=len, reverse=True))})(?=[\s/>])([^<>]*)>", re.IGNORECASE
+_MATH = frozenset(("math", "chem", "ce"))
+_VERBATIM = frozenset(("nowiki", "pre", "syntaxhighlight", "source"))
+_DROPPED = frozenset(
+    "ref references gallery timeline score imagemap graph mapframe maplink templatestyles style script hiero inputbox "
+    "categorytree indicator includeonly templatedata section phonos charinsert dynamicpagelist slideshow rss".split()  # noqa: SIM905
 )
+_EXTENSIONS = "|".join(sorted(_MATH | _VERBATIM | _DROPPED, key=len, reverse=True))
+_EXTENSION = re.compile(rf"<!--|<({_EXTENSIONS})(?=[\s/>])([^<>]*)>", re.IGNORECASE)
 _BRACES = re.compile(r"\{\{|\}\}")
 _PARTS = re.compile(r"\{\{|\}\}|\[\[|\]\]|\|")
 _ARGUMENT = re.compile(r"\{\{\{[^{}|]*(?:\|([^{}]*))?\}\}\}")
@@ -44,6 +42,12 @@ _FUNCTION = re.compile(r"(formatnum|lc|uc|lcfirst|ucfirst)\s*:(.*)", re.DOTALL |
 _BLOCK_DISPLAY = re.compile(r"""display\s*=\s*["']?block""", re.IGNORECASE)
 _VARIANTS = re.compile(r"-\{([^{}]*)\}-")
 _TABLE_TAG = re.compile(r"<(/?)table\b[^<>]*>", re.IGNORECASE)
+_HIDDEN = re.compile(r"<(span|div)\b[^<>]*display\s*:\s*none[^<>]*>[^<>]*</\1\s*>", re.IGNORECASE)
+_SCRIPTED = re.compile(r"<(su[bp])\b[^<>]*>([^<>]*)</\1\s*>", re.IGNORECASE)
+_BREAK = re.compile(
+    r"<(?:/?(?:p|div|blockquote|poem|center|h[1-6])|br|hr|tr|/ul|/ol|dd|dt|(li))(?=[\s/>])[^<>]*>", re.IGNORECASE
+)
+_TAG = re.compile(r"<(/?)table\b[^<>]*>", re.IGNORECASE)
 _HIDDEN = re.compile(r"<(span|div)\b[^<>]*display\s*:\s*none[^<>]*>[^<>]*</\1\s*>", re.IGNORECASE)
 _SCRIPTED = re.compile(r"<(su[bp])\b[^<>]*>([^<>]*)</\1\s*>", re.IGNORECASE)
 _BREAK = re.compile(r"<(?:br|hr|p|/p|div|/div|blockquote|/blockquote|poem|/poem|center|/center|tr|/ul|/ol|dd|dt|h[1-6]|/h[1-6])\b[^<>]*>|<li\b[^<>]*>", re.IGNORECASE)  # fmt: skip # noqa: E501
@@ -266,7 +270,7 @@ def _tags(text: str) -> str:
         return text
     text = _HIDDEN.sub("", text)
     text = _SCRIPTED.sub(_script, text)
-    text = _BREAK.sub(lambda m: "\n* " if m[0][:3].lower() == "<li" and m[0][3:4] != "n" else "\n", text)
+    text = _BREAK.sub(lambda m: "\n* " if m[1] else "\n", text)
     return _TAG.sub("", text)
 
 
