@@ -9,12 +9,15 @@ from xml.etree.ElementTree import Element
 
 from megadata.corpus.sources.safexml import parse
 
-_DROPPED = frozenset("note figure pb gap milestone fw sic orig abbr figDesc index teiHeader ptr table".split())  # noqa: SIM905
+_DROPPED = frozenset((
+    "note", "figure", "pb", "gap", "milestone", "fw", "sic", "orig", "abbr", "figDesc", "index", "teiHeader", "ptr", "table",
+))  # fmt: skip
 _LINES = frozenset(("l", "row", "item"))
-_BLOCKS = frozenset(
-    "p head quote lg sp stage speaker list trailer label ab div epigraph salute signed dateline opener closer argument bibl "
-    "castList byline docTitle titlePart floatingText body div1 div2 div3 div4 group text postscript said".split()  # noqa: SIM905
-)
+_BLOCKS = frozenset((
+    "p", "head", "quote", "lg", "sp", "stage", "speaker", "list", "trailer", "label", "ab", "div", "epigraph", "salute", "signed",
+    "dateline", "opener", "closer", "argument", "bibl", "castList", "byline", "docTitle", "titlePart", "floatingText", "body",
+    "div1", "div2", "div3", "div4", "group", "text", "postscript", "said",
+))  # fmt: skip
 _ANCHOR = re.compile(r"\W*(?:\d{1,4}|\*+|[a-z])\W*")
 
 

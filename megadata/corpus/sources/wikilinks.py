@@ -20,7 +20,7 @@ _NOT_LANGUAGES = frozenset({"wp", "mw", "doi", "rfc", "bug", "wmf", "url", "irc"
 _PICTURE = re.compile(
     r"[^:|]{1,40}:[^|]*\.(?:jpe?g|png|svg|gif|tiff?|webp|og[gv]|oga|webm|pdf|djvu|xcf|mid|wav|mp3)\s*(?:\||$)",
     re.IGNORECASE,
-)  # noqa: E501
+)
 _LINKS_ALONE = re.compile(r"^(?:\[\[[^\[\]|:\n ]{1,30}:[^\[\]\n ][^\[\]\n]*\]\][ \t]*)+$", re.MULTILINE)
 """Lines of nothing but ``[[Word:Name]]``: categories and other languages, whatever their names."""
 _QUALIFIER = re.compile(r"\s*[(（][^()（）]*[)）]\s*$")

@@ -28,10 +28,11 @@ _HELD, _HELD_END = "\x02", "\x03"
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 _MATH = frozenset(("math", "chem", "ce"))
 _VERBATIM = frozenset(("nowiki", "pre", "syntaxhighlight", "source"))
-_DROPPED = frozenset(
-    "ref references gallery timeline score imagemap graph mapframe maplink templatestyles style script hiero inputbox "
-    "categorytree indicator includeonly templatedata section phonos charinsert dynamicpagelist slideshow rss".split()  # noqa: SIM905
-)
+_DROPPED = frozenset((
+    "ref", "references", "gallery", "timeline", "score", "imagemap", "graph", "mapframe", "maplink", "templatestyles", "style",
+    "script", "hiero", "inputbox", "categorytree", "indicator", "includeonly", "templatedata", "section", "phonos",
+    "charinsert", "dynamicpagelist", "slideshow", "rss",
+))  # fmt: skip
 _EXTENSIONS = "|".join(sorted(_MATH | _VERBATIM | _DROPPED, key=len, reverse=True))
 _EXTENSION = re.compile(rf"<!--|<({_EXTENSIONS})(?=[\s/>])([^<>]*)>", re.IGNORECASE)
 _BRACES = re.compile(r"\{\{|\}\}")
@@ -41,17 +42,7 @@ _NAMED = re.compile(r"\s*([^=\[\]{}<>\n]*?)\s*=(.*)", re.DOTALL)
 _FUNCTION = re.compile(r"(formatnum|lc|uc|lcfirst|ucfirst)\s*:(.*)", re.DOTALL | re.IGNORECASE)
 _BLOCK_DISPLAY = re.compile(r"""display\s*=\s*["']?block""", re.IGNORECASE)
 _VARIANTS = re.compile(r"-\{([^{}]*)\}-")
-_TABLE_TAG = re.compile(r"<(/?)table\b[^<>]*>", re.IGNORECASE)
-_HIDDEN = re.compile(r"<(span|div)\b[^<>]*display\s*:\s*none[^<>]*>[^<>]*</\1\s*>", re.IGNORECASE)
-_SCRIPTED = re.compile(r"<(su[bp])\b[^<>]*>([^<>]*)</\1\s*>", re.IGNORECASE)
-_BREAK = re.compile(
-    r"<(?:/?(?:p|div|blockquote|poem|center|h[1-6])|br|hr|tr|/ul|/ol|dd|dt|(li))(?=[\s/>])[^<>]*>", re.IGNORECASE
-)
-_TAG = re.compile(r"<(/?)table\b[^<>]*>", re.IGNORECASE)
-_HIDDEN = re.compile(r"<(span|div)\b[^<>]*display\s*:\s*none[^<>]*>[^<>]*</\1\s*>", re.IGNORECASE)
-_SCRIPTED = re.compile(r"<(su[bp])\b[^<>]*>([^<>]*)</\1\s*>", re.IGNORECASE)
-_BREAK = re.compile(r"<(?:br|hr|p|/p|div|/div|blockquote|/blockquote|poem|/poem|center|/center|tr|/ul|/ol|dd|dt|h[1-6]|/h[1-6])\b[^<>]*>|<li\b[^<>]*>", re.IGNORECASE)  # fmt: skip # noqa: E501
-_TAG = re.compile(
+_TABLE_TAG = re.compile(
     r"</?(?:abbr|b|bdi|bdo|big|blockquote|br|caption|center|cite|code|col|colgroup|data|dd|del|dfn|div|dl|dt|em|font|h[1-6]|hr|i|ins|"
     r"kbd|li|link|mark|meta|noinclude|nowiki|ol|onlyinclude|includeonly|p|poem|pre|q|rb|rp|rt|rtc|ruby|s|samp|small|span|strike|"
     r"strong|sub|sup|table|tbody|td|tfoot|th|thead|time|tr|tt|u|ul|var|wbr|math|chem|ce|gallery|ref|references|source|section|"
