@@ -62,6 +62,7 @@ def small_tokenizer(pattern: str = "gpt2", size: int = 1500) -> Tokenizer:
     return from_content(reference_training(PROSE + UNICODE * 20, size, pattern, DEFAULT_SPECIALS), "small")
 
 
+@cache
 def sized_tokenizer(size: int) -> Tokenizer:
     """A tokenizer whose vocabulary has exactly `size` entries, most of them never used."""
     content = dict(small_tokenizer().document)
@@ -81,11 +82,17 @@ def sized_tokenizer(size: int) -> Tokenizer:
     return from_content({**content, "added_tokens": [*content["added_tokens"], *extra]}, "sized")
 
 
-def ids_of(tokenizer: Tokenizer, text: str) -> list[int]:
-    """Ids by `tokenizers`, one text at a time, special tokens read as text."""
+@cache
+def library_of(tokenizer: Tokenizer) -> tokenizers.Tokenizer:
+    """The tokenizer as `tokenizers` loads it."""
     library = tokenizers.Tokenizer.from_buffer(tokenizer.content)
     library.encode_special_tokens = True
-    return list(library.encode(text, add_special_tokens=False).ids)
+    return library
+
+
+def ids_of(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Ids by `tokenizers`, one text at a time, special tokens read as text."""
+    return list(library_of(tokenizer).encode(text, add_special_tokens=False).ids)
 
 
 def flat(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

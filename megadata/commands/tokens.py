@@ -73,22 +73,6 @@ def train_tokenizer(
         click.echo(report.table())
 
 
-def _split(text: str | None) -> dict[str, float] | None:
-    """``train=.98,validation=.02`` as a mapping."""
-    if text is None:
-        return None
-    parts: dict[str, float] = {}
-    for piece in text.split(","):
-        name, equals, share = piece.partition("=")
-        try:
-            parts[name.strip()] = float(share)
-        except ValueError:
-            equals = ""
-        if not equals or not name.strip():
-            raise ConfigError(f"--split {text!r}: expected NAME=SHARE,..., for example train=.98,validation=.02")
-    return parts
-
-
 @click.command()
 @inputs_argument
 @click.option(
@@ -138,22 +122,23 @@ def tokenize(
     Example:
       megadata tokenize unique/ -o data/web --tokenizer tokenizer.json --split train=.98,validation=.02
     """
-    for option, value in (("--repeat", repeat), ("--pack", pack), ("--max-tokens-per-file", max_tokens_per_file)):
+    for option, value in (("--repeat", repeat), ("--pack", pack)):
         if value:
             raise ConfigError(f"{option} is not part of this version; leave it out")
     from megadata.config import build, override
     from megadata.documents.inputs import expand
-    from megadata.tokenize.config import TokenizeConfig
+    from megadata.tokenize.config import TokenizeConfig, parse_count, parse_split
     from megadata.tokenize.step import tokenize as run
 
     values = {
         "by": by,
-        "split": _split(split),
+        "split": parse_split(split) if split else None,
         "eod": not no_eod,
         "sentences": sentences,
         "shuffle": not no_shuffle,
         "seed": seed,
         "dtype": dtype,
+        "max_tokens_per_file": parse_count(max_tokens_per_file) if max_tokens_per_file else None,
     }
     config = build(TokenizeConfig, override(values, shared.overrides), "tokenize")
     report = run(expand(inputs), prefix, tokenizer, config, shared.settings())
