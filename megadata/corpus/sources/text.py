@@ -22,7 +22,11 @@ _DOC = re.compile(rb'<doc (?=id="|url="|title=")')
 _DOC_END = b"</doc>"
 _ATTRIBUTE = re.compile(r'(\w+)="([^"]*)"')
 _TAG = re.compile(r"</?[^\W\d][^<>\n]{0,200}>|<!--.*?-->")
-_LEFT_OVER = re.compile(r"</?(?:templatestyles|onlyinclude|includeonly|noinclude|poem|section|ref|br|nowiki|gallery|div|span)\b[^<>\n]*/?>|__[A-Z]{4,}__", re.IGNORECASE)  # fmt: skip
+_LEFT_OVER = re.compile(
+    r"</?(?:templatestyles|onlyinclude|includeonly|noinclude|poem|section|ref|br|nowiki|gallery|div|span)\b[^<>\n]*/?>"
+    r"|__[A-Z]{4,}__",
+    re.IGNORECASE,
+)
 _PASSED_OVER = frozenset({"license", "licence", "copying", "makefile", "dockerfile", "changelog", "authors", "notice"})
 
 

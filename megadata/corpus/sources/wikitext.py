@@ -42,12 +42,18 @@ _NAMED = re.compile(r"\s*([^=\[\]{}<>\n]*?)\s*=(.*)", re.DOTALL)
 _FUNCTION = re.compile(r"(formatnum|lc|uc|lcfirst|ucfirst)\s*:(.*)", re.DOTALL | re.IGNORECASE)
 _BLOCK_DISPLAY = re.compile(r"""display\s*=\s*["']?block""", re.IGNORECASE)
 _VARIANTS = re.compile(r"-\{([^{}]*)\}-")
-_TABLE_TAG = re.compile(
-    r"</?(?:abbr|b|bdi|bdo|big|blockquote|br|caption|center|cite|code|col|colgroup|data|dd|del|dfn|div|dl|dt|em|font|h[1-6]|hr|i|ins|"
-    r"kbd|li|link|mark|meta|noinclude|nowiki|ol|onlyinclude|includeonly|p|poem|pre|q|rb|rp|rt|rtc|ruby|s|samp|small|span|strike|"
-    r"strong|sub|sup|table|tbody|td|tfoot|th|thead|time|tr|tt|u|ul|var|wbr|math|chem|ce|gallery|ref|references|source|section|"
-    r"syntaxhighlight|timeline|score|imagemap|graph|style|script|noeditsection|noindex|nobr|translate|tvar|languages|dfn|lang|"
-    r"templatestyles|hiero|inputbox|categorytree|indicator|mapframe|maplink)(?=[\s/>])[^<>]*/?>",
+_TABLE_TAG = re.compile(r"<(/?)table\b[^<>]*>", re.IGNORECASE)
+_HIDDEN = re.compile(r"<(span|div)\b[^<>]*display\s*:\s*none[^<>]*>[^<>]*</\1\s*>", re.IGNORECASE)
+_SCRIPTED = re.compile(r"<(su[bp])\b[^<>]*>([^<>]*)</\1\s*>", re.IGNORECASE)
+_BREAK = re.compile(
+    r"<(?:/?(?:p|div|blockquote|poem|center|h[1-6])|br|hr|tr|/ul|/ol|dd|dt|(li))(?=[\s/>])[^<>]*>", re.IGNORECASE
+)
+_TAG = re.compile(
+    r"</?(?:abbr|b|bdi|bdo|big|blockquote|br|caption|center|cite|code|col|colgroup|data|dd|del|dfn|div|dl|dt|em|font|h[1-6]|hr|"
+    r"i|ins|kbd|li|link|mark|meta|noinclude|nowiki|ol|onlyinclude|includeonly|p|poem|pre|q|rb|rp|rt|rtc|ruby|s|samp|small|span|"
+    r"strike|strong|sub|sup|table|tbody|td|tfoot|th|thead|time|tr|tt|u|ul|var|wbr|math|chem|ce|gallery|ref|references|source|"
+    r"section|syntaxhighlight|timeline|score|imagemap|graph|style|script|noeditsection|noindex|nobr|translate|tvar|languages|"
+    r"lang|templatestyles|hiero|inputbox|categorytree|indicator|mapframe|maplink)(?=[\s/>])[^<>]*>",
     re.IGNORECASE,
 )
 _QUOTES = re.compile(r"'{2,}")
