@@ -17,13 +17,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from megadata.config import to_dict
 from megadata.documents.inputs import Inputs, expand
-from megadata.errors import ConfigError, CorpusError
+from megadata.errors import ConfigError, CorpusError, TrainingError
 from megadata.pipeline.recipe import Recipe, SourceConfig, TrainSection, recipe_text
 from megadata.runtime.files import atomic_write, digest_file, read_json, write_json
 from megadata.runtime.manifest import Manifest, StepSpec
@@ -78,6 +78,19 @@ class Pipeline:
         self.output.mkdir(parents=True, exist_ok=True)
         with atomic_write(self.output / "recipe.yaml") as file:
             file.write(recipe_text(self.recipe).encode())
+        with self.settings.keep_workers() as settings:
+            replace(self, settings=settings)._data(report, levels, say)
+        for name, section in self.recipe.train.items():
+            trained = report.trained[name] = self._train(name, section, listen)
+            if not trained.finished:
+                raise TrainingError(
+                    f"train.{name}: stopped at step {trained.step}; run the same command to go on from there"
+                )
+            say("train", trained)
+        return report
+
+    def _data(self, report: RunReport, levels: list[str], say: Show) -> None:
+        """The stages before training."""
         for name, source in self.recipe.sources.items():
             report.cleaned[name] = self._clean(name, source)
             say("clean", report.cleaned[name])
@@ -93,10 +106,6 @@ class Pipeline:
                 report.tokenized[level][name] = self._tokenize(folder / name, level, name, tokenizer)
                 say("tokenize", report.tokenized[level][name])
             self._blend(level)
-        for name, section in self.recipe.train.items():
-            report.trained[name] = self._train(name, section, listen)
-            say("train", report.trained[name])
-        return report
 
     def _levels(self) -> list[str]:
         """Which indexed datasets the runs need: documents always, sentences for BERT."""

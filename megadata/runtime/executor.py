@@ -15,7 +15,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -78,9 +78,9 @@ class _Worker:
 class LocalExecutor:
     """Processes on this machine.
 
-    With one worker tasks run in the calling process. With more, each runs in a spawned process: one that dies is reported
-    through `report` with the unit it held, the unit is tried once more, and set aside if that fails too; the other units are
-    finished before `WorkerError` is raised.
+    With one worker, or a single unit, tasks run in the calling process. With more, each runs in a spawned process: one that
+    dies is reported through `report` with the unit it held, the unit is tried once more, and set aside if that fails too; the
+    other units are finished before `WorkerError` is raised.
     """
 
     workers: int = field(default_factory=default_workers)
@@ -98,7 +98,7 @@ class LocalExecutor:
         MegadataError
             The task's own, at once.
         """
-        if self.workers == 1:
+        if self.workers == 1 or (isinstance(units, Sequence) and len(units) == 1):
             for unit in units:
                 if unit is not LATER:
                     yield unit, _call(task, unit)

@@ -36,6 +36,9 @@ class RunSettings:
     """Bytes that all workers together may use for sorting and tables."""
     progress: Reporter = field(default_factory=Reporter)
 
+    kept: Executor | None = None
+    """Workers that outlive a step; see `keep_workers`."""
+
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise ConfigError(f"--workers must be at least 1, got {self.workers}")
@@ -47,12 +50,21 @@ class RunSettings:
         """Workers for the length of the block; kernels are compiled before the first of them starts."""
         from megadata.kernels.base import compile_all
 
+        if self.kept is not None:
+            yield self.kept
+            return
         compile_all(self.progress.note)
         executor = LocalExecutor(self.workers, self.progress.note)
         try:
             yield executor
         finally:
             executor.close()
+
+    @contextmanager
+    def keep_workers(self) -> Iterator[RunSettings]:
+        """Settings whose steps all share the same workers, which end with the block."""
+        with self.executor() as executor:
+            yield self.replace(kept=executor)
 
     def replace(self, **changes: Any) -> RunSettings:
         """The same settings with some fields changed."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from io import BufferedReader, RawIOBase
 from pathlib import Path
-from typing import IO, Any, BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import zstandard

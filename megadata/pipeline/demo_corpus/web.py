@@ -6,6 +6,7 @@ import html
 import re
 import zlib
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -191,7 +192,9 @@ def build_web(path: Path, *, quick: bool = False) -> WebReport:
     CorpusError
         If pydoc can render nothing.
     """
-    pages = render_modules(QUICK if quick else sorted(STANDARD_LIBRARY) + PACKAGES)
+    lists = [QUICK] if quick else [sorted(STANDARD_LIBRARY), PACKAGES]
+    with ThreadPoolExecutor(len(lists)) as pool:  # each thread waits for a process of its own
+        pages = [page for rendered in pool.map(render_modules, lists) for page in rendered]
     pages.sort(key=lambda page: (page.name.partition(".")[0], page.name))
     copies: dict[str, list[tuple[str, str]]] = {"exact": [], "near": []}
     fetches = []
