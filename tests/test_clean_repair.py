@@ -34,7 +34,7 @@ PIECES = st.one_of(
     ),
     st.sampled_from(["&amp;", "&lt;", "&LT;", "&#8217;", "&#x2019", "&eacute;", "&EACUTE;", "&nope;", "& amp;",
                      "&" + "a" * 25 + ";", "<", "<br>", "\r\n", "\r", "\n", "\x1b[36m", "“curly”", "it’s", "e\u0301",
-                     "\u1100\u1161", "क\u093c", "\u0315\u0300", "œ", "É“"]),
+                     "\u1100\u1161", "क\u093c", "\u0315\u0300", "\u0315\u0316", "œ", "É“"]),
 )  # fmt: skip
 DOCUMENTS = st.lists(PIECES, max_size=12).map("".join)
 
@@ -114,6 +114,8 @@ def test_every_code_point_is_repaired_as_ftfy_does() -> None:
         "\x85",
         "ｶﾞ",
         "a\u2028b",
+        "a\u0315\u0316",
+        "ש\u05c1\u05b8",
     ],
 )
 def test_edge_cases_equal_ftfy(text: str) -> None:
@@ -156,6 +158,13 @@ def test_a_slice_of_a_batch_is_repaired_alike(texts: list[str], data: st.DataObj
 @given(texts=st.lists(DOCUMENTS, min_size=1, max_size=4))
 def test_nfc_equals_unicodedata(texts: list[str]) -> None:
     assert Nfc().map(batch(texts)).texts == [unicodedata.normalize("NFC", t) for t in texts]
+
+
+def test_marks_out_of_order_are_brought_into_order() -> None:
+    marks = ["\u0315", "\u0316", "\u0334", "\u05b0", "\u05c1", "\u064b", "\u0651", "\u094d", "\u0e38", "\u302a"]
+    texts = ["a" + "".join(p) for p in itertools.permutations(marks, 2)]
+    assert Nfc().map(batch(texts)).texts == [unicodedata.normalize("NFC", t) for t in texts]
+    assert Repair().map(batch(texts)).texts == [ftfy.fix_text(t) for t in texts]
 
 
 def test_every_code_point_that_normal_form_c_changes_is_found() -> None:

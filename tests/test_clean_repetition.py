@@ -74,6 +74,8 @@ def test_words_put_together_can_repeat_across_their_borders() -> None:
     """ "ab c" and "a bc" are equal for datatrove, which compares without spaces."""
     assert share("ab c x a bc", "repeated_2gram_share", repeated_ngrams="skipping") == 3 / 7
     assert share("ab c x a bc", "repeated_2gram_share", repeated_ngrams="later") == 0
+    long = "x" * 200
+    assert share(f"{long} b q {long[1:]} xb", "repeated_2gram_share", repeated_ngrams="skipping") == 201 / 403
 
 
 def test_a_text_shorter_than_the_ngram_repeats_nothing() -> None:
