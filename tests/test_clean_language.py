@@ -44,6 +44,7 @@ def test_a_long_document_is_judged_by_its_beginning_middle_and_end() -> None:
     assert identify(text.encode())[0] == "de"
     cut = ("é" * 5000).encode()
     assert language._sample(b"x" + cut).startswith("xéé")
+    assert set(language._sample(b"a" * 5000 + b"b" * 5000 + b"c" * 5000)) == set("abc\n")
 
 
 @pytest.mark.parametrize("text", ["", " \n", "12345 ...", "— !"])

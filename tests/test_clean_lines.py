@@ -51,7 +51,8 @@ def test_blank_lines_are_repeats_only_where_the_cut_keeps_them() -> None:
 LINE_TEXT = st.lists(
     st.one_of(
         oracles.TEXT,
-        st.sampled_from(["One two three.", "Some JavaScript code.", "Lorem Ipsum dolor sit.", "f { x }.", "Say o\u212a to it.", "Uses cooKies now.",
+        st.sampled_from(["One two three.", "Some JavaScript code.", "Lorem Ipsum dolor sit.", "f { x }.", "Say o\u212a to it.",
+                         "Uses cooKies now.",
                          "See [12] here [edit].", "[citation needed] Why not?", "[1][²]] a b c.", "Wait for it...",
                          "x" * 50 + " a b."]),
     ),
