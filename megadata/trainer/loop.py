@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
-import signal
-import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -19,11 +14,11 @@ import torch
 from megadata.config import build, dump_yaml, parse_yaml, to_dict
 from megadata.errors import TrainingError
 from megadata.indexed.blend import Blend
-from megadata.runtime.executor import default_workers
 from megadata.trainer.checkpoint import load_optimizer, load_weights, save_checkpoint
 from megadata.trainer.checkpointfiles import Checkpoint, checkpoints_folder, find_checkpoint, open_checkpoint
 from megadata.trainer.config import TrainConfig, replaced
 from megadata.trainer.data import RunData, label_counts, open_data
+from megadata.trainer.environment import device_of, on_termination, threads
 from megadata.trainer.inputs import model_inputs
 from megadata.trainer.launch import Place, Report
 from megadata.trainer.metrics import MetricsFile
@@ -39,9 +34,9 @@ from megadata.trainer.schedules import learning_rate
 def work(place: Place, report: Report, job: Job) -> bool:
     """Train, as one of `place.world` processes; returns whether the run came to its last step."""
     config = job.config
-    device = _device(config.trainer.device)
+    device = device_of(config.trainer.device)
     with (
-        _threads(config, place),
+        threads(config, place),
         layout_of(
             rank=place.rank,
             world=place.world,
@@ -114,7 +109,7 @@ class Training:
         """Train until the last step or a SIGTERM; true at the last step."""
         config = self.config
         last = config.trainer.steps
-        with _on_termination(self), self._metrics() as metrics:
+        with on_termination(self.ask_to_stop), self._metrics() as metrics:
             while self.step < last and not self.stopping:
                 line = self.update()
                 self._write(metrics, "step", line)
@@ -128,6 +123,10 @@ class Training:
             self.report({"event": "stopped", "step": self.step, "steps": last})
         return self.step >= last
 
+    def ask_to_stop(self) -> None:
+        """End after the step that all processes agree on, with a checkpoint."""
+        self.asked_to_stop = True
+
     def update(self) -> dict[str, Any]:
         """One optimizer step; returns its line of metrics.
 
@@ -137,34 +136,11 @@ class Training:
             If the loss or the gradient is not finite; weights are then still those of the step before.
         """
         began = time.perf_counter()
-        config, kind = self.config, self.config.model.kind
-        first = self.loader.position + self.layout.rank * config.data.batch_size // self.layout.world
-        batch = next(self.loader)
-        counts = self._totals([*label_counts(batch, kind), float(self.asked_to_stop)])
-        self.stopping = counts.pop() > 0
-        per_label = torch.tensor([1.0 / max(count, 1.0) for count in counts], device=self.layout.device)
-        sums = torch.zeros_like(per_label, dtype=torch.float64)
-        size = config.trainer.micro_batch or len(batch)
-        for start in range(0, len(batch), size):
-            reduce_gradients(self.model, start + size >= len(batch))
-            part = batch.rows(start, min(start + size, len(batch)))
-            numbers = torch.arange(first + start, first + start + len(part), device=self.layout.device)
-            keys = sample_keys(config.trainer.seed, self.step, numbers) if self._drops else None
-            losses = self.model(**model_inputs(part, self.layout.device, kind), keys=keys)
-            (losses * per_label.to(losses.dtype)).sum().backward()
-            sums += losses.detach()
-        totals = self._totals(sums.tolist())
-        losses_by_name = {
-            name: total / count for name, total, count in zip(self.model.losses, totals, counts, strict=True) if count
-        }
-        loss = sum(losses_by_name.values())
+        config = self.config
+        losses = self._accumulate()
+        loss = sum(losses.values())
         norm = gradient_norm(self.model.parameters())
-        if not math.isfinite(loss) or not math.isfinite(float(norm)):
-            raise TrainingError(
-                f"{self.run}: step {self.step + 1}: the {'gradient' if math.isfinite(loss) else 'loss'} is not finite"
-                f" ({float(norm) if math.isfinite(loss) else loss}); lower optimizer.lr or raise schedule.warmup,"
-                " the newest checkpoint holds good weights"
-            )
+        self._check_finite(loss, float(norm))
         if config.trainer.clip is not None:
             clip(self.model.parameters(), config.trainer.clip, norm)
         rate = learning_rate(config.schedule, config.optimizer.lr, self.step, config.trainer.steps)
@@ -175,17 +151,50 @@ class Training:
         self.step += 1
         self.tokens += seen
         seconds = time.perf_counter() - began
-        parts = losses_by_name if len(losses_by_name) > 1 else {}
         return {
             "step": self.step,
             "loss": loss,
-            **{f"loss_{name}": value for name, value in parts.items()},
+            **({f"loss_{name}": value for name, value in losses.items()} if len(losses) > 1 else {}),
             "grad_norm": float(norm),
             "lr": rate,
             "tokens": self.tokens,
             "tokens_per_s": round(seen / seconds, 1),
             "seconds": round(seconds, 6),
         }
+
+    def _accumulate(self) -> dict[str, float]:
+        """Gradients of the next batch, micro-batch by micro-batch; returns the batch's mean losses by name.
+
+        Each loss is a sum divided by the number of its labels in the whole batch of all processes, so that neither processes nor
+        micro-batches change what a token counts.
+        """
+        config, kind, device = self.config, self.config.model.kind, self.layout.device
+        first = self.loader.position + self.layout.rank * config.data.batch_size // self.layout.world
+        batch = next(self.loader)
+        *counts, wishes = self._totals([*label_counts(batch, kind), float(self.asked_to_stop)])
+        self.stopping = wishes > 0
+        per_label = torch.tensor([1.0 / max(count, 1.0) for count in counts], dtype=torch.float64, device=device)
+        sums = torch.zeros_like(per_label)
+        size = config.trainer.micro_batch or len(batch)
+        for start in range(0, len(batch), size):
+            part = batch.rows(start, min(start + size, len(batch)))
+            reduce_gradients(self.model, start + size >= len(batch))
+            numbers = torch.arange(first + start, first + start + len(part), device=device)
+            keys = sample_keys(config.trainer.seed, self.step, numbers) if self._drops else None
+            losses = self.model(**model_inputs(part, device, kind), keys=keys)
+            (losses * per_label.to(losses.dtype)).sum().backward()
+            sums += losses.detach()
+        named = zip(self.model.losses, self._totals(sums.tolist()), counts, strict=True)
+        return {name: total / count for name, total, count in named if count}
+
+    def _check_finite(self, loss: float, norm: float) -> None:
+        if math.isfinite(loss) and math.isfinite(norm):
+            return
+        what, value = ("gradient", norm) if math.isfinite(loss) else ("loss", loss)
+        raise TrainingError(
+            f"{self.run}: step {self.step + 1}: the {what} is not finite ({value}); lower optimizer.lr or raise"
+            " schedule.warmup, the newest checkpoint holds good weights"
+        )
 
     def validate(self) -> dict[str, dict[str, float]]:
         """Losses of each validation source by name, over at most `data.validation_batches` batches; every process calls it."""
@@ -289,43 +298,3 @@ def _leaders_config(config: TrainConfig, layout: Layout) -> TrainConfig:
 
 def _due(step: int, every: int | None) -> bool:
     return every is not None and step % every == 0
-
-
-def _device(wanted: str) -> str:
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise TrainingError("trainer.device: cuda was asked for and torch finds no GPU; use --set trainer.device=cpu")
-    if wanted != "auto":
-        return wanted
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-@contextlib.contextmanager
-def _threads(config: TrainConfig, place: Place) -> Iterator[None]:
-    """Share the cores out among the processes of this machine, and flush denormals; both are as before afterwards."""
-    before, flushed = torch.get_num_threads(), sys.float_info.min / 2 == 0.0
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    share = int(given) if given.isdigit() and int(given) > 0 else max(1, default_workers() // place.local_world)
-    torch.set_num_threads(config.trainer.threads or share)
-    torch.set_flush_denormal(True)  # second moments of tokens that no longer occur decay into slow numbers
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-        torch.set_flush_denormal(flushed)
-
-
-@contextlib.contextmanager
-def _on_termination(training: Training) -> Iterator[None]:
-    """SIGTERM ends the run after the step that all processes agree on, with a checkpoint."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        training.asked_to_stop = True
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
