@@ -87,18 +87,25 @@ def test_ids_that_repeat_are_qualified_by_their_paths(tmp_path):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_document_is_found_by_its_id_without_a_scan(tmp_path, workers):
-    records = [{"id": f"d{i}", "text": GOOD + str(i)} for i in range(300)] + [{"id": "bad", "text": "x"}]
+    records = [{"id": f"d{i}", "text": f"{GOOD} This is {i}."} for i in range(300)] + [{"id": "bad", "text": "x"}]
     path = put(tmp_path / "a.jsonl", *records)
     run(tmp_path, path, rules="web", unit_bytes=5000, shard_bytes=40_000, workers=workers)
     assert len(list((tmp_path / "out").glob("docs-*.zst"))) > 3
     for i in (0, 7, 299):
         ((stream, record),) = find(tmp_path / "out", f"d{i}")
-        assert (stream, record["text"]) == ("kept", GOOD + str(i))
+        assert (stream, record["text"]) == ("kept", f"{GOOD} This is {i}.")
         assert record["id"] == f"d{i}"
     (verdict,) = why("bad", tmp_path)
     assert re.match(r"removed: \w+\.\w+ \(value \d", verdict.verdict)
-    with pytest.raises(CorpusError, match=r"nobody: no output in .* knows this id"):
+    with pytest.raises(CorpusError, match=r"nobody: no output in .* knows a document of this id, URL or path"):
         why("nobody", tmp_path)
+
+
+def test_a_document_is_found_by_its_url_or_file_as_well(tmp_path):
+    path = put(tmp_path / "a.jsonl", {"id": "x", "text": GOOD, "url": "http://here/"}, {"id": "y", "text": GOOD + "."})
+    run(tmp_path, path)
+    assert [v.record["id"] for v in why("http://here/", tmp_path)] == ["x"]
+    assert [v.record["id"] for v in why("a.jsonl", tmp_path)] == ["x", "y"]
 
 
 def test_parquet_shards_hold_the_same_documents(tmp_path):

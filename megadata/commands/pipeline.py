@@ -118,7 +118,7 @@ def _show_stage(stage: str, report: Any) -> None:
 
 
 @click.command()
-@click.argument("document", metavar="ID")
+@click.argument("document", metavar="ID|URL|PATH")
 @click.option("--in", "folder", required=True, type=FOLDER, metavar="DIR", help="Folder of a pipeline or of one stage.")
 @json_option
 def why(document: str, folder: Path, as_json: bool) -> None:

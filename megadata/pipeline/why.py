@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from megadata.documents.ids import find
 from megadata.errors import CorpusError
+from megadata.runtime.streams import open_decoded
+
+MOST = 20
+"""Documents of one URL or file that are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,24 +28,47 @@ class Verdict:
 
 
 def why(name: str, folder: Path) -> list[Verdict]:
-    """Look a document id up in every output below `folder` that has a key index.
+    """Look a document up in every output of `clean` and `dedup` in or below `folder`.
+
+    An id is found through the outputs' key indexes; a URL, or the path of an input file, by reading all shards.
 
     Raises
     ------
     CorpusError
-        If no output below `folder` knows the id.
+        If no output knows the document.
     """
-    indexes = sorted(folder.rglob("keys.idx"))
-    if not indexes:
+    outputs = [index.parent for index in sorted(folder.rglob("keys.idx"))]
+    if not outputs:
         raise CorpusError(f"{folder}: expected an output of clean or dedup with a keys.idx, found none; check --in")
-    found = []
-    for index in indexes:
-        for stream, record in find(index.parent, name):
-            verdict = "kept"
-            if stream == "removed":
-                value = f" (value {record['value']:g})" if record.get("value") is not None else ""
-                verdict = f"removed: {record.get('reason')}{value}"
-            found.append(Verdict(str(index.parent), verdict, record))
+    found = [_verdict(output, stream, record) for output in outputs for stream, record in find(output, name)]
     if not found:
-        raise CorpusError(f"{name}: no output in {folder} knows this id; ids are those in the shards' `id` field")
+        found = [
+            _verdict(output, stream, record)
+            for output in outputs
+            for stream, record in islice(_scan(output, name), MOST)
+        ]
+    if not found:
+        raise CorpusError(
+            f"{name}: no output in {folder} knows a document of this id, URL or path; ids stand in the shards"
+        )
     return found
+
+
+def _verdict(output: Path, stream: str, record: dict[str, Any]) -> Verdict:
+    if stream == "kept":
+        return Verdict(str(output), "kept", record)
+    value = f" (value {record['value']:g})" if record.get("value") is not None else ""
+    return Verdict(str(output), f"removed: {record.get('reason')}{value}", record)
+
+
+def _scan(output: Path, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Documents of a URL or of an input file."""
+    wanted = orjson.dumps(name)[1:-1]
+    for stream, below in (("kept", output), ("removed", output / "removed")):
+        for shard in sorted(below.glob("docs-*.jsonl.zst")):
+            with open_decoded(str(shard)) as lines:
+                for line in lines:
+                    if wanted in line:
+                        record = orjson.loads(line)
+                        if name in (record.get("url"), (record.get("metadata") or {}).get("path")):
+                            yield stream, record

@@ -16,6 +16,7 @@ import inspect
 import json
 import os
 import pydoc
+import random
 import re
 import site
 import sys
@@ -74,6 +75,12 @@ def _roots() -> list[str]:
     return sorted((path for path in found if len(path) > 4), key=lambda path: (-len(path), path))
 
 
+def _without_chance() -> None:
+    """Give modules that draw random numbers while they are imported, for an example in a docstring, the same ones each time."""
+    random.seed(0)
+    os.urandom = random._urandom = bytes  # type: ignore[attr-defined]  # n zeros: what numpy's seeds come from
+
+
 def _members(module: ModuleType) -> Iterator[tuple[str, Any]]:
     """Public classes and functions of `module` with a docstring worth a page, each object once."""
     package = module.__name__.partition(".")[0]
@@ -122,6 +129,7 @@ def main() -> None:
     renderer, roots = Renderer(), _roots()
     os.environ.clear()
     os.environ.update(ENVIRONMENT)
+    _without_chance()
     with open(order["output"], "a", encoding="utf-8") as out:
         for name in order["modules"]:
             faulthandler.dump_traceback_later(order["seconds"], exit=True)
