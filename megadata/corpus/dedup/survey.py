@@ -82,7 +82,7 @@ class Survey:
                 shingles = signatures.shingle(docs.text, docs.offsets, self.config)
                 names, bounds = records.flat(records.names_of(docs, paths))
                 copies.add(
-                    names,
+                    names[int(bounds[0]) : int(bounds[-1])],
                     np.diff(bounds),
                     key=shingles.digests[:, 0],
                     rest=shingles.digests[:, 1],
