@@ -139,7 +139,8 @@ class Exchange:
             held = 0
             if payload is not None and lengths is not None:
                 offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
-                payload, offsets = _rearrange(payload, offsets, order)
+                if not np.array_equal(order, np.arange(order.size)):
+                    payload, offsets = _rearrange(payload, offsets, order)
                 held = payload.size
             file.write(_HEADER.pack(_MAGIC, VERSIONS["exchange"], records.size, held))
             for name in self.fields.names or ():

@@ -70,18 +70,18 @@ def text_column(values: Sequence[str | None] | pa.Array) -> tuple[Bytes, NDArray
     return flat, np.where(nulls, NO_TEXT, sizes.astype(np.uint32)), sizes
 
 
-def interleave(streams: Sequence[tuple[Bytes, Counts]]) -> tuple[Bytes, Counts]:
+def interleave(streams: Sequence[tuple[Bytes, Counts]], rows_in_order: Counts) -> tuple[Bytes, Counts]:
     """From streams of rows, each (bytes of all rows, bytes of each row): row by row the bytes of every stream.
 
-    Returns the bytes and how many each row has.
+    Returns the bytes, rows in the order given, and how many each of them has.
     """
-    rows = streams[0][1].size
+    rows = rows_in_order.size
     lengths = np.concatenate([sizes for _, sizes in streams])
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-    order = (np.arange(rows, dtype=np.int64)[:, None] + rows * np.arange(len(streams), dtype=np.int64)).reshape(-1)
+    order = (rows_in_order[:, None] + rows * np.arange(len(streams), dtype=np.int64)).reshape(-1)
     out = np.empty(int(offsets[-1]), np.uint8)
     ragged.gather(np.concatenate([data for data, _ in streams]), offsets, order, out)
-    return out, lengths.reshape(len(streams), rows).sum(axis=0)
+    return out, lengths.reshape(len(streams), rows).sum(axis=0)[rows_in_order]
 
 
 def sizes_of(records: NDArray[np.void], itemsize: int, sentences: bool) -> Counts:

@@ -20,7 +20,8 @@ from megadata.runtime.files import atomic_write
 from megadata.tokenize.patterns import byte_alphabet
 
 _SECTIONS = ("added_tokens", "normalizer", "pre_tokenizer", "post_processor", "decoder", "model")
-_BYTES = {char: byte for byte, char in enumerate(byte_alphabet())}
+_NOT_BYTES = dict.fromkeys(range(256), "\uffff")  # what is no letter of the byte alphabet
+_TO_BYTES = {**_NOT_BYTES, **{ord(char): chr(byte) for byte, char in enumerate(byte_alphabet())}}
 _SPACE = "\u2581"
 _NO_SPACES = (  # scripts whose words are not set apart: every character may begin a word
     (0x0E00, 0x0EFF),  # Thai, Lao
@@ -126,16 +127,16 @@ class Tokenizer:
         """
         added = {int(token["id"]) for token in self.document["added_tokens"]}
         found = [b""] * self.vocabulary_size
-        byte_level, prefix = self.byte_level, self.document["model"].get("continuing_subword_prefix")
+        byte_level, prefix = self.byte_level, self.document["model"].get("continuing_subword_prefix") or ""
         for entry, number in self.vocabulary.items():
             if number in added:
                 found[number] = entry.encode()
-            elif byte_level and all(char in _BYTES for char in entry):
-                found[number] = bytes(_BYTES[char] for char in entry)
+            elif byte_level and (raw := _from_alphabet(entry)) is not None:
+                found[number] = raw
             elif len(entry) == 6 and entry.startswith("<0x") and entry.endswith(">"):
                 found[number] = bytes([int(entry[3:5], 16)])
             else:
-                found[number] = entry.removeprefix(prefix or "").replace(_SPACE, " ").encode()
+                found[number] = entry.removeprefix(prefix).replace(_SPACE, " ").encode()
         return found
 
     @cached_property
@@ -193,6 +194,14 @@ class Tokenizer:
         from megadata.tokenize.encode import backend
 
         return backend(self, encoder).encode(text, offsets)
+
+
+def _from_alphabet(entry: str) -> bytes | None:
+    """The bytes of an entry written in the byte alphabet; None where it is not."""
+    try:
+        return entry.translate(_TO_BYTES).encode("latin-1")
+    except UnicodeEncodeError:
+        return None
 
 
 def _begins_word(piece: bytes) -> bool:

@@ -15,7 +15,7 @@ from megadata.documents.batch import DocBatch
 from megadata.documents.inputs import read_span
 from megadata.documents.source import Problems, ReadOptions
 from megadata.errors import MegadataError
-from megadata.runtime.exchange import Exchange
+from megadata.runtime.exchange import Exchange, sort_order
 from megadata.runtime.receipts import Part, Receipt, reads_of, receipt_path
 from megadata.runtime.units import Unit
 from megadata.tokenize import keys
@@ -71,8 +71,9 @@ class EncodeUnit:
         docs = DocBatch.concat(batches)
         encoded = self._encode(docs, unit)
         records, groups = self._records(docs, encoded, unit)
-        payload, lengths = self._payload(docs, shards, encoded, records)
-        Exchange(self.folder / "runs", RECORD).write(unit.ordinal, records, payload, lengths)
+        order = sort_order(records)  # sorted here, the payload is moved once
+        payload, lengths = self._payload(docs, shards, encoded, records, order)
+        Exchange(self.folder / "runs", RECORD).write(unit.ordinal, records[order], payload, lengths)
         counts: Counter[str] = Counter({"documents": len(docs), "bytes": int(docs.sizes.sum())})
         counts.update({"tokens": int(records["tokens"].sum()), "sequences": int(records["sequences"].sum())})
         counts["empty"] = int((records["tokens"] == 0).sum())
@@ -123,7 +124,12 @@ class EncodeUnit:
         return records, groups
 
     def _payload(
-        self, docs: DocBatch, shards: Sequence[str], encoded: Encoded, records: NDArray[np.void]
+        self,
+        docs: DocBatch,
+        shards: Sequence[str],
+        encoded: Encoded,
+        records: NDArray[np.void],
+        order: NDArray[np.int64],
     ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         kind = np.dtype(self.dtype)
         streams = [(as_bytes(encoded.ids.astype(kind)), encoded.tokens * kind.itemsize)]
@@ -139,7 +145,7 @@ class EncodeUnit:
             data, marks, sizes = text_column(values)
             records[name] = marks
             streams.append((data, sizes))
-        return interleave(streams)
+        return interleave(streams, order)
 
 
 def group_names(docs: DocBatch, ids: Sequence[str], config: TokenizeConfig) -> list[str]:
