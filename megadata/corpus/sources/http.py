@@ -106,7 +106,7 @@ def decompress(body: bytes, coding: str, max_bytes: int) -> tuple[bytes, str]:
             return _inflate(body, 31, max_bytes) if body.startswith(b"\x1f\x8b") else (body, "")
         if coding == "deflate":
             decoded, problem = _inflate(body, 15, max_bytes)
-            return (decoded, problem) if decoded else _inflate(body, -15, max_bytes)
+            return (decoded, problem) if decoded or problem == "too_large" else _inflate(body, -15, max_bytes)
         if coding == "br":
             return _limit(BrotliReader(io.BytesIO(body)).read(max_bytes + 1), max_bytes)
         if coding == "zstd":

@@ -105,11 +105,11 @@ class Members:
         """
         self._stop = stop
         limit = None if beyond else stop
-        position: int | None = start
-        if not self._is_member(start):
+        position = self._after_padding(0) if start == 0 else start
+        if position is not None and not self._is_member(position):
             if start == 0:
                 self._report(0, 0, f"no {self._codec.name} member begins here")
-            position = self._find(start, limit)
+            position = self._find(position, limit)
         while position is not None and (beyond or position < stop):
             end = None
             for piece_end, piece in self._decode(position):

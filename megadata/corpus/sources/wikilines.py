@@ -35,11 +35,11 @@ def shape(text: str, gone: str) -> str:
         if item is None:
             numbers.clear()
             if not _RULE.match(line):
-                line = _SPACES.sub(" ", line[1:] if line.startswith(" ") else line)
-                blocks[-1][1].append(line.replace(OUTER, "").rstrip())
+                line = line.replace(OUTER, "")
+                blocks[-1][1].append(_SPACES.sub(" ", line[1:] if line.startswith(" ") else line).rstrip())
             continue
         if item[2] and not (item[2].startswith(OUTER) and item[1][-1] in "*#"):
-            blocks[-1][1].append(_list_item(item[1], _SPACES.sub(" ", item[2].replace(OUTER, "").strip()), numbers))
+            blocks[-1][1].append(_list_item(item[1], _SPACES.sub(" ", item[2].replace(OUTER, "")).strip(), numbers))
     return _join(_without_empty_sections(blocks))
 
 

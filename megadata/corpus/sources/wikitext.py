@@ -36,9 +36,9 @@ _DROPPED = frozenset((
 _EXTENSIONS = "|".join(sorted(_MATH | _VERBATIM | _DROPPED, key=len, reverse=True))
 _EXTENSION = re.compile(rf"<!--|<({_EXTENSIONS})(?=[\s/>])([^<>]*)>", re.IGNORECASE)
 _BRACES = re.compile(r"\{\{|\}\}")
-_PARTS = re.compile(r"\{\{|\}\}|\[\[|\]\]|\|")
+_PARTS = re.compile(r"\{\{|\}\}|\[\[|\]\]|\||=")
+_NAME_END = re.compile(r"[|{}\[\]]")
 _ARGUMENT = re.compile(r"\{\{\{[^{}|]*(?:\|([^{}]*))?\}\}\}")
-_NAMED = re.compile(r"\s*([^=\[\]{}<>\n]*?)\s*=(.*)", re.DOTALL)
 _FUNCTION = re.compile(r"(formatnum|lc|uc|lcfirst|ucfirst)\s*:(.*)", re.DOTALL | re.IGNORECASE)
 _BLOCK_DISPLAY = re.compile(r"""display\s*=\s*["']?block""", re.IGNORECASE)
 _VARIANTS = re.compile(r"-\{([^{}]*)\}-")
@@ -129,7 +129,7 @@ class Wikitext:
         return "".join(parts)
 
     def _template(self, inner: str, title: str, depth: int) -> str:
-        name = inner[: m.start()] if (m := _PARTS.search(inner)) is not None else inner
+        name = inner[: m.start()] if (m := _NAME_END.search(inner)) is not None else inner
         name = " ".join(name.replace("_", " ").split()).casefold()
         function = _FUNCTION.match(inner.lstrip()) if ":" in name else None
         if function is not None:
@@ -163,24 +163,30 @@ def outermost(text: str) -> list[tuple[int, int]]:
 
 def split_arguments(inner: str) -> list[tuple[str, str]]:
     """(name, value) of a template's arguments, from what lies between its braces; unnamed ones are numbered from 1."""
-    pieces: list[str] = []
-    depth = at = 0
-    for token in _PARTS.finditer(inner):
-        if token[0] != "|":
-            depth = max(depth + (1 if token[0] in ("{{", "[[") else -1), 0)
-        elif depth == 0:
-            pieces.append(inner[at : token.start()])
-            at = token.end()
-    pieces.append(inner[at:])
     arguments: list[tuple[str, str]] = []
-    number = 0
-    for piece in pieces[1:]:
-        named = _NAMED.match(piece)
-        if named is None:
-            number += 1
-            arguments.append((str(number), piece))
+    depth = number = at = 0
+    sign: int | None = None
+
+    def take(end: int) -> None:
+        nonlocal number
+        if sign is not None and "<" not in inner[at:sign]:
+            arguments.append((inner[at:sign].strip(), inner[sign + 1 : end]))
         else:
-            arguments.append((named[1], named[2]))
+            number += 1
+            arguments.append((str(number), inner[at:end]))
+
+    inside = False
+    for token in _PARTS.finditer(inner):
+        if len(token[0]) == 2:
+            depth = max(depth + (1 if token[0] in ("{{", "[[") else -1), 0)
+        elif depth == 0 and token[0] == "|":
+            if inside:
+                take(token.start())
+            inside, at, sign = True, token.end(), None
+        elif depth == 0 and sign is None:
+            sign = token.start()
+    if inside:
+        take(len(inner))
     return arguments
 
 

@@ -1,0 +1,130 @@
+"""For tests of sources: files written by hand, and reading them whole or in spans."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+from pathlib import Path
+from typing import Any
+
+from megadata.documents.registry import source
+from megadata.documents.source import Problems, ReadOptions
+from megadata.runtime.units import UNIT_BYTES, InputFile
+
+Documents = list[dict[str, Any]]
+
+
+def input_file(path: Path, kind: str, family: str | None = None) -> InputFile:
+    """The file as the command line would name it."""
+    family = family or source(kind).default_source
+    status = path.stat()
+    return InputFile(path.name, str(path), status.st_size, status.st_mtime_ns, kind, family, family)
+
+
+def read(
+    path: Path, kind: str, unit_bytes: int = UNIT_BYTES, family: str | None = None, **options: Any
+) -> tuple[Documents, Problems]:
+    """Documents of all spans of a file, in order, and what was set aside."""
+    one = source(kind)
+    problems = Problems()
+    documents: Documents = []
+    for span in one.spans(input_file(path, kind, family), unit_bytes):
+        for batch in one.read(span, ReadOptions(**options), problems):
+            documents.extend(batch)
+    return documents, problems
+
+
+def texts(documents: Documents) -> list[str]:
+    """The documents' texts."""
+    return [d["text"] for d in documents]
+
+
+def page(body: str, title: str = "A page") -> str:
+    """An HTML page whose article extractors find."""
+    return (
+        f"<!DOCTYPE html><html><head><title>{title}</title></head><body><nav><ul><li><a href='/'>Home</a></li></ul></nav>"
+        f"<main><article><h1>{title}</h1>{body}</article></main><footer>All rights reserved</footer></body></html>"
+    )
+
+
+def paragraph(subject: str) -> str:
+    """A paragraph long enough to be taken for text."""
+    return (
+        f"<p>{subject} is the subject of this paragraph, which goes on for a while so that it looks like the main text of a page, "
+        "with commas, clauses and a full stop at the end.</p>"
+    )
+
+
+def warc_record(kind: str, content: bytes, number: int, version: str = "1.0", **fields: str) -> bytes:
+    """One WARC record; `fields` by name with underscores, None to leave one out."""
+    header = {
+        "WARC-Type": kind,
+        "WARC-Record-ID": f"<urn:uuid:{number:032x}>",
+        "WARC-Date": "2024-05-18T01:58:10Z",
+        "Content-Length": str(len(content)),
+    } | {name.replace("_", "-"): value for name, value in fields.items()}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in header.items() if value is not None)
+    return f"WARC/{version}\r\n{lines}\r\n".encode() + content + b"\r\n\r\n"
+
+
+def http_response(body: bytes, *fields: str, status: str = "200 OK") -> bytes:
+    """An HTTP response with these header lines."""
+    return "\r\n".join([f"HTTP/1.1 {status}", *fields, "", ""]).encode() + body
+
+
+def response_record(body: bytes, number: int, *fields: str, version: str = "1.0", status: str = "200 OK") -> bytes:
+    """A response record for a page."""
+    content = http_response(body, *(fields or ("Content-Type: text/html; charset=utf-8",)), status=status)
+    return warc_record(
+        "response",
+        content,
+        number,
+        version,
+        Content_Type="application/http; msgtype=response",
+        WARC_Target_URI=f"http://example.org/{number}",
+    )
+
+
+def gzip_members(records: list[bytes]) -> bytes:
+    """Each record compressed by itself."""
+    return b"".join(gzip.compress(record, mtime=0) for record in records)
+
+
+SITEINFO = """  <siteinfo>
+    <sitename>Wikipedia</sitename>
+    <dbname>{database}</dbname>
+    <base>https://{language}.wikipedia.org/wiki/Main_Page</base>
+    <case>first-letter</case>
+    <namespaces>
+      <namespace key="-2" case="first-letter">Media</namespace>
+      <namespace key="0" case="first-letter" />
+      <namespace key="1" case="first-letter">Talk</namespace>
+      <namespace key="6" case="first-letter">{file}</namespace>
+      <namespace key="14" case="first-letter">{category}</namespace>
+    </namespaces>
+  </siteinfo>
+"""
+
+
+def dump_head(language: str = "en", file: str = "File", category: str = "Category") -> str:
+    """Start of a dump."""
+    site = SITEINFO.format(database=f"{language}wiki", language=language, file=file, category=category)
+    return f'<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" version="0.11" xml:lang="{language}">\n{site}'
+
+
+def dump_page(number: int, text: str, title: str = "", namespace: int | None = 0, extra: str = "") -> str:
+    """One page of a dump; `text` is escaped here."""
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    ns = f"    <ns>{namespace}</ns>\n" if namespace is not None else ""
+    return (
+        f"  <page>\n    <title>{title or f'Page {number}'}</title>\n{ns}    <id>{number}</id>\n{extra}"
+        f"    <revision>\n      <id>{number}00</id>\n      <timestamp>2024-01-0{number % 9 + 1}T00:00:00Z</timestamp>\n"
+        f"      <contributor><username>A</username><id>7</id></contributor>\n      <model>wikitext</model>\n"
+        f'      <format>text/x-wiki</format>\n      <text bytes="1" xml:space="preserve">{escaped}</text>\n'
+        f"    </revision>\n  </page>\n"
+    )
+
+
+def multistream(head: str, groups: list[str]) -> bytes:
+    """A dump as Wikimedia packs it: the head, each group of pages, and the end tag as bzip2 streams of their own."""
+    return b"".join(bz2.compress(part.encode()) for part in [head, *groups, "</mediawiki>\n"])
