@@ -95,6 +95,24 @@ def test_pages_show_nothing_of_this_machine(tmp_path: Path, monkeypatch: pytest.
     assert not re.search(r"at(?: |&nbsp;)0x[0-9a-f]{6,}", text)
 
 
+def test_pages_do_not_depend_on_chance_that_a_module_takes_at_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    draws = "random.random(), random.SystemRandom().random(), secrets.token_hex(), np.random.default_rng().random()"
+    source = f"import random, secrets\nimport numpy as np\nDRAWN = ({draws})\n"
+    (tmp_path / "demo_chance.py").write_text(source)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (first,), (second,) = (pages.render_modules(["demo_chance"]) for _ in range(2))
+    assert "DRAWN" in first.body
+    assert "= (0." in first.body
+    assert first == second
+
+
+@pytest.mark.long
+def test_the_whole_corpus_is_the_same_bytes_each_time(tmp_path: Path):
+    builds = [demo_corpus.build(tmp_path / name) for name in ("first", "second")]
+    assert files_of(tmp_path / "first") == files_of(tmp_path / "second")
+    assert builds[0].sizes == builds[1].sizes
+
+
 def test_modules_that_are_missing_crash_or_hang_give_no_page_and_the_rest_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
