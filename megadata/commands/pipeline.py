@@ -92,9 +92,9 @@ def run(recipe: Path, shared: Shared) -> None:
 
 def _train_line(name: str) -> Any:
     """What hears of a training run."""
-    from megadata.commands.training import TrainLine
+    from megadata.trainer.report import LiveLine
 
-    return TrainLine(name).hear
+    return LiveLine(name)
 
 
 def _quiet(stage: str, report: Any) -> None:

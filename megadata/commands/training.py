@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +48,7 @@ def train(
       megadata train --config gpt-tiny --data blend.yaml -o runs/first --set trainer.steps=200
     """
     _needs_torch()
-    from megadata.trainer import load_config
+    from megadata.trainer import LiveLine, load_config
     from megadata.trainer import train as run
 
     result = run(
@@ -58,7 +57,7 @@ def train(
         output,
         nproc=nproc,
         resume=resume,
-        report=TrainLine(output.name).hear,
+        report=LiveLine(output.name),
     )
     if as_json:
         from megadata.config import to_dict
@@ -66,44 +65,6 @@ def train(
         print_json(to_dict(result))
     else:
         show_train({output.name: result})
-
-
-class TrainLine:
-    """What one sees of a run: a line every few seconds on standard error, and one for each validation."""
-
-    def __init__(self, name: str, seconds: float = 5.0) -> None:
-        self._name, self._seconds, self._spoken = name, seconds, 0.0
-
-    def hear(self, event: dict[str, Any]) -> None:
-        """Say what is worth saying of one event."""
-        kind = event["event"]
-        if kind == "start":
-            came_from = f", going on from {event['checkpoint']}" if event["checkpoint"] else ""
-            self._say(
-                f"{event['parameters'] / 1e6:.1f} M parameters, {event['precision']} on {event['device']}, "
-                f"{event['processes']} processes, {event['steps']} steps{came_from}"
-            )
-        elif kind == "step":
-            now = time.monotonic()
-            if now - self._spoken < self._seconds and event["step"] < event["steps"]:
-                return
-            self._spoken = now
-            left = (event["steps"] - event["step"]) * event.get("seconds", 0.0)
-            self._say(
-                f"step {event['step']}/{event['steps']}: loss {event['loss']:.3f}, grad norm {event['grad_norm']:.2f}, "
-                f"lr {event['lr']:.2e}, {event['tokens_per_s']:,.0f} tokens/s"
-                + (f", {left:.0f} s left" if left else "")
-            )
-        elif kind == "validation":
-            losses = ", ".join(f"{source} {loss:.3f}" for source, loss in event["validation"].items())
-            self._say(f"step {event['step']}: validation {losses}")
-        elif kind == "note":
-            self._say(str(event["text"]))
-        elif kind == "stopped":
-            self._say(f"stopped at step {event['step']}; the same command goes on from here")
-
-    def _say(self, text: str) -> None:
-        click.echo(f"{self._name}: {text}", err=True)
 
 
 def show_train(results: dict[str, TrainResult]) -> None:

@@ -14,7 +14,9 @@ PLAIN_SECONDS = 5.0
 class LiveLine:
     """Hears the events of `train` and writes them for people."""
 
-    def __init__(self, out: IO[str] | None = None, *, live: bool | None = None) -> None:
+    def __init__(self, name: str = "", out: IO[str] | None = None, *, live: bool | None = None) -> None:
+        """Write to `out` (standard error), lines beginning with the name of the run; `live` is whether `out` is a terminal."""
+        self._prefix = f"{name}: " if name else ""
         self._out = sys.stderr if out is None else out
         self._live = self._out.isatty() if live is None else live
         self._width = 0
@@ -27,11 +29,11 @@ class LiveLine:
         if event["event"] != "step":
             text = describe(event)
             if text:
-                self._line(text)
+                self._line(self._prefix + text)
             return
         if self._first is None:
             self._first, self._began = event["step"], time.monotonic()
-        text = describe(event) + self._left(event)
+        text = self._prefix + describe(event) + self._left(event)
         if self._live:
             self._out.write("\r" + text.ljust(self._width))
             self._out.flush()

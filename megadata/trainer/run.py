@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -85,6 +86,8 @@ def train(
     OutputError
         If `run` cannot be written.
     """
+    if importlib.util.find_spec("torch") is None:
+        raise ConfigError("training needs torch, which is not installed; install it with `pip install megadata[train]`")
     blend, run = Path(blend), Path(run)
     hear = report if report is not None else _silence
     under = torchrun_place()
