@@ -168,6 +168,21 @@ def test_a_unigram_sentencepiece_model_is_read(tmp_path):
     assert loaded.pieces[3] == b" he"
 
 
+def test_special_pieces_of_a_unigram_model_are_text_where_they_are_written_out(tmp_path):
+    pieces = [("<unk>", 0, 2), ("<s>", 0, 3), ("</s>", 0, 3), ("▁", -1, 1), *((c, -2, 1) for c in "</s>unk")]
+    (tmp_path / "x.model").write_bytes(spm(pieces, 1))
+    loaded = load_tokenizer(tmp_path / "x.model")
+    ids = loaded.encode("<s> </s> <unk> s")
+    assert {0, 1, 2}.isdisjoint(ids.tolist())
+    assert loaded.decode(ids) == "<s> </s> <unk> s"
+
+
+def test_a_unigram_model_that_keeps_spaces_keeps_them(tmp_path):
+    pieces = [("<unk>", 0, 2), ("▁", -2, 1), ("▁▁", -3, 1), ("a", -2, 1), ("▁a", -2.5, 1)]
+    (tmp_path / "x.model").write_bytes(spm(pieces, 1, squeeze=0))
+    assert load_tokenizer(tmp_path / "x.model").encode(" a  a").tolist() == [1, 4, 1, 4]
+
+
 def test_a_bpe_sentencepiece_model_falls_back_to_bytes(tmp_path):
     pieces = [("<unk>", 0, 2), ("<s>", 0, 3), ("</s>", 0, 3)]
     pieces += [(f"<0x{b:02X}>", 0, 6) for b in range(256)]

@@ -140,7 +140,9 @@ def from_sentencepiece(path: Path) -> dict[str, Any]:
             *([{"type": "Strip", "content": " ", "start": 1, "stop": 0}] if prefix else []),
         ],
     }
-    if kind == _UNIGRAM:
+    scored = [[piece, score] for piece, score, _ in pieces]
+    unigram: dict[str, Any] = {"type": "Unigram", "unk_id": unknown, "vocab": scored, "byte_fallback": fallback}
+    if kind == _UNIGRAM and spec.get(4, 1):
         inner = any(_SPACE in piece[1:] for piece, _, k in pieces if k == _NORMAL)
         split = {
             "type": "Metaspace",
@@ -148,13 +150,14 @@ def from_sentencepiece(path: Path) -> dict[str, Any]:
             "prepend_scheme": "always" if prefix else "never",
             "split": not inner,
         }
-        scored = [[piece, score] for piece, score, _ in pieces]
-        model: dict[str, Any] = {"type": "Unigram", "unk_id": unknown, "vocab": scored, "byte_fallback": fallback}
-        normalizer = {"type": "Sequence", "normalizers": steps} if steps else None
-        return document(model, added, normalizer=normalizer, pre_tokenizer=split, decoder=decoder)
+        normalizer = {"type": "Sequence", "normalizers": steps}
+        return document(unigram, added, normalizer=normalizer, pre_tokenizer=split, decoder=decoder)
     if prefix:
         steps.append({"type": "Prepend", "prepend": _SPACE})
     steps.append({"type": "Replace", "pattern": {"String": " "}, "content": _SPACE})
+    if kind == _UNIGRAM:
+        return document(unigram, added, normalizer={"type": "Sequence", "normalizers": steps}, decoder=decoder)
+    ordinary = {piece: score for piece, score, k in pieces if k == _NORMAL}
     model = {
         "type": "BPE",
         "dropout": None,
@@ -165,6 +168,6 @@ def from_sentencepiece(path: Path) -> dict[str, Any]:
         "byte_fallback": True,
         "ignore_merges": False,
         "vocab": vocabulary,
-        "merges": _merges({piece: score for piece, score, _ in pieces}, vocabulary),
+        "merges": _merges(ordinary, vocabulary),
     }
     return document(model, added, normalizer={"type": "Sequence", "normalizers": steps}, decoder=decoder)

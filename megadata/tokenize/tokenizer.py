@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy as np
 import orjson
 import tokenizers
 from numpy.typing import NDArray
+from tokenizers import pre_tokenizers
 
 from megadata.errors import TokenizerError
 from megadata.runtime.files import atomic_write
@@ -86,7 +88,18 @@ class Tokenizer:
         except Exception as error:  # tokenizers raises plain Exception
             raise TokenizerError(f"the tokenizer cannot be loaded by `tokenizers`: {error}; check the file") from error
         loaded.encode_special_tokens = True
+        if self.kind == "Unigram":
+            self._hide_special(loaded)
         return loaded
+
+    def _hide_special(self, loaded: tokenizers.Tokenizer) -> None:
+        """Cut special tokens written out in text after their first character: a Unigram model knows them as pieces."""
+        written = [str(t["content"]) for t in self.document["added_tokens"] if t["special"] and len(t["content"]) > 1]
+        if written:
+            pattern = "|".join(f"{re.escape(token[0])}(?={re.escape(token[1:])})" for token in written)
+            cut = pre_tokenizers.Split(tokenizers.Regex(pattern), "isolated")
+            before = loaded.pre_tokenizer
+            loaded.pre_tokenizer = cut if before is None else pre_tokenizers.Sequence([before, cut])
 
     @cached_property
     def vocabulary(self) -> dict[str, int]:
