@@ -114,13 +114,13 @@ def dump_head(language: str = "en", file: str = "File", category: str = "Categor
 
 def dump_page(number: int, text: str, title: str = "", namespace: int | None = 0, extra: str = "") -> str:
     """One page of a dump; `text` is escaped here."""
-    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text, title = (s.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") for s in (text, title))
     ns = f"    <ns>{namespace}</ns>\n" if namespace is not None else ""
     return (
         f"  <page>\n    <title>{title or f'Page {number}'}</title>\n{ns}    <id>{number}</id>\n{extra}"
         f"    <revision>\n      <id>{number}00</id>\n      <timestamp>2024-01-0{number % 9 + 1}T00:00:00Z</timestamp>\n"
         f"      <contributor><username>A</username><id>7</id></contributor>\n      <model>wikitext</model>\n"
-        f'      <format>text/x-wiki</format>\n      <text bytes="1" xml:space="preserve">{escaped}</text>\n'
+        f'      <format>text/x-wiki</format>\n      <text bytes="1" xml:space="preserve">{text}</text>\n'
         f"    </revision>\n  </page>\n"
     )
 

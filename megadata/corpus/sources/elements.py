@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-_CHUNK = 1 << 20
+from megadata.corpus.sources.blocks import BLOCK, read_block
+
 _TAIL = 64
 
 
@@ -36,7 +37,7 @@ class Element:
 def plain_chunks(stream: BinaryIO, owned: int | None) -> Iterator[Chunk]:
     """Chunks of a stream of which the first `owned` bytes (all, for None) belong to the span."""
     left = owned
-    while block := stream.read(_CHUNK if left is None or left <= 0 else min(_CHUNK, left)):
+    while block := read_block(stream, BLOCK if left is None or left <= 0 else min(BLOCK, left)):
         yield Chunk(block, left is None or left > 0)
         left = None if left is None else left - len(block)
 
@@ -107,6 +108,8 @@ class Elements:
                 size = end + len(self._closing)
                 data = bytes(self._buffer[:size])
                 self._drop(size)
+                if size > self._max:
+                    return Element(offset, problem="record_too_large", detail=f"{size} bytes, limit {self._max}")
                 return Element(offset, data)
             if len(self._buffer) > self._max:
                 self._pass_over()

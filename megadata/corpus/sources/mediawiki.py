@@ -10,8 +10,10 @@ from typing import ClassVar
 from urllib.parse import quote, urlsplit
 from xml.etree import ElementTree
 
+from megadata.corpus.sources.blocks import read_block
 from megadata.corpus.sources.elements import Chunk, Elements, plain_chunks
 from megadata.corpus.sources.members import BZIP2, Members
+from megadata.corpus.sources.whole import without_place
 from megadata.corpus.sources.wikitext import Wikitext, WikitextError
 from megadata.documents.batch import DocBatch, Record
 from megadata.documents.source import Problems, ReadOptions, batches
@@ -121,7 +123,7 @@ def _chunks(span: Span, problems: Problems, damage: list[str]) -> Iterator[Chunk
         with open_decoded(file.path) as stream:
             yield from plain_chunks(stream, None)
     except DamagedStream as error:
-        damage.append(str(error))
+        damage.append(without_place(error, file))
 
 
 @lru_cache(maxsize=64)
@@ -131,7 +133,7 @@ def read_site(file: InputFile) -> Site:
     try:
         with open_decoded(file.path) as stream:
             while len(blocks) < _HEAD_BYTES and b"</siteinfo>" not in blocks and b"<page>" not in blocks:
-                block = stream.read(1 << 16)
+                block = read_block(stream, 1 << 16)
                 if not block:
                     break
                 blocks += block

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from megadata.corpus.sources.charset import decode
 from megadata.corpus.sources.elements import Chunk, Elements, plain_chunks
 from megadata.corpus.sources.extract import tidy
-from megadata.corpus.sources.whole import is_binary, read_whole
+from megadata.corpus.sources.whole import is_binary, read_whole, without_place
 from megadata.documents.batch import DocBatch, Record
 from megadata.documents.source import Problems, ReadOptions, batches
 from megadata.runtime.streams import DamagedStream, decoded_length, open_at, open_decoded
@@ -117,7 +117,7 @@ def _chunks(span: Span, damage: list[str]) -> Iterator[Chunk]:
         with open_decoded(span.file.path) as stream:
             yield from plain_chunks(stream, None)
     except DamagedStream as error:
-        damage.append(str(error))
+        damage.append(without_place(error, span.file))
 
 
 def _article(data: bytes) -> Record | None:

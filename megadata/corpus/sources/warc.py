@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import groupby
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, ClassVar
 
 from fastwarc.warc import WarcRecord, WarcRecordType
 from resiliparse.parse.encoding import detect_mime
 
+from megadata.corpus.sources.blocks import blocks
 from megadata.corpus.sources.charset import decode
 from megadata.corpus.sources.extract import extract, tidy
 from megadata.corpus.sources.http import charset, media_type, parse_response
 from megadata.corpus.sources.members import GZIP, Codec, Members, zstd, zstd_dictionary
 from megadata.corpus.sources.warcframe import Framed, Framing, find_record, opens_record
+from megadata.corpus.sources.whole import without_place
 from megadata.documents.batch import DocBatch, Record
 from megadata.documents.source import Problems, ReadOptions, batches
 from megadata.runtime.streams import DamagedStream, compression_of, decoded_length, open_at, open_decoded, open_raw
@@ -23,7 +25,6 @@ from megadata.runtime.units import InputFile, Span, cut
 _HTML = ("text/html", "application/xhtml+xml")
 _TEXT = ("text/plain",)
 _NOT_PAGES = ("metadata:", "urn:", "dns:", "whois:", "filedesc:")
-_CHUNK = 1 << 20
 _PROBE_BYTES = 1 << 20
 
 
@@ -109,11 +110,11 @@ def _frames(span: Span, options: ReadOptions, problems: Problems) -> Iterator[tu
         return
     stop = length if span.stop == -1 else span.stop
     with open_at(span.file, max(span.start - 4, 0)) as stream:
-        start = find_record(_chunks(stream), span.start, stop)
+        start = find_record(blocks(stream), span.start, stop)
     if start is None:
         return
     with open_at(span.file, start) as stream:
-        for framed in Framing(_chunks(stream), options.max_record_bytes, length - start):
+        for framed in Framing(blocks(stream), options.max_record_bytes, length - start):
             position = start + framed.offset
             # A broken header is found by no later span: it belongs to the record before it.
             if position >= stop and framed.problem != "bad_warc_record":
@@ -149,20 +150,15 @@ def _stream_frames(span: Span, options: ReadOptions, problems: Problems) -> Iter
     def chunks() -> Iterator[bytes]:
         try:
             with open_decoded(span.file.path) as stream:
-                yield from _chunks(stream)
+                yield from blocks(stream)
         except DamagedStream as error:
-            damage.append(str(error))
+            damage.append(without_place(error, span.file))
 
     for framed in Framing(chunks(), options.max_record_bytes):
         if not (damage and framed.problem == "truncated_record"):
             yield framed.offset, framed
     if damage:
         problems.add("damaged_compression", span.file.name, damage[0])
-
-
-def _chunks(stream: BinaryIO) -> Iterator[bytes]:
-    while block := stream.read(_CHUNK):
-        yield block
 
 
 def _document(record: Any, content: bytes, options: ReadOptions, where: str, problems: Problems) -> Record | None:
@@ -194,7 +190,7 @@ def _document(record: Any, content: bytes, options: ReadOptions, where: str, pro
     else:
         problems.skip(str(record.headers.get("WARC-Type", "unknown")).strip().lower())
         return None
-    kind_of_text = kind_of_text or detect_mime(body[:_CHUNK])
+    kind_of_text = kind_of_text or detect_mime(body[:_PROBE_BYTES])
     if kind_of_text not in _HTML + _TEXT:
         problems.skip("media_type")
         return None

@@ -25,12 +25,17 @@ def read_whole(file: InputFile, options: ReadOptions, problems: Problems) -> byt
                     problems.add("record_too_large", file.name, f"more than {options.max_record_bytes} bytes")
                     return None
     except DamagedStream as damage:
-        problems.add("damaged_compression", file.name, str(damage))
+        problems.add("damaged_compression", file.name, without_place(damage, file))
         return None
     if size == 0:
         problems.add("empty_file", file.name, "no bytes")
         return None
     return b"".join(blocks)
+
+
+def without_place(error: Exception, file: InputFile) -> str:
+    """The message, with the file named as ids name it: what is kept beside documents must not tell where the file lay."""
+    return str(error).replace(file.path, file.name)
 
 
 def is_binary(data: bytes) -> bool:

@@ -1,0 +1,224 @@
+"""MediaWiki dumps: every compression, spans smaller than a file, damage, and hostile XML."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sources_support import dump_head, dump_page, multistream, read, texts
+
+from megadata.documents.registry import recognise
+
+END = "</mediawiki>\n"
+
+
+def article(number: int) -> str:
+    words = random.Random(number)
+    body = " ".join(f"{words.getrandbits(40):x}" for _ in range(number * 37 % 211))
+    return f"'''Article {number}''' is about [[number|{number}]] & {{{{convert|{number}|km}}}}.\n\nWords {body}."
+
+
+def dump(count: int) -> list[str]:
+    """Head, pages, end."""
+    return [dump_head(), *(dump_page(n, article(n)) for n in range(1, count + 1)), END]
+
+
+def blocks(data: bytes, size: int) -> bytes:
+    """bzip2 as pbzip2 packs it: streams that begin anywhere."""
+    return b"".join(bz2.compress(data[at : at + size]) for at in range(0, len(data), size))
+
+
+PACKINGS = {
+    "d.xml": lambda parts: "".join(parts).encode(),
+    "d.xml.bz2": lambda parts: multistream(
+        parts[0], ["".join(parts[at : at + 3]) for at in range(1, len(parts) - 1, 3)]
+    ),
+    "blocks.xml.bz2": lambda parts: blocks("".join(parts).encode(), 1500),
+    "one.xml.bz2": lambda parts: bz2.compress("".join(parts).encode()),
+    "d.xml.gz": lambda parts: gzip.compress("".join(parts).encode(), mtime=0),
+    "d.xml.xz": lambda parts: lzma.compress("".join(parts).encode()),
+}
+SPLITTABLE = ["d.xml", "d.xml.bz2", "blocks.xml.bz2"]
+
+
+def test_a_document_keeps_id_url_title_and_date(tmp_path: Path) -> None:
+    path = tmp_path / "d.xml"
+    path.write_text(dump_head() + dump_page(5, article(5), title="C++ & Ünï “x” (test)/a?") + END)
+    (document,), problems = read(path, "mediawiki")
+    assert document["id"] == "enwiki:5:500"
+    assert document["url"] == "https://en.wikipedia.org/wiki/C%2B%2B_%26_%C3%9Cn%C3%AF_%E2%80%9Cx%E2%80%9D_(test)/a%3F"
+    assert document["metadata"] == (
+        '{"title":"C++ & Ünï “x” (test)/a?","timestamp":"2024-01-06T00:00:00Z","path":"d.xml"}'
+    )
+    assert document["source"] == "wikipedia"
+    assert document["text"].startswith("Article 5 is about 5 & 5 km.\n\nWords ")
+    assert not problems.counts
+
+
+@pytest.mark.parametrize("name", PACKINGS)
+def test_every_packing_gives_the_same_documents(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(PACKINGS[name](dump(20)))
+    documents, problems = read(path, "mediawiki")
+    assert [d["id"] for d in documents] == [f"enwiki:{n}:{n}00" for n in range(1, 21)]
+    assert not problems.counts
+    assert recognise(str(path), name) == "mediawiki"
+
+
+@pytest.mark.parametrize("name", SPLITTABLE)
+@given(unit_bytes=st.integers(1, 6000))
+def test_spans_of_any_size_together_give_the_file(
+    tmp_path_factory: pytest.TempPathFactory, name: str, unit_bytes: int
+) -> None:
+    path = tmp_path_factory.getbasetemp() / name
+    if not path.exists():
+        path.write_bytes(PACKINGS[name](dump(15)))
+    whole, _ = read(path, "mediawiki", 1 << 30)
+    cut, problems = read(path, "mediawiki", max(unit_bytes, 40))
+    assert cut == whole
+    assert len(whole) == 15
+    assert not problems.counts
+
+
+@pytest.mark.parametrize("name", PACKINGS)
+@pytest.mark.parametrize("kind", ["truncated", "zeros inside"])
+def test_damage_is_counted_and_the_rest_is_read(tmp_path: Path, name: str, kind: str) -> None:
+    data = PACKINGS[name](dump(20))
+    middle = len(data) // 2
+    path = tmp_path / name
+    path.write_bytes(data[:middle] if kind == "truncated" else data[:middle] + bytes(30) + data[middle + 30 :])
+    documents, problems = read(path, "mediawiki", 1 << 30)
+    if name in SPLITTABLE:
+        # Zeros inside the text of a plain page are no fault of XML once they are left out.
+        assert problems.counts or (name == "d.xml" and len(documents) == 20)
+        assert len(documents) >= (5 if kind == "truncated" else 14)
+        for unit_bytes in (300, 2000):
+            again, counted = read(path, "mediawiki", unit_bytes)
+            assert again == documents
+            assert counted.counts == problems.counts
+    else:
+        assert problems.counts["damaged_compression"] == 1
+        assert len(documents) >= (5 if name == "d.xml.gz" and kind == "truncated" else 0)
+
+
+def test_only_articles_are_documents_and_the_rest_is_counted(tmp_path: Path) -> None:
+    pages = [
+        dump_page(1, article(1)),
+        dump_page(2, "#REDIRECT [[Page 1]]"),
+        dump_page(3, "x", extra='    <redirect title="Page 1" />\n'),
+        dump_page(4, "A may be:\n* [[A]]\n{{disambiguation}}"),
+        dump_page(5, article(5), title="Talk:Page 1", namespace=1),
+        dump_page(6, "{{Infobox|a=b}}\n[[File:A.jpg]]"),
+        dump_page(7, "{}").replace("<model>wikitext</model>", "<model>json</model>"),
+        "  <page><title>Nothing</title><ns>0</ns><id>8</id></page>\n",
+    ]
+    path = tmp_path / "d.xml"
+    path.write_text(dump_head() + "".join(pages) + END)
+    documents, problems = read(path, "mediawiki")
+    assert [d["id"] for d in documents] == ["enwiki:1:100"]
+    assert problems.counts == {
+        "skipped:redirect": 2,
+        "skipped:disambiguation": 1,
+        "skipped:namespace": 1,
+        "no_text": 2,
+        "skipped:model_json": 1,
+    }
+
+
+def test_names_of_namespaces_come_from_the_dump_and_old_exports_use_titles(tmp_path: Path) -> None:
+    pages = [
+        dump_page(1, "[[Fails:A.jpg|thumb|x]]Teksts [[Kategoreja:B]]", namespace=None),
+        dump_page(2, "x y", title="Fails:A.jpg", namespace=None),
+        dump_page(3, "Teksts", title="2001: A Space Odyssey", namespace=None),
+    ]
+    path = tmp_path / "d.xml"
+    path.write_text(dump_head("ltg", "Fails", "Kategoreja") + "".join(pages) + END)
+    documents, problems = read(path, "mediawiki")
+    assert texts(documents) == ["Teksts", "Teksts"]
+    assert problems.counts == {"skipped:namespace": 1}
+
+
+def test_the_newest_of_several_revisions_counts(tmp_path: Path) -> None:
+    def revision(n: int, stamp: str, text: str) -> str:
+        return f"<revision><id>{n}</id><timestamp>{stamp}</timestamp><text>{text}</text></revision>"
+
+    history = revision(1, "2020-01-01T00:00:00Z", "old") + revision(3, "2024-01-01T00:00:00Z", "new")
+    path = tmp_path / "d.xml"
+    path.write_text(
+        f"{dump_head()}<page><title>T</title><ns>0</ns><id>9</id>{history}{revision(2, '2022', 'mid')}</page>{END}"
+    )
+    (document,), _ = read(path, "mediawiki")
+    assert (document["id"], document["text"]) == ("enwiki:9:3", "new")
+
+
+def test_a_dump_without_site_information_is_named_after_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "simplewiki.xml"
+    path.write_text("<mediawiki>" + dump_page(1, article(1)) + END)
+    (document,), _ = read(path, "mediawiki")
+    assert document["id"] == "simplewiki:1:100"
+    assert document["url"] is None
+
+
+def test_pages_over_the_limit_are_set_aside_and_the_rest_is_read(tmp_path: Path) -> None:
+    pages = [dump_page(1, article(1)), dump_page(2, "word " * 100_000), dump_page(3, article(3))]
+    for name in PACKINGS:
+        path = tmp_path / name
+        path.write_bytes(PACKINGS[name]([dump_head(), *pages, END]))
+        documents, problems = read(path, "mediawiki", max_record_bytes=50_000)
+        assert [d["id"] for d in documents] == ["enwiki:1:100", "enwiki:3:300"]
+        assert problems.counts == {"record_too_large": 1}
+
+
+def test_entities_are_never_expanded(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("the secret")
+    laughs = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
+    doctype = f'<!DOCTYPE mediawiki [<!ENTITY l0 "ha">{laughs}<!ENTITY file SYSTEM "file://{secret}">]>\n'
+    pages = [
+        dump_page(1, "LAUGH").replace("LAUGH", "&l9;"),
+        dump_page(2, "FILE").replace("FILE", "&file;"),
+        dump_page(3, article(3)),
+    ]
+    path = tmp_path / "d.xml"
+    path.write_text(doctype + dump_head() + "".join(pages) + END)
+    documents, problems = read(path, "mediawiki")
+    assert [d["id"] for d in documents] == ["enwiki:3:300"]
+    assert problems.counts == {"bad_xml": 2}
+
+
+def test_bytes_that_xml_forbids_are_passed_over(tmp_path: Path) -> None:
+    page = dump_page(1, "Some TEXT here").encode().replace(b"TEXT", b"\0\x01 text \xff\xfe")
+    path = tmp_path / "d.xml"
+    path.write_bytes(
+        dump_head().encode() + page + dump_page(2, "Two").encode() + b"<page><title>broken</page>" + END.encode()
+    )
+    documents, problems = read(path, "mediawiki")
+    assert texts(documents) == ["Some text �� here", "Two"]
+    assert problems.counts == {"bad_xml": 1}
+
+
+def test_very_deep_xml_is_set_aside(tmp_path: Path) -> None:
+    path = tmp_path / "d.xml"
+    path.write_text(dump_head() + "<page>" + "<a>" * 200_000 + "</a>" * 200_000 + "</page>" + dump_page(2, "Two") + END)
+    documents, problems = read(path, "mediawiki")
+    assert texts(documents) == ["Two"]
+    assert sum(problems.counts.values()) == 1
+
+
+@given(junk=st.binary(max_size=2000), at=st.integers(0, 3000), name=st.sampled_from(SPLITTABLE))
+def test_arbitrary_bytes_end_in_counts_not_in_exceptions(
+    tmp_path_factory: pytest.TempPathFactory, junk: bytes, at: int, name: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / f"fuzz-{name}"
+    good = PACKINGS[name](dump(6))
+    path.write_bytes(good[:at] + junk + good[at:])
+    whole, problems = read(path, "mediawiki", 1 << 30)
+    cut, cut_problems = read(path, "mediawiki", 700)
+    assert cut == whole
+    assert cut_problems.counts == problems.counts
