@@ -36,6 +36,13 @@ def test_splits_have_the_shares_that_were_asked_for():
     assert shares == pytest.approx([0.9, 0.06, 0.04], abs=0.015)
 
 
+def test_keys_and_splits_are_the_same_in_every_version():
+    key, tie = shuffle_keys(["a", "é"], 42)
+    assert key.tolist() == [1666450930254425322, 9088366741838111280]
+    assert tie.tolist() == [9904848500198249248, 2047241412233292517]
+    assert splits_of(IDS[:12], [("t", 2**63), ("v", 2**64)]) == list("vvvttvtvtvtt")
+
+
 def test_a_document_keeps_its_split_as_the_corpus_grows_and_the_shuffle_changes():
     config = TokenizeConfig(split={"train": 0.98, "validation": 0.02})
     before = dict(zip(IDS[:1000], splits_of(IDS[:1000], config.thresholds), strict=True))

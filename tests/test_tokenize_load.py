@@ -186,10 +186,11 @@ def test_a_unigram_model_that_keeps_spaces_keeps_them(tmp_path):
 def test_a_bpe_sentencepiece_model_falls_back_to_bytes(tmp_path):
     pieces = [("<unk>", 0, 2), ("<s>", 0, 3), ("</s>", 0, 3)]
     pieces += [(f"<0x{b:02X}>", 0, 6) for b in range(256)]
-    pieces += [("▁h", -1, 1), ("▁hi", -2, 1), ("▁", -3, 1), ("h", -4, 1), ("i", -5, 1)]
+    pieces += [("▁h", -1, 1), ("▁hi", -2, 1), ("▁", -3, 1), ("h", -4, 1), ("i", -5, 1), ("hi", -6, 1), ("ih", -0.5, 1)]
     (tmp_path / "x.model").write_bytes(spm(pieces, 2))
     loaded = load_tokenizer(tmp_path / "x.model")
     assert loaded.encode("hi é").tolist() == [260, 261, 3 + 0xC3, 3 + 0xA9]
+    assert loaded.encode("hih").tolist() == [259, 265]
     assert loaded.decode([260, 261, 3 + 0xC3, 3 + 0xA9]) == "hi é"
     assert loaded.pieces[3 + 0xC3] == b"\xc3"
 

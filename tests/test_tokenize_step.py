@@ -19,13 +19,17 @@ from megadata.runtime import exchange
 from megadata.runtime.settings import RunSettings
 from megadata.tokenize import encode, layout, step, unit, write
 from megadata.tokenize.config import TokenizeConfig
+from megadata.tokenize.convert import byte_level
 from megadata.tokenize.load import from_content, load_tokenizer
+from megadata.tokenize.patterns import byte_alphabet
 from megadata.tokenize.records import DOCS_SCHEMA
 from megadata.tokenize.sentences import split_sentences
+from megadata.tokenize.specials import added_token
 from megadata.tokenize.step import tokenize
 
 RECORDS = corpus(150)
 TEXT_OF = {r["id"]: r["text"] for r in RECORDS}
+GOLDEN = {"bin": "29a43ce8761fd56e", "idx": "863a3bcf88e9b290", "tokenizer.json": "1326cbf6e77814dd"}
 
 
 @pytest.fixture
@@ -66,6 +70,19 @@ def test_every_document_is_there_once_in_shuffled_order(tmp_path, many_units):
     assert report.tokens == sum(len(ids) for _, ids in found)
     assert report.encoder == "gigatoken"
     assert verify(str(tmp_path / "out" / "web"), deep=True)
+
+
+def test_the_same_documents_give_the_same_bytes_in_every_version(tmp_path):
+    """When this fails on purpose, `step.VERSION` must rise."""
+    alphabet = {letter: number for number, letter in enumerate(sorted(byte_alphabet()))}
+    vocabulary = {**alphabet, "th": 256, "the": 257, "Ġthe": 258}
+    pairs = [("t", "h"), ("th", "e"), ("Ġ", "the")]
+    tokenizer = from_content(byte_level(vocabulary, pairs, [added_token("<|endoftext|>", 259)], "gpt2"), "fixed")
+    records = [{"id": f"doc-{n}", "text": f"the {n} other\n\n the th" * (n % 4), "url": "u"} for n in range(40)]
+    run(tmp_path / "out", [write_jsonl(tmp_path / "a.jsonl", records)], tokenizer=tokenizer, seed=1)
+    found = digests(tmp_path / "out")
+    assert step.VERSION == "1"
+    assert {name: found[f"web.{name}"][:16] for name in ("bin", "idx", "tokenizer.json")} == GOLDEN
 
 
 def test_an_empty_document_keeps_its_place_without_sequence_or_end_token(tmp_path):
