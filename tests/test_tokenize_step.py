@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from oracles_tokenize import corpus, digests, ids_of, shuffle_order, sized_tokenizer, small_tokenizer, write_jsonl
 
-from megadata.documents import inputs
+from megadata.documents import inputs, jsonl
 from megadata.errors import ConfigError, CorpusError, TokenizerError
 from megadata.indexed.format import parse_index
 from megadata.indexed.meta import read_meta
@@ -109,7 +109,9 @@ def test_order_and_tokens_do_not_depend_on_files_units_or_memory(tmp_path, monke
     files = [write_jsonl(tmp_path / f"{n}.jsonl", RECORDS[n::3]) for n in range(3)]
     found = []
     monkeypatch.setattr(exchange, "MIN_RANGE_BYTES", 1 << 12)
+    monkeypatch.setattr(jsonl, "BATCH_DOCUMENTS", 7)
     for unit_bytes, range_bytes in ((2000, 1 << 16), (8 << 20, 128 << 20), (5000, 1 << 13)):
+        monkeypatch.setattr(unit, "CHUNK_BYTES", range_bytes // 64)
         monkeypatch.setattr(step, "plan", lambda f, size=unit_bytes: inputs.plan(f, size))
         monkeypatch.setattr(layout, "RANGE_BYTES", range_bytes)
         out = tmp_path / f"out-{unit_bytes}"
@@ -402,7 +404,7 @@ def test_when_the_encoders_differ_the_whole_run_uses_tokenizers(tmp_path, many_u
 def test_a_run_that_changed_its_encoder_and_was_killed_does_not_try_the_first_again(tmp_path, many_units, monkeypatch):
     file = write_jsonl(tmp_path / "a.jsonl", RECORDS)
 
-    def differs(self, text, offsets, unit):
+    def differs(self, text, offsets, run, unit):
         raise unit_module.EncoderDiffersError("they differ")
 
     unit_module = unit

@@ -14,7 +14,7 @@ from megadata.runtime.files import atomic_write
 from megadata.runtime.settings import RunSettings
 from megadata.tokenize.records import RECORD
 
-RANGE_BYTES = 128 << 20
+RANGE_BYTES = 64 << 20
 """Most bytes a key range holds; what a worker needs in the second pass is about three times this."""
 
 

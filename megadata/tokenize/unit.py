@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,10 @@ from megadata.tokenize.records import NO_TEXT, RECORD, as_bytes, interleave, tex
 from megadata.tokenize.sentences import DEFAULT_LANGUAGE, flat_sentences
 from megadata.tokenize.tokenizer import Tokenizer
 
+CHUNK_BYTES = 16 << 20
+"""Text that is encoded at once; a larger unit becomes several runs."""
+RUNS_PER_UNIT = 1 << 20
+
 
 class EncoderDiffersError(MegadataError):
     """The fast encoder gave other ids than `tokenizers` on a sample: the run starts over with `tokenizers`."""
@@ -43,8 +47,21 @@ class Encoded:
 
 
 @dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Documents of a unit that are encoded together."""
+
+    docs: DocBatch
+    shards: list[str]
+    """The file each was read from."""
+    run: int
+    """Number of the run they are written to."""
+    place: int
+    """Place of the first of them in the input: unit and position."""
+
+
+@dataclass(frozen=True, slots=True)
 class EncodeUnit:
-    """Task: encode a unit and write its run; the receipt counts its documents and tokens by dataset."""
+    """Task: encode a unit and write its runs; the receipt counts its documents and tokens by dataset."""
 
     folder: Path
     tokenizer: Tokenizer
@@ -54,7 +71,7 @@ class EncodeUnit:
     dtype: str
 
     def __call__(self, unit: Unit) -> Receipt:
-        """Read, encode and write one unit.
+        """Read, encode and write one unit; a large one (a file that cannot be entered in the middle) in many runs.
 
         Raises
         ------
@@ -62,28 +79,45 @@ class EncodeUnit:
             When a sample of the unit has other ids with `tokenizers`.
         """
         problems = Problems()
-        batches: list[DocBatch] = []
-        shards: list[str] = []
-        for span in unit.spans:
-            for batch in read_span(span, self.options, problems):
-                batches.append(batch)
-                shards += [span.file.name] * len(batch)
-        docs = DocBatch.concat(batches)
-        encoded = self._encode(docs, unit)
-        records, groups = self._records(docs, encoded, unit)
-        order = sort_order(records)  # sorted here, the payload is moved once
-        payload, lengths = self._payload(docs, shards, encoded, records, order)
-        Exchange(self.folder / "runs", RECORD).write(unit.ordinal, records[order], payload, lengths)
-        counts: Counter[str] = Counter({"documents": len(docs), "bytes": int(docs.sizes.sum())})
-        counts.update({"tokens": int(records["tokens"].sum()), "sequences": int(records["sequences"].sum())})
-        counts["empty"] = int((records["tokens"] == 0).sum())
+        exchange = Exchange(self.folder / "runs", RECORD)
+        counts: Counter[str] = Counter()
+        groups: Counter[str] = Counter()
+        for chunk in self._chunks(unit, problems):
+            docs = chunk.docs
+            encoded = self._encode(chunk, unit)
+            records, names = self._records(chunk, encoded)
+            order = sort_order(records)  # sorted here, the payload is moved once
+            payload, lengths = self._payload(chunk, encoded, records, order)
+            exchange.write(chunk.run, records[order], payload, lengths)
+            groups.update(names)
+            counts.update({"documents": len(docs), "bytes": int(docs.sizes.sum())})
+            counts.update({"tokens": int(records["tokens"].sum()), "sequences": int(records["sequences"].sum())})
+            counts.update({"empty": int((records["tokens"] == 0).sum())})
         counts.update(problems.counts)
-        parts = {name: Part(count, 0, "", []) for name, count in sorted(Counter(groups).items())}
+        parts = {name: Part(count, 0, "", []) for name, count in sorted(groups.items())}
         receipt = Receipt(unit.ordinal, reads_of(unit), parts, dict(sorted(counts.items())))
         receipt.save(receipt_path(self.folder, unit.ordinal))
         return receipt
 
-    def _encode(self, docs: DocBatch, unit: Unit) -> Encoded:
+    def _chunks(self, unit: Unit, problems: Problems) -> Iterator[_Chunk]:
+        held: list[DocBatch] = []
+        shards: list[str] = []
+        size = 0
+        run, place = unit.ordinal * RUNS_PER_UNIT, unit.ordinal << 32
+        for span in unit.spans:
+            for batch in read_span(span, self.options, problems):
+                held.append(batch)
+                shards += [span.file.name] * len(batch)
+                size += int(batch.sizes.sum())
+                if size >= CHUNK_BYTES:
+                    yield _Chunk(DocBatch.concat(held), shards, run, place)
+                    run, place = run + 1, place + len(shards)
+                    held, shards, size = [], [], 0
+        if shards:
+            yield _Chunk(DocBatch.concat(held), shards, run, place)
+
+    def _encode(self, chunk: _Chunk, unit: Unit) -> Encoded:
+        docs = chunk.docs
         text, offsets = docs.text, docs.offsets
         count = np.ones(len(docs), np.int64)
         if self.config.sentences:
@@ -91,16 +125,16 @@ class EncodeUnit:
             text, offsets, count = flat_sentences(docs.texts, languages)
         ids, lengths = self.tokenizer.encode_batch(text, offsets, self.encoder)
         if self.encoder == "gigatoken":
-            self._compare(text, offsets, unit)
+            self._compare(text, offsets, chunk.run, unit)
         kept = lengths > 0  # a sequence without tokens is none
         owner = np.repeat(np.arange(len(docs)), count)
         sequences = np.bincount(owner[kept], minlength=len(docs)).astype(np.int64)
         tokens = np.bincount(owner, weights=lengths, minlength=len(docs)).astype(np.int64)
         return Encoded(ids, lengths[kept], sequences, tokens)
 
-    def _compare(self, text: NDArray[np.uint8], offsets: NDArray[np.int64], unit: Unit) -> None:
-        """Compare the encoders on a sample that the unit's ordinal picks."""
-        order = np.random.default_rng(unit.ordinal).permutation(offsets.size - 1)
+    def _compare(self, text: NDArray[np.uint8], offsets: NDArray[np.int64], run: int, unit: Unit) -> None:
+        """Compare the encoders on a sample that the number of the run picks."""
+        order = np.random.default_rng(run).permutation(offsets.size - 1)
         sample = sample_of(text, offsets, order)
         flat = np.frombuffer(b"".join(sample), np.uint8)
         bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum([len(s) for s in sample], dtype=np.int64)])
@@ -108,11 +142,11 @@ class EncodeUnit:
         if different is not None:
             raise EncoderDiffersError(f"{unit.label}: gigatoken's ids differ from those of `tokenizers` on {different}")
 
-    def _records(self, docs: DocBatch, encoded: Encoded, unit: Unit) -> tuple[NDArray[np.void], list[str]]:
-        ids = docs.ids
+    def _records(self, chunk: _Chunk, encoded: Encoded) -> tuple[NDArray[np.void], list[str]]:
+        docs, ids = chunk.docs, chunk.docs.ids
         records = np.zeros(len(docs), RECORD)
         records["hash"], records["tie"] = keys.shuffle_keys(ids, self.config.seed)
-        records["place"] = (np.uint64(unit.ordinal) << np.uint64(32)) + np.arange(len(docs), dtype=np.uint64)
+        records["place"] = np.uint64(chunk.place) + np.arange(len(docs), dtype=np.uint64)
         records["key"] = records["hash"] if self.config.shuffle else records["place"]
         ends = self.config.eod
         records["tokens"] = encoded.tokens + (ends & (encoded.tokens > 0))
@@ -124,13 +158,9 @@ class EncodeUnit:
         return records, groups
 
     def _payload(
-        self,
-        docs: DocBatch,
-        shards: Sequence[str],
-        encoded: Encoded,
-        records: NDArray[np.void],
-        order: NDArray[np.int64],
+        self, chunk: _Chunk, encoded: Encoded, records: NDArray[np.void], order: NDArray[np.int64]
     ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        columns = chunk.docs.records
         kind = np.dtype(self.dtype)
         streams = [(as_bytes(encoded.ids.astype(kind)), encoded.tokens * kind.itemsize)]
         ended = (records["tokens"].astype(np.int64) - encoded.tokens) * kind.itemsize
@@ -141,7 +171,7 @@ class EncodeUnit:
             last = np.cumsum(encoded.sequences)[ended > 0] - 1
             lengths[last] += 1
             streams.append((as_bytes(lengths), encoded.sequences * 4))
-        for name, values in (*((n, docs.records.column(n)) for n in ("id", "source", "url")), ("shard", shards)):
+        for name, values in (*((n, columns.column(n)) for n in ("id", "source", "url")), ("shard", chunk.shards)):
             data, marks, sizes = text_column(values)
             records[name] = marks
             streams.append((data, sizes))
