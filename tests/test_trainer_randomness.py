@@ -90,6 +90,7 @@ def test_any_slice_of_a_parameter_has_the_values_of_the_whole(start, length):
     finally:
         randomness.BLOCK = before
     assert torch.equal(part, whole[start : start + length])
+    assert not torch.equal(whole[:256], whole[256:512])
 
 
 @given(cut=st.integers(0, 1000), seed=st.integers(0, 100))
