@@ -26,11 +26,12 @@ class Jsonl:
     kind: ClassVar[str] = "jsonl"
     default_source: ClassVar[str] = "text"
     version: ClassVar[str] = "1"
-    suffixes: ClassVar[tuple[str, ...]] = (".jsonl", ".ndjson", ".json")
+    suffixes: ClassVar[tuple[str, ...]] = (".jsonl", ".ndjson")
 
     def sniff(self, head: bytes, name: str) -> bool:
-        """A file whose first line opens an object."""
-        return head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b'{"')
+        """A file whose first line is a whole object, or begins one and is longer than what was read."""
+        first, end, _ = head.lstrip(b"\xef\xbb\xbf \t\r\n").partition(b"\n")
+        return first.startswith(b'{"') and (not end or first.rstrip().endswith(b"}"))
 
     def spans(self, file: InputFile, unit_bytes: int) -> list[Span]:
         """Byte ranges of decoded text; one span where the file can only be read from its start."""

@@ -83,4 +83,4 @@ def recognise(path: str, name: str, family: str | None = None) -> str | None:
     for kind in candidates:
         if known[kind].sniff(head, name):
             return kind
-    return by_name[-1] if by_name else None
+    return "txt" if "txt" in by_name else None
