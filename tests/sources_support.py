@@ -50,8 +50,8 @@ def page(body: str, title: str = "A page") -> str:
 def paragraph(subject: str) -> str:
     """A paragraph long enough to be taken for text."""
     return (
-        f"<p>{subject} is the subject of this paragraph, which goes on for a while so that it looks like the main text of a page, "
-        "with commas, clauses and a full stop at the end.</p>"
+        f"<p>{subject} is the subject of this paragraph, which goes on for a while so that it looks like the main text of "
+        "a page, with commas, clauses and a full stop at the end.</p>"
     )
 
 

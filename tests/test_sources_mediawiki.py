@@ -165,6 +165,18 @@ def test_a_dump_without_site_information_is_named_after_the_file(tmp_path: Path)
     assert document["url"] is None
 
 
+@pytest.mark.parametrize("name", ["d.xml", "d.xml.gz"])
+def test_dumps_saved_as_utf16_are_read(tmp_path: Path, name: str) -> None:
+    data = (dump_head("bg") + dump_page(1, "Текст", title="Заглавие") + dump_page(2, "Още") + END).encode("utf-16")
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    assert recognise(str(path), name) == "mediawiki"
+    documents, problems = read(path, "mediawiki", 100)
+    assert texts(documents) == ["Текст", "Още"]
+    assert documents[0]["id"] == "bgwiki:1:100"
+    assert not problems.counts
+
+
 def test_pages_over_the_limit_are_set_aside_and_the_rest_is_read(tmp_path: Path) -> None:
     pages = [dump_page(1, article(1)), dump_page(2, "word " * 100_000), dump_page(3, article(3))]
     for name in PACKINGS:

@@ -331,7 +331,7 @@ def test_wet_files_are_read_as_the_text_they_hold(tmp_path: Path) -> None:
     records = [
         warc_record("warcinfo", b"Software-Info: ia-web-commons", 1, WARC_Filename="x.warc.wet.gz"),
         warc_record(
-            "conversion", "Ein Satz.\nNoch einer.".encode(), 2, Content_Type="text/plain", WARC_Target_URI="http://x/2"
+            "conversion", b"Ein Satz.\nNoch einer.", 2, Content_Type="text/plain", WARC_Target_URI="http://x/2"
         ),
         warc_record("conversion", b" \n ", 3, Content_Type="text/plain", WARC_Target_URI="http://x/3"),
     ]

@@ -26,7 +26,7 @@ GOLDEN = {
     "a <!-- never closed": "a",
     "<nowiki>[[not a link]] {{nor a template}}</nowiki>": "[[not a link]] {{nor a template}}",
     "<code>x = [1]</code>": "x = [1]",
-    'Code:\n<syntaxhighlight lang="c">\nif (a &lt; b)\n    [[c]]\n</syntaxhighlight>\nEnd': "Code:\n\nif (a < b)\n    [[c]]\n\nEnd",
+    'Code:\n<source lang="c">\nif (a &lt; b)\n    [[c]]\n</source>\nEnd': "Code:\n\nif (a < b)\n    [[c]]\n\nEnd",
     "-{zh-hans:汉语;zh-hant:漢語}-": "汉语",
     # Links.
     "A [[cat]], [[dog|hound]]s, [[Paris (Texas)|]], [[:Category:Birds]].": "A cat, hounds, Paris, Category:Birds.",
@@ -60,6 +60,8 @@ GOLDEN = {
     "{{ubl|one|two}}": "- one\n- two",
     "{{plainlist|\n* one\n* two\n}}": "- one\n- two",
     "{{nowrap|{{convert|{{formatnum:5}}|km}} [[far|away]]}}": "5 km away",
+    "{{nihongo|Jusenkyo|呪泉郷}} {{as of|2017}} {{As of|2017|5|lc=y}}": "Jusenkyo (呪泉郷) As of 2017 as of May 2017",
+    "{{harvtxt|Artin|1970}} {{harvtxt|A|B|C|1999}}": "Artin (1970) A, B & C (1999)",
     "{{lang|1=fr|2=a=b}}": "a=b",
     "{{uc:abc}} {{lcfirst:ABC}} {{PAGENAME}}": "ABC aBC The page",
     "{{{1|a default}}} {{{name}}}b": "a default b",
@@ -150,9 +152,9 @@ def test_pages_beyond_the_limit_are_refused() -> None:
 
 
 HOSTILE = (
-    "{{", "}}", "[[", "]]", "{|\n", "|}\n", "'''", "<ref>", "</ref>", "<math>", "<!--", "{{a|", "[[File:a.jpg|", "<div>", "<table>",
-    "-{", "[http://x ", "=", "\n==a", "\n*#:;*", "{{{", "{{nowrap|", "(\x01", "( {{x}} ", "&", "__", "<span style='display:none'>",
-    "{{#if:", "<sup>", "[[a|", "\n{|\n|}", "<li>", "{{lang|fr|",
+    "{{", "}}", "[[", "]]", "{|\n", "|}\n", "'''", "<ref>", "</ref>", "<math>", "<!--", "{{a|", "[[File:a.jpg|", "<div>",
+    "<table>", "-{", "[http://x ", "=", "\n==a", "\n*#:;*", "{{{", "{{nowrap|", "(\x01", "( {{x}} ", "&", "__",
+    "<span style='display:none'>", "{{#if:", "<sup>", "[[a|", "\n{|\n|}", "<li>", "{{lang|fr|",
 )  # fmt: skip
 
 

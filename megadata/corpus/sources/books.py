@@ -65,8 +65,8 @@ class PlainBook(_OneBook):
             problems.add("not_text", file.name, "control characters among the first bytes")
             return None
         text = decode(data, markup=False)
-        text = strip_aozora(text) if is_aozora(text) else strip_frame(text)
-        return Record(tidy(rewrap(text)), id=file.name)
+        text = strip_aozora(text) if is_aozora(text) else rewrap(strip_frame(text))
+        return Record(tidy(text), id=file.name)
 
 
 class Epub(_OneBook):

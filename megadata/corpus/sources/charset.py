@@ -53,7 +53,7 @@ def codec(label: str | None) -> str | None:
     if name in _NO_CHARSETS:
         return None
     try:
-        return name if isinstance(b"".decode(name), str) else None
+        return name if isinstance(b"a".decode(name, "replace"), str) else None
     except (LookupError, TypeError, ValueError):
         return None
 
@@ -80,7 +80,7 @@ def decode(data: bytes, header: str | None = None, markup: bool = True) -> str:
     for mark, name in _BOMS:
         if data.startswith(mark):
             return _clean(data[len(mark) :].decode(name, "replace"))
-    said = codec(header) or (declared(data) if markup else None)
+    said = codec(header) or (declared(data) if markup else None) or _seven_bit_or_wide(data)
     if said is not None and said.startswith(_SEVEN_BIT):
         return _clean(data.decode(said, "replace"))
     if said is None or not said.startswith(("utf-16", "utf-32")):
@@ -91,10 +91,25 @@ def decode(data: bytes, header: str | None = None, markup: bool = True) -> str:
     for label in (said, declared(data) if markup and header else None):
         if label is not None and (text := _decode_well(data, label)) is not None:
             return text
-    guess = codec(detect_encoding(data[:_SAMPLE_BYTES]))
+    guess = _detect(data)
     if guess is not None and guess != said and (text := _decode_well(data, guess)) is not None:
         return text
     return _clean(data.decode(said or guess or "cp1252", "replace"))
+
+
+def _detect(data: bytes) -> str | None:
+    return codec(detect_encoding(data[:_SAMPLE_BYTES], html5_compatible=False))
+
+
+def _seven_bit_or_wide(data: bytes) -> str | None:
+    """Encodings whose bytes are valid ASCII as well: ISO-2022 by its escapes, UTF-16 by zeros in every second place."""
+    if b"\x1b$" in data[:_SAMPLE_BYTES] and (guess := _detect(data)) is not None and guess.startswith(_SEVEN_BIT):
+        return guess
+    head = data[:_HEAD_BYTES]
+    even, odd = head[::2].count(0), head[1::2].count(0)
+    if max(even, odd) * 4 > len(head) and min(even, odd) * 20 < len(head):
+        return "utf-16-be" if even > odd else "utf-16-le"
+    return None
 
 
 def _decode_well(data: bytes, name: str) -> str | None:

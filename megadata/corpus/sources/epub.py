@@ -27,6 +27,7 @@ _LINK = re.compile(r"<a\b[^>]*\bhref\b[^>]*>(.*?)</a\s*>", re.IGNORECASE | re.DO
 _MARKUP = re.compile(r"<[^>]*>")
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, UnicodeError)
 """What the zip reader raises on damage, unknown compression and passwords."""
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
 _FONT_ALGORITHMS = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
 
 
@@ -138,7 +139,7 @@ def _read(archive: _Archive) -> Book:
 def entry_path(folder: str, href: str) -> str | None:
     """Name of the entry that a link in `folder` means; None where it leads out of the book."""
     path = posixpath.normpath(posixpath.join(folder, unquote(href.partition("#")[0])))
-    return None if path.startswith(("/", "..")) or ":" in path.partition("/")[0] or path == "." else path
+    return None if path == "." or path.startswith(("/", "..")) or _SCHEME.match(href) else path
 
 
 def is_frame(html: str) -> bool:

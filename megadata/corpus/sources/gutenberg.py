@@ -129,10 +129,8 @@ def rewrap(text: str) -> str:
     text = _BOLD.sub(r"\1", _EMPHASIS.sub(r"\1", text.replace("\t", "    ")))
     lines = [line.rstrip() for line in text.split("\n")]
     lengths = sorted(len(line) for line in lines if len(line) > 20)
-    if not lengths:
-        return _blocks_to_text([[line.strip()] for line in lines if line.strip()])
-    width = lengths[int(len(lengths) * 0.9)]
-    if width > _NOT_BROKEN:
+    width = lengths[int(len(lengths) * 0.9)] if lengths else 0
+    if not lengths or width > _NOT_BROKEN:
         return re.sub(r"\n{3,}", "\n\n", "\n".join(line.strip() for line in lines)).strip("\n")
     blocks: list[list[str]] = [[]]
     for line in lines:
@@ -167,7 +165,7 @@ def _reflow(block: list[str], width: int) -> list[str]:
     wraps = sum(_is_wrap(a, b, limit) for a, b in pairwise(block))
     needed = 0.85 if indented else 0.6
     table = sum("   " in line.strip() for line in block) * 3 >= len(block)
-    if table or wraps < needed * (len(block) - 1):
+    if table or _is_verse(block, width) or wraps < needed * (len(block) - 1):
         return [line[common:] for line in block]
     joined = block[0].strip()
     for line in block[1:]:
@@ -175,11 +173,18 @@ def _reflow(block: list[str], width: int) -> list[str]:
     return [re.sub(r" {2,}", " ", joined)]
 
 
+def _is_verse(block: list[str], width: int) -> bool:
+    """Whether lines stay well within the page and nearly all begin with a capital, as those of poems do."""
+    capitals = sum(line.lstrip(" \"'“‘«»„(_")[:1].isupper() for line in block[1:])
+    return max(len(line.strip()) for line in block) < 0.85 * width and capitals >= 0.8 * (len(block) - 1)
+
+
 def _is_wrap(line: str, following: str, width: int) -> bool:
     word = following.split(maxsplit=1)[0] if following.strip() else ""
     if _CJK.match(word):
         word = word[0]
-    return len(line) + 1 + len(word) > width - 4
+    split_word = line.endswith("-") and line[-2:-1].isalpha()
+    return split_word or len(line) + 1 + len(word) > width - 4
 
 
 def _join(before: str, after: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE, getincrementaldecoder
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,6 +28,7 @@ _HEAD_BYTES = 4 << 20
 _SITEINFO = re.compile(rb"<siteinfo>.*?</siteinfo>", re.DOTALL)
 _LANGUAGE = re.compile(rb"""<mediawiki[^>]*\bxml:lang\s*=\s*["']([^"'>]+)["']""")
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_WIDE = (BOM_UTF16_LE, BOM_UTF16_BE)
 _FIRST_STREAM_BYTES = 8 << 20
 
 
@@ -56,10 +58,12 @@ class MediaWiki:
 
     def sniff(self, head: bytes, name: str) -> bool:
         """A file whose root element is `mediawiki`."""
-        return b"<mediawiki" in head
+        return b"<mediawiki" in (head.replace(b"\0", b"") if head.startswith(_WIDE) else head)
 
     def spans(self, file: InputFile, unit_bytes: int) -> list[Span]:
         """Ranges of plain bytes, or of stored bytes where bzip2 streams follow one another; else the whole."""
+        if _is_wide(file):
+            return [Span(file, 0, -1)]
         if _is_multistream(file):
             return cut(file, file.size, unit_bytes)
         length = decoded_length(file)
@@ -87,6 +91,16 @@ class MediaWiki:
 
 
 @lru_cache(maxsize=64)
+def _is_wide(file: InputFile) -> bool:
+    """Whether a dump was saved as UTF-16, as some editors do."""
+    try:
+        with open_decoded(file.path) as stream:
+            return read_block(stream, 2).startswith(_WIDE)
+    except DamagedStream:
+        return False
+
+
+@lru_cache(maxsize=64)
 def _is_multistream(file: InputFile) -> bool:
     """Whether a bzip2 file has a small first stream with another behind it, as multistream dumps have."""
     if compression_of(file.path) != "bzip2":
@@ -103,6 +117,11 @@ def _is_multistream(file: InputFile) -> bool:
 def _chunks(span: Span, problems: Problems, damage: list[str]) -> Iterator[Chunk]:
     """Decoded bytes from the span's start on; beyond its stop they are marked as not owned."""
     file = span.file
+    if _is_wide(file):
+        decoder = getincrementaldecoder("utf-16")("replace")
+        for chunk in _streamed(file, damage):
+            yield Chunk(decoder.decode(chunk.data).encode())
+        return
     if _is_multistream(file):
         stop = file.size if span.stop == -1 else span.stop
 
@@ -119,6 +138,11 @@ def _chunks(span: Span, problems: Problems, damage: list[str]) -> Iterator[Chunk
         with open_at(file, span.start) as stream:
             yield from plain_chunks(stream, stop - span.start)
         return
+    yield from _streamed(file, damage)
+
+
+def _streamed(file: InputFile, damage: list[str]) -> Iterator[Chunk]:
+    """The whole file from its start."""
     try:
         with open_decoded(file.path) as stream:
             yield from plain_chunks(stream, None)
@@ -139,6 +163,8 @@ def read_site(file: InputFile) -> Site:
                 blocks += block
     except CorpusError:
         pass
+    if blocks.startswith(_WIDE):
+        blocks = bytearray(blocks.decode("utf-16", "replace").encode())
     language = _LANGUAGE.search(blocks)
     tongue = language[1].decode("ascii", "replace") if language is not None else ""
     found = _SITEINFO.search(blocks)

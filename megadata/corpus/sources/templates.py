@@ -131,6 +131,24 @@ def accidental(arguments: Arguments) -> str:
     return {"flat": "♭", "b": "♭", "sharp": "♯", "#": "♯", "natural": "♮"}.get(arguments.get("1", ""), "")
 
 
+def japanese(arguments: Arguments) -> str:
+    """``{{nihongo|English|kanji|romaji|extra}}``: the first, the others in brackets."""
+    first, *others = [v for v in positional(arguments) if v] or [""]
+    return f"{first} ({', '.join(others)})" if others else first
+
+
+def since(arguments: Arguments) -> str:
+    """``{{as of|2017|5}}``, at the start of a sentence unless ``lc``."""
+    said = arguments.get("alt", "")
+    return said or f"{'as' if arguments.get('lc') else 'As'} of {date(arguments)}"
+
+
+def author_date(arguments: Arguments) -> str:
+    """``{{harvtxt|Artin|Mazur|1970}}``."""
+    *authors, year = positional(arguments)[:5] or [""]
+    return f"{', '.join(authors[:-1])}{' & ' if len(authors) > 1 else ''}{authors[-1]} ({year})" if authors else year
+
+
 def _joined(separator: str) -> Callable[[Arguments], str]:
     return lambda arguments: separator.join(v for v in positional(arguments) if v)
 
@@ -138,7 +156,7 @@ def _joined(separator: str) -> Callable[[Arguments], str]:
 _FUNCTIONS: dict[str, Callable[[Arguments], str]] = {
     "convert": convert, "fraction": fraction, "date": date, "value": value, "quotation": quotation, "sounds": sounds,
     "items": items, "accidental": accidental, "words": _joined(" "), "run": _joined(""), "commas": _joined(", "),
-    "hyphens": _joined("-"),
+    "hyphens": _joined("-"), "japanese": japanese, "since": since, "author_date": author_date,
 }  # fmt: skip
 
 

@@ -41,4 +41,4 @@ def without_place(error: Exception, file: InputFile) -> str:
 def is_binary(data: bytes) -> bool:
     """Whether the first bytes of a file are no text: control characters among them, and no byte order mark of UTF-16."""
     head = data[:_HEAD_BYTES]
-    return not head.startswith((b"\xff\xfe", b"\xfe\xff")) and len(_CONTROLS.findall(head)) * 50 > len(head)
+    return not head.startswith((b"\xff\xfe", b"\xfe\xff")) and len(_CONTROLS.findall(head)) > max(len(head) // 50, 5)

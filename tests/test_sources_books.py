@@ -1,0 +1,425 @@
+"""Books: the frame of Project Gutenberg, broken lines, EPUB, TEI, and files that mean harm."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+import time
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sources_support import read, texts
+
+from megadata.corpus.sources.epub import EpubError, entry_path, read_epub
+from megadata.corpus.sources.gutenberg import rewrap, strip_frame
+from megadata.corpus.sources.safexml import XmlError, parse
+from megadata.documents.registry import recognise
+
+BOOK = """It was seven o'clock of a very warm evening in the Seeonee hills when
+Father Wolf woke up from his day's rest, scratched himself, yawned, and
+spread out his paws one after the other to get rid of the sleepy feeling
+in their tips.
+
+"Augrh!" said Father Wolf. "It is time to hunt again." He was going to
+spring down hill when a little shadow with a bushy tail crossed the
+threshold--
+and whined.
+
+     Now Rann the Kite brings home the night
+        That Mang the Bat sets free--
+     The herds are shut in byre and hut
+        For loosed till dawn are we.
+
+CHAPTER II
+Kaa's Hunting
+
+His spots are the joy of the Leopard: his horns are the well-
+known pride, as everybody in the jungle will tell you with great care
+and _at length_."""
+
+PLAIN = """It was seven o'clock of a very warm evening in the Seeonee hills when Father Wolf woke up from his day's rest, \
+scratched himself, yawned, and spread out his paws one after the other to get rid of the sleepy feeling in their tips.
+
+"Augrh!" said Father Wolf. "It is time to hunt again." He was going to spring down hill when a little shadow with a bushy \
+tail crossed the threshold--and whined.
+
+Now Rann the Kite brings home the night
+   That Mang the Bat sets free--
+The herds are shut in byre and hut
+   For loosed till dawn are we.
+
+CHAPTER II
+Kaa's Hunting
+
+His spots are the joy of the Leopard: his horns are the well-known pride, as everybody in the jungle will tell you with \
+great care and at length."""
+
+FRAMES = {
+    "2020s": (
+        "The Project Gutenberg eBook of The Jungle Book\n\nTitle: The Jungle Book\n\n"
+        "*** START OF THE PROJECT GUTENBERG EBOOK THE JUNGLE BOOK ***\n\n\n\n\nProduced by An Anonymous Volunteer\n\n\n",
+        "\n\n\n*** END OF THE PROJECT GUTENBERG EBOOK THE JUNGLE BOOK ***\n\nUpdated editions will replace the previous one",
+    ),
+    "2000s": (
+        "The Project Gutenberg EBook of The Jungle Book, by Rudyard Kipling\n\n"
+        "*** START OF THIS PROJECT GUTENBERG EBOOK THE JUNGLE\nBOOK ***\n\n\nE-text prepared by Some One\n"
+        "and the Online Distributed Proofreading Team (http://www.pgdp.net)\n\n\n"
+        "[Transcriber's Note: Spelling is kept.\n\nSo are [sic] marks.]\n\n\n",
+        "\n\nEnd of the Project Gutenberg EBook of The Jungle Book, by Rudyard Kipling\n\n"
+        "*** END OF THIS PROJECT GUTENBERG EBOOK THE JUNGLE BOOK ***\n\n***** This file should be named 236.txt *****\n",
+    ),
+    "starless": (
+        "Project Gutenberg's The Jungle Book, by Rudyard Kipling\n\n"
+        "***START OF THE PROJECT GUTENBERG EBOOK THE JUNGLE BOOK***\n\nTranscribed from the 1894 edition by A. B.\n\n",
+        "\n\n***END OF THE PROJECT GUTENBERG EBOOK THE JUNGLE BOOK***\n",
+    ),
+    "1990s": (
+        "**The Project Gutenberg Etext of The Jungle Book, by Kipling**\n\n"
+        + "Small print of many lines.\n" * 250
+        + "\n"
+        "*END*THE SMALL PRINT! FOR PUBLIC DOMAIN ETEXTS*Ver.04.29.93*END*\n\n\nThis etext was prepared by A. B.\n\n\n",
+        "\n\n\nEnd of Project Gutenberg's The Jungle Book, by Rudyard Kipling\n\n",
+    ),
+    "copyrighted": (
+        "*** START OF THE COPYRIGHTED PROJECT GUTENBERG EBOOK THE JUNGLE BOOK ***\n\n",
+        "\n\n*** END OF THE COPYRIGHTED PROJECT GUTENBERG EBOOK THE JUNGLE BOOK ***\nmore",
+    ),
+    "german end": (
+        "*** START OF THE PROJECT GUTENBERG EBOOK DAS BUCH ***\n\n",
+        "\n\nEnde dieses Projekt Gutenberg Etextes Das Buch\n",
+    ),
+    "none": ("", ""),
+}
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_the_frame_of_project_gutenberg_comes_off_and_paragraphs_are_joined(tmp_path: Path, frame: str) -> None:
+    head, foot = FRAMES[frame]
+    path = tmp_path / "pg236.txt"
+    path.write_text(f"\ufeff{head}{BOOK}{foot}".replace("\n", "\r\n"), newline="")
+    kind = recognise(str(path), path.name)
+    assert kind == ("gutenberg" if head else "txt")
+    (document,), problems = read(path, "gutenberg")
+    assert document["text"] == PLAIN
+    assert (document["id"], document["source"]) == ("pg236.txt", "books")
+    assert not problems.counts
+
+
+def test_plain_text_is_a_book_where_the_user_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "novel.txt"
+    path.write_text(BOOK)
+    assert recognise(str(path), path.name) == "txt"
+    assert recognise(str(path), path.name, "books") == "gutenberg"
+    assert texts(read(path, "gutenberg")[0]) == [PLAIN]
+
+
+def test_a_sentence_that_quotes_the_marker_does_not_end_the_book() -> None:
+    text = (
+        "Chapter\n\nThe file said: End of the Project Gutenberg edition.\n\nEnd of Project Gutenberg is a phrase.\n\n"
+        + "More text.\n" * 9
+    )
+    assert strip_frame(text).count("More text.") == 9
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        "[Illustration]",
+        "[Illustration: A wolf\nin two lines]",
+        "[Illustration: with [nested] marks]",
+        "[Abbildung: ein Wolf]",
+        "[Pg 12]",
+        "[Page 12]",
+        "{12}",
+    ],
+)
+def test_marks_of_pictures_and_pages_are_removed(mark: str) -> None:
+    assert strip_frame(f"Before{mark} after").replace("  ", " ") == "Before after"
+
+
+def test_notes_of_transcribers_are_removed_at_both_ends() -> None:
+    body = "\n\n".join(f"Paragraph {n}." for n in range(80))
+    start = "Transcriber's Note\n\nObvious errors were corrected.\n\n"
+    end = "\n\nTranscriber's Notes:\n\nPage 3: teh changed to the.\n\nPage 4: more."
+    assert strip_frame(start + body + end).strip() == body
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "Short line\nAnother short one\nA third",
+        "Item              Price\nBread and butter    1/2\nTea with some milk  2/6",
+        "O rose, thou art sick!\nThe invisible worm\nThat flies in the night,\nIn the howling storm",
+        "    To be, or not to be, that is the question:\n    Whether 'tis nobler in the mind to suffer\n    The slings",
+    ],
+)
+def test_verse_tables_and_titles_keep_their_lines(kept: str) -> None:
+    around = "\n\n".join([BOOK.split("\n\n")[0]] * 3)
+    lines = rewrap(f"{around}\n\n{kept}\n\n{around}").split("\n\n")[3].split("\n")
+    assert [line.strip() for line in lines] == [line.strip() for line in kept.split("\n")]
+
+
+def test_text_with_a_paragraph_a_line_is_left_as_it_is() -> None:
+    text = "\n".join(f"{'Long words and many of them. ' * 12}{n}" for n in range(20))
+    assert rewrap(text) == text
+
+
+@given(st.lists(st.text("abcdefg ", min_size=1, max_size=300).map(str.strip).filter(bool), min_size=1, max_size=6))
+def test_rewrapping_loses_no_word(paragraphs: list[str]) -> None:
+    text = "\n\n".join(textwrap.fill(p, 60, break_long_words=False) for p in paragraphs)
+    assert rewrap(text).split() == text.split()
+
+
+@given(st.text(max_size=500))
+def test_any_text_goes_through(text: str) -> None:
+    rewrap(strip_frame(text))
+
+
+def test_a_book_of_aozora_loses_ruby_notes_and_frame(tmp_path: Path) -> None:
+    rule = "-" * 55
+    text = (
+        f"吾輩は猫である\n夏目漱石\n{rule}\n【テキスト中に現れる記号について】\n《》：ルビ\n（例）吾輩《わがはい》は猫である\n{rule}\n"
+        "［＃８字下げ］一［＃「一」は中見出し］\n吾輩《わがはい》は猫である。名前はまだ｜無《な》い。\n"
+        + "本文。\n" * 9
+        + "底本：「全集1」筑摩書房\n入力：柴田卓治\n"
+    )
+    path = tmp_path / "neko.txt"
+    path.write_bytes(text.encode("cp932"))
+    (document,), _ = read(path, "gutenberg")
+    assert document["text"] == "吾輩は猫である\n夏目漱石\n一\n吾輩は猫である。名前はまだ無い。" + "\n本文。" * 9
+
+
+CONTAINER = (
+    '<?xml version="1.0"?><container version="1.0" xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles>'
+    '<rootfile full-path="OEBPS/book.opf" media-type="application/oebps-package+xml"/></rootfiles></container>'
+)
+
+
+def chapter(number: int, body: str = "") -> str:
+    body = body or f"<h2>Chapter {number}</h2><p>Text of chapter&nbsp;{number}.</p><p>More &amp; more.</p>"
+    return (
+        '<?xml version="1.0" encoding="utf-8"?>\n<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.1//EN" "xhtml11.dtd">\n'
+        f'<html xmlns="http://www.w3.org/1999/xhtml" xmlns:epub="http://www.idpf.org/2007/ops"><head><title>x</title>'
+        f"<script/></head>{body if body.startswith('<body') else f'<body>{body}</body>'}</html>"
+    )
+
+
+def epub(
+    chapters: dict[str, str | bytes], spine: list[str] | None = None, more: str = "", guide: str = "", **entries: str
+) -> bytes:
+    """An EPUB whose pages lie in OEBPS/text."""
+    nav = {"nav.xhtml": 'properties="nav" '}
+    items = "".join(
+        f'<item id="i{n}" href="text/{name}" {nav.get(name, "")}media-type="application/xhtml+xml"/>'
+        for n, name in enumerate(chapters)
+    )
+    order = spine if spine is not None else [f"i{n}" for n in range(len(chapters))]
+    refs = "".join(f'<itemref idref="{one}"/>' for one in order)
+    package = (
+        '<package xmlns="http://www.idpf.org/2007/opf" version="3.0"><metadata xmlns:dc="http://purl.org/dc/elements/1.1/">'
+        "<dc:title>The  Book</dc:title><dc:creator>A. B.</dc:creator><dc:creator>C. D.</dc:creator><dc:language>en</dc:language>"
+        f"</metadata><manifest>{items}{more}</manifest><spine>{refs}</spine>{guide}</package>"
+    )
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("mimetype", "application/epub+zip", zipfile.ZIP_STORED)
+        archive.writestr("META-INF/container.xml", CONTAINER)
+        archive.writestr("OEBPS/book.opf", package)
+        for name, text in chapters.items():
+            archive.writestr(f"OEBPS/text/{name}", text)
+        for name, text in entries.items():
+            archive.writestr(name, text)
+    return out.getvalue()
+
+
+def test_an_epub_is_read_in_spine_order(tmp_path: Path) -> None:
+    path = tmp_path / "b.epub"
+    path.write_bytes(epub({"c1.xhtml": chapter(1), "c%202.xhtml".replace("%20", " "): chapter(2)}, ["i1", "i0"]))
+    assert recognise(str(path), "b.epub") == "epub"
+    assert recognise(str(path), "noending") == "epub"
+    (document,), problems = read(path, "epub")
+    assert (
+        document["text"]
+        == "Chapter 2\n\nText of chapter 2.\n\nMore & more.\n\nChapter 1\n\nText of chapter 1.\n\nMore & more."
+    )
+    assert document["metadata"] == '{"title":"The Book","authors":["A. B.","C. D."],"language":"en","path":"b.epub"}'
+    assert (document["id"], document["source"]) == ("b.epub", "books")
+    assert not problems.counts
+
+
+def test_cover_contents_and_licence_pages_are_dropped(tmp_path: Path) -> None:
+    links = "".join(f'<p><a href="c{n}.xhtml">Chapter {n}</a></p>' for n in range(9))
+    pages = {
+        "cover.xhtml": chapter(0, '<body epub:type="cover"><p>Cover</p></body>'),
+        "nav.xhtml": chapter(0, "<nav><p>Navigation</p></nav>"),
+        "toc.xhtml": chapter(0, f"<h1>Contents</h1>{links}"),
+        "guide.xhtml": chapter(0, "<p>From the guide</p>"),
+        "colophon.xhtml": chapter(0, '<body><section epub:type="colophon"><p>Colophon</p></section></body>'),
+        "pg.xhtml": chapter(0, "<p>*** START OF THE PROJECT GUTENBERG EBOOK THE BOOK ***</p>"),
+        "c1.xhtml": chapter(1),
+        "end.xhtml": chapter(0, "<p>*** END OF THE PROJECT GUTENBERG EBOOK THE BOOK ***</p><p>Licence</p>"),
+    }
+    guide = (
+        '<guide><reference type="toc" href="text/guide.xhtml"/><reference type="toc" href="text/c1.xhtml#toc"/></guide>'
+    )
+    path = tmp_path / "b.epub"
+    path.write_bytes(epub(pages, guide=guide))
+    assert texts(read(path, "epub")[0]) == ["Chapter 1\n\nText of chapter 1.\n\nMore & more."]
+
+
+def test_pages_of_an_epub_in_other_charsets_and_with_quirks_are_read(tmp_path: Path) -> None:
+    pages: dict[str, str | bytes] = {
+        "a.xhtml": chapter(1, "<p>Grüße</p>").replace('encoding="utf-8"', 'encoding="iso-8859-1"').encode("latin-1"),
+        "b.xhtml": chapter(2, "<p>Zwei</p>").encode("utf-16"),
+        "c.xhtml": chapter(3, '<div class="figcenter"/><p>Three<span class="pagenum">[Pg 9]</span> words</p>'),
+        "d.xhtml": chapter(4, "<div>D</div><p>rop caps</p><p>verse<br/>lines</p>"),
+    }
+    path = tmp_path / "b.epub"
+    path.write_bytes(epub(pages))
+    assert texts(read(path, "epub")[0]) == ["Grüße\n\nZwei\n\nThree words\n\nDrop caps\n\nverse\nlines"]
+
+
+def test_entries_outside_the_book_are_refused() -> None:
+    assert entry_path("OEBPS", "text/a%20b.xhtml#x") == "OEBPS/text/a b.xhtml"
+    assert entry_path("OEBPS", "../images/a.xhtml") == "images/a.xhtml"
+    for href in ("../../etc/passwd", "/etc/passwd", "..", "http://x/y", "file:///etc/passwd", "../../../x"):
+        assert entry_path("OEBPS", href) is None
+    more = '<item id="evil" href="../../../etc/passwd" media-type="application/xhtml+xml"/>'
+    book = read_epub(io.BytesIO(epub({"c.xhtml": chapter(1)}, ["evil", "i0", "lost"], more)), 1 << 20)
+    assert book.text.startswith("Chapter 1")
+    assert book.missing == ["../../../etc/passwd: outside the book"]
+
+
+def test_a_zip_bomb_is_set_aside_before_it_unpacks(tmp_path: Path) -> None:
+    path = tmp_path / "b.epub"
+    path.write_bytes(epub({"c.xhtml": chapter(1, "<p>" + " " * (64 << 20) + "</p>")}))
+    assert path.stat().st_size < 100_000
+    start = time.perf_counter()
+    documents, problems = read(path, "epub", max_record_bytes=1 << 20)
+    assert time.perf_counter() - start < 2
+    assert not documents
+    assert problems.counts == {"record_too_large": 1}
+
+
+ENTITY = '<!DOCTYPE package [<!ENTITY a "x"><!ENTITY b "&a;&a;">]>'
+ENCRYPTION = (
+    '<encryption xmlns="urn:oasis:names:tc:opendocument:xmlns:container" xmlns:enc="http://www.w3.org/2001/04/xmlenc#">'
+    '<enc:EncryptedData><enc:EncryptionMethod Algorithm="{algorithm}"/><enc:CipherData><enc:CipherReference URI="{entry}"/>'
+    "</enc:CipherData></enc:EncryptedData></encryption>"
+)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason", "detail"),
+    [
+        (b"no zip at all", "bad_epub", "BadZipFile: File is not a zip file"),
+        (epub({"c.xhtml": chapter(1)})[:-200], "bad_epub", "BadZipFile: File is not a zip file"),
+        (epub({"c.xhtml": chapter(1)}).replace(b"OEBPS/book.opf", b"OEBPS/book.xxx"), "bad_epub", "CRC-32|no package"),
+        (epub({"c.xhtml": "<html/>"}, more=ENTITY), "bad_epub", "book.opf: "),
+    ],
+)
+def test_damaged_epubs_are_set_aside(data: bytes, reason: str, detail: str) -> None:
+    with pytest.raises(EpubError, match=detail) as caught:
+        read_epub(io.BytesIO(data), 1 << 20)
+    assert caught.value.reason == reason
+
+
+def test_encrypted_books_are_set_aside_and_obfuscated_fonts_are_not(tmp_path: Path) -> None:
+    drm = ENCRYPTION.format(algorithm="http://www.w3.org/2001/04/xmlenc#aes128-cbc", entry="OEBPS/text/c.xhtml")
+    font = ENCRYPTION.format(algorithm="http://www.idpf.org/2008/embedding", entry="OEBPS/font.otf")
+    path = tmp_path / "b.epub"
+    path.write_bytes(epub({"c.xhtml": chapter(1)}, **{"META-INF/encryption.xml": drm}))
+    documents, problems = read(path, "epub")
+    assert not documents
+    assert problems.items[0]["detail"] == "the pages are encrypted (DRM)"
+    path.write_bytes(epub({"c.xhtml": chapter(1)}, **{"META-INF/encryption.xml": font}))
+    assert len(read(path, "epub")[0]) == 1
+
+
+@given(at=st.integers(0, 3000), junk=st.binary(min_size=1, max_size=50))
+def test_arbitrary_bytes_in_an_epub_end_in_counts(at: int, junk: bytes) -> None:
+    data = epub({"c1.xhtml": chapter(1), "c2.xhtml": chapter(2)})
+    with suppress(EpubError):
+        read_epub(io.BytesIO(data[:at] + junk + data[at + len(junk) :]), 1 << 20)
+
+
+TEI = """<?xml version="1.0" encoding="UTF-8"?>
+<TEI xmlns="http://www.tei-c.org/ns/1.0" xml:id="ENG1" xml:lang="en"><teiHeader><fileDesc><titleStmt>
+<title>The Novel : ELTeC edition</title><author>B, A (1800-1900)</author></titleStmt></fileDesc></teiHeader>
+<text><front><p>Front matter</p></front><body><div type="chapter"><head>Chapter
+ One</head><p>First <hi>para</hi>graph,<pb n="2"/> with
+<choice><sic>teh</sic><corr>the</corr></choice> note<ref target="#n1">1</ref><note>gone</note>.</p>
+<quote><lg><l>A line</l><l>Another <emph>line</emph></l></lg></quote><p>Before <quote><p>Inner</p></quote> after<lb/>here.</p>
+<p><l>Loose one</l><l>Loose two</l></p></div></body><back><p>Notes</p></back></text></TEI>
+"""
+
+
+def test_tei_gives_the_body_and_leaves_the_apparatus(tmp_path: Path) -> None:
+    path = tmp_path / "b.xml"
+    path.write_text(TEI)
+    assert recognise(str(path), "b.xml") == "tei"
+    (document,), problems = read(path, "tei")
+    assert document["text"] == (
+        "Chapter One\n\nFirst paragraph, with the note.\n\nA line\nAnother line\n\nBefore\n\nInner\n\n"
+        "after\nhere.\n\nLoose one\nLoose two"
+    )
+    assert (
+        document["metadata"]
+        == '{"title":"The Novel : ELTeC edition","author":"B, A (1800-1900)","language":"en","path":"b.xml"}'
+    )
+    assert not problems.counts
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"<a><b></a>", "mismatched tag"),
+        (b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "declares the entity 'b'"),
+        (b'<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><a>&b;</a>', "declares the entity 'b'"),
+        (b'<!DOCTYPE a SYSTEM "http://x/y.dtd"><a>&nbsp;</a>', "undefined entity|^$"),
+        (b"<a>" * 600, "more than 500 elements inside one another"),
+        (b"", "no element found"),
+    ],
+)
+def test_xml_that_declares_entities_or_is_broken_is_refused(data: bytes, message: str) -> None:
+    if b"y.dtd" in data:  # expat leaves unknown entities of unread document types out; nothing is fetched
+        assert "".join(parse(data).itertext()) == ""
+        return
+    with pytest.raises(XmlError, match=message):
+        parse(data)
+
+
+def test_hostile_tei_is_set_aside(tmp_path: Path) -> None:
+    path = tmp_path / "b.xml"
+    path.write_text(TEI.replace("<TEI", '<!DOCTYPE TEI [<!ENTITY x "y">]><TEI'))
+    documents, problems = read(path, "tei")
+    assert not documents
+    assert problems.items[0]["detail"] == "declares the entity 'x'"
+
+
+@pytest.mark.parametrize("kind", ["gutenberg", "epub", "tei", "txt", "html"])
+def test_empty_and_binary_files_are_set_aside(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "b.txt"
+    path.write_bytes(b"")
+    assert read(path, kind)[1].counts == {"empty_file": 1}
+    path.write_bytes(bytes(range(256)) * 20)
+    documents, problems = read(path, kind)
+    assert not documents or kind == "html"
+    assert len(documents) + sum(problems.counts.values()) == 1
+    path.write_bytes(b" \n ")
+    documents, problems = read(path, kind)
+    assert not documents
+    assert sum(problems.counts.values()) == 1
+
+
+def test_files_over_the_limit_are_set_aside(tmp_path: Path) -> None:
+    path = tmp_path / "b.txt"
+    path.write_bytes(b"word " * 1000)
+    for kind in ("gutenberg", "epub", "tei", "txt", "html"):
+        documents, problems = read(path, kind, max_record_bytes=4999)
+        assert not documents
+        assert problems.counts == {"record_too_large": 1}

@@ -1,0 +1,185 @@
+"""All kinds of sources on real files: everything found is written or set aside, and no markup is left."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from sources_support import Documents, input_file, read
+
+from megadata.documents.inputs import expand
+from megadata.documents.registry import recognise, source
+from megadata.documents.source import Problems, ReadOptions
+
+WIKI_LEFT_OVERS = ("[[", "]]", "{{", "}}", "<ref", "thumb|", "</", "&amp;", "&nbsp;", "{|", "|}", "\x01")
+MATHS = re.compile(r"\$\$.*?\$\$|\$[^$]*\$", re.DOTALL)
+
+
+def read_all(folder: Path, pattern: str, family: str | None = None) -> tuple[Documents, Counter[str]]:
+    """Documents of all files below a folder that some source recognises, and the counts of what was set aside."""
+    documents: Documents = []
+    counts: Counter[str] = Counter()
+    files = [f for f in expand([str(folder)], family).files if re.search(pattern, f.name)]
+    assert files, f"no file of {folder} matches {pattern}"
+    for file in files:
+        problems = Problems()
+        found = 0
+        for span in source(file.kind).spans(file, 8 << 20):
+            for batch in source(file.kind).read(span, ReadOptions(), problems):
+                documents.extend(batch)
+                found += len(batch)
+        # One dump of the collection holds site information and no page.
+        assert found + sum(problems.counts.values()) > 0 or "wikidata" in file.name, f"{file.name}: nothing found"
+        assert len(problems.items) == sum(n for name, n in problems.counts.items() if not name.startswith("skipped:"))
+        counts.update(problems.counts)
+    assert all(d["text"].strip() for d in documents)
+    return documents, counts
+
+
+def pages_in(folder: Path, pattern: str) -> int:
+    """Pages of the dumps, counted by their tags alone."""
+    from megadata.runtime.streams import open_decoded
+
+    total = 0
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and re.search(pattern, p.name)):
+        with open_decoded(str(path)) as stream:
+            total += len(re.findall(rb"<page>", stream.read().replace(b"\0", b"")))
+    return total
+
+
+def test_every_page_of_every_dump_is_written_or_counted_and_no_markup_is_left(real_data: Path) -> None:
+    folder = real_data / "wikipedia"
+    pattern = r"\.xml(\.bz2|\.gz)?$|\.bz2$"
+    documents, counts = read_all(folder, pattern)
+    assert len(documents) > 2000
+    assert len(documents) + sum(counts.values()) == pages_in(folder, pattern)
+    assert set(counts) <= {
+        "skipped:redirect",
+        "skipped:namespace",
+        "skipped:disambiguation",
+        "skipped:model_wikibase-item",
+        "no_text",
+    }
+    left = Counter(mark for d in documents for mark in WIKI_LEFT_OVERS if mark in MATHS.sub("", d["text"]))
+    # One page shows broken HTML as an example, inside <nowiki>.
+    assert left.total() <= 2, left
+    assert len({d["id"] for d in documents}) > 0.9 * len(documents)
+
+
+FACTS = {
+    "Alaska": [
+        "Alaska (/əˈlæskə/) is a U.S. state",
+        "about 500 mi of British Columbia (Canada) separates Alaska from Washington",
+        "two cents per acre ($4.74/km²)",
+    ],
+    "Atlantic_Ocean": [
+        "an area of about 106400000 km²; without them, it has an area of 82400000 km²",
+        "is 3339 m; without them it is 3926 m. The greatest depth, Milwaukee Deep with 8380 m, is in",
+        "(Greek: Ἀτλαντὶς θάλασσα; English: Sea of Atlas)",
+    ],
+}
+"""What the dump says of these pages, read by hand."""
+
+
+def test_numbers_inside_templates_survive(real_data: Path) -> None:
+    dump = real_data / "wikipedia/gensim/enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
+    documents, _ = read(dump, "mediawiki")
+    text = {d["url"].rpartition("/")[2]: d["text"] for d in documents}
+    for page, words in FACTS.items():
+        for expected in words:
+            assert expected in text[page], (page, expected)
+    assert "$A =\\left ( \\frac{1329\\times10^{-H/5}}{D} \\right ) ^2$" in text["Albedo"]
+
+
+def test_files_of_wikiextractor_are_read_whole(real_data: Path) -> None:
+    documents, counts = read_all(real_data / "wikipedia", r"wiki_\d\d$")
+    marks = sum(p.read_bytes().count(b"<doc id=") for p in (real_data / "wikipedia").rglob("wiki_*") if p.is_file())
+    assert len(documents) + sum(counts.values()) == marks
+    assert sum("</" in d["text"] or "&amp;" in d["text"] for d in documents) < 5
+
+
+def test_every_archive_gives_the_same_documents_whole_and_in_spans(real_data: Path) -> None:
+    for path in sorted((real_data / "web/warc").rglob("*")):
+        kind = recognise(str(path), path.name) if path.is_file() else None
+        if kind not in ("warc", "wet"):
+            continue
+        documents, problems = read(path, kind, 1 << 30)
+        assert documents or problems.counts, path
+        again, counted = read(path, kind, 5000)
+        assert again == documents, path
+        assert counted.counts == problems.counts, path
+
+
+def test_the_same_page_as_warc_and_wet_gives_much_the_same_text(real_data: Path) -> None:
+    folder = real_data / "web/warc/whirlwind"
+    (page,), _ = read(folder / "whirlwind.warc.gz", "warc")
+    (plain,), _ = read(folder / "whirlwind.warc.wet.gz", "wet")
+    assert page["url"] == plain["url"]
+    words = set(re.findall(r"\w{4,}", page["text"]))
+    assert len(words & set(re.findall(r"\w{4,}", plain["text"]))) > 0.9 * len(words)
+
+
+@pytest.mark.parametrize("extractor", ["resiliparse", "trafilatura"])
+def test_html_pages_of_many_sites_give_text(real_data: Path, extractor: str) -> None:
+    paths = sorted((real_data / "web/article-extraction-benchmark/html").glob("*.html.gz"))[
+        :: 9 if extractor == "trafilatura" else 2
+    ]
+    found = 0
+    for path in paths:
+        documents, problems = read(path, "html", extractor=extractor)
+        assert len(documents) + sum(problems.counts.values()) == 1
+        found += len(documents)
+        for document in documents:
+            assert not re.search(r"</?(?:div|p|span|script)\b", document["text"])
+    assert found > 0.95 * len(paths)
+
+
+BOOK_LEFT_OVERS = re.compile(
+    r"\*\*\* ?(?:START|END) OF|\[Illustration|\[Pg \d|</(?:p|div|span)>|&(?:amp|nbsp);|Project Gutenberg-tm"
+)
+
+
+def test_books_of_every_kind_are_read_without_their_frames(real_data: Path) -> None:
+    documents, counts = read_all(
+        real_data / "books", r"\.epub$|gutenberg_(?:orig|copies|editions)/.*\.(?:txt|htm)$|ELTeC.*\.xml$", "books"
+    )
+    assert not counts
+    assert len(documents) > 150
+    for document in documents:
+        if not document["id"].endswith("LICENSE.txt"):
+            found = BOOK_LEFT_OVERS.search(document["text"])
+            assert found is None, (document["id"], found)
+
+
+def test_editions_of_one_book_agree(real_data: Path) -> None:
+    folder = real_data / "books"
+    plain, _ = read(folder / "gutenberg_orig/84/84-0.txt", "gutenberg")
+    html, _ = read(folder / "gutenberg_orig/84/84-h.htm", "html", family="books")
+    one, other = (re.findall(r"\w+", d[0]["text"]) for d in (plain, html))
+    assert abs(len(one) - len(other)) < 0.01 * len(one)
+    assert one[1000:1100] == other[other.index(one[1000], 900) :][:100] or set(one) >= set(other[2000:3000])
+
+
+def test_most_files_without_a_label_are_decoded_right(real_data: Path) -> None:
+    from megadata.corpus.sources.charset import codec, decode
+
+    right = total = 0
+    for path in sorted((real_data / "messy/chardet").rglob("*")):
+        label = next((c for n in range(3) if (c := codec(path.parent.name.rsplit("-", n)[0]))), None)
+        if path.is_file() and label is not None:
+            truth = (
+                path.read_bytes().decode(label, "replace").replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
+            )
+            total += 1
+            right += decode(path.read_bytes(), markup=False) == truth.removeprefix("\ufeff")
+    assert total > 250
+    assert right > 0.95 * total
+
+
+def test_kinds_of_all_real_files_are_found(real_data: Path) -> None:
+    kinds = Counter(f.kind for name in ("wikipedia", "books") for f in expand([str(real_data / name)]).files)
+    assert {"mediawiki", "wikidoc", "epub", "tei", "gutenberg", "html", "txt"} <= set(kinds)
+    assert kinds["epub"] == 69
+    assert input_file(next((real_data / "books").rglob("*.epub")), "epub").family == "books"
