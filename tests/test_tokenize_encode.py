@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import unicodedata
 from itertools import pairwise
 
 import numpy as np
@@ -141,6 +142,28 @@ def test_an_encoder_that_differs_on_the_text_at_hand_is_not_used(monkeypatch):
     choice = choose_encoder(small_tokenizer(), ["a lion", "a zebra"])
     assert choice.name == "tokenizers"
     assert choice.reason.startswith("gigatoken's ids differ on ")
+
+
+def test_ids_are_those_of_tokenizers_where_unicode_tables_differ():
+    tokenizer = from_content({**small_tokenizer().document, "normalizer": {"type": "NFC"}}, "nfc")
+    marks = [chr(c) for c in range(0x300, 0x1F000) if unicodedata.category(chr(c)) in ("Mn", "Mc", "Cn")]
+    marks = [c for c in marks if not 0x4E00 <= ord(c) < 0xA000]
+    texts = [f"a{mark}\u0334\u0301\u0323" for mark in marks] + [
+        "\U00011935\U00011930",
+        "\U000105d2\u0307",
+        "plain",
+        "e\u0301",
+    ]
+    fast, fast_lengths = tokenizer.encode_batch(*flat(texts), "gigatoken")
+    true, lengths = tokenizer.encode_batch(*flat(texts), "tokenizers")
+    assert parts(fast, fast_lengths) == parts(true, lengths)
+
+
+@given(texts=st.lists(TEXTS, max_size=5))
+def test_ids_of_a_normalizing_tokenizer_equal_those_of_tokenizers(texts):
+    tokenizer = from_content({**small_tokenizer("qwen").document, "normalizer": {"type": "NFC"}}, "nfc")
+    ids, lengths = tokenizer.encode_batch(*flat(texts), "gigatoken")
+    assert parts(ids, lengths) == [ids_of(tokenizer, text) for text in texts]
 
 
 def test_an_encoder_that_cannot_load_the_tokenizer_is_not_used():

@@ -47,6 +47,19 @@ PROBES: tuple[str, ...] = (
 """Short texts on which encoders have been seen to differ."""
 
 
+_YOUNG = (
+    "\u07fd\u0897-\u089f\u08ca-\u08d3\u09fe\u0c3c\u0d3b\u0d3c\u0eba\u1715\u1abf-\u1aeb\u1df6-\u1dfa\ua82c"
+    "\U000105d2\U000105da\U00010d24-\U00010d27\U00010d69-\U00010d6d\U00010eab-\U00010eac\U00010efa-\U00010eff"
+    "\U00010f46-\U00010f50\U00010f82-\U00010f85\U00011070\U0001133b\U00011380-\U000113d0\U0001145e\U00011839-\U0001183a"
+    "\U00011930-\U00011943\U000119e0\U00011a34\U00011a47\U00011a99\U00011d42-\U00011d45\U00011d97\U00011f41-\U00011f42"
+    "\U0001611e-\U0001612f\U00016d63-\U00016d6a\U00016ff0-\U00016ff1\U0001e08f\U0001e130-\U0001e136\U0001e2ae"
+    "\U0001e2ec-\U0001e2ef\U0001e4ec-\U0001e4ef\U0001e5ee-\U0001e5ef\U0001e6e3-\U0001e6f5"
+)
+"""Combining characters younger than the Unicode tables by which `tokenizers` normalizes; gigatoken's are newer."""
+_YOUNG_LEAD = 0xDF
+"""The first byte, in UTF-8, of the lowest of them."""
+
+
 class Encoder(Protocol):
     """What turns UTF-8 bytes of documents into ids; see `Tokenizer.encode_batch`."""
 
@@ -56,6 +69,8 @@ class Encoder(Protocol):
 
 
 class _Gigatoken:
+    """The fast encoder; where it would normalize by newer Unicode tables than `tokenizers`, documents go to `tokenizers`."""
+
     def __init__(self, tokenizer: Tokenizer) -> None:
         import awkward  # type: ignore[import-untyped]
         import gigatoken
@@ -64,6 +79,8 @@ class _Gigatoken:
         content["added_tokens"] = [token for token in content["added_tokens"] if not token["special"]]
         self._backend = gigatoken.Tokenizer.from_json(orjson.dumps(content)).backend
         self._awkward: Any = awkward
+        self._tokenizer = tokenizer
+        self._young = re.compile(f"[{_YOUNG}]") if content["normalizer"] else None
 
     def encode(self, text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> Ids:
         if offsets.size == 1:
@@ -75,7 +92,30 @@ class _Gigatoken:
         layout = self._backend.encode_batch(self._awkward.Array(documents), parallel=False).layout
         bounds = np.asarray(layout.offsets.data, np.int64)
         ids = np.asarray(layout.content.data, np.uint32)[bounds[0] : bounds[-1]]
-        return ids, np.diff(bounds)
+        lengths = np.diff(bounds)
+        young = self._with_young_characters(text, offsets)
+        return self._exactly(text, offsets, ids, lengths, young) if young else (ids, lengths)
+
+    def _with_young_characters(self, text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> list[int]:
+        own = text[offsets[0] : offsets[-1]]
+        if self._young is None or not (own >= _YOUNG_LEAD).any() or not self._young.search(own.tobytes().decode()):
+            return []
+        borders = zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
+        return [d for d, (a, b) in enumerate(borders) if self._young.search(text[a:b].tobytes().decode())]
+
+    def _exactly(
+        self,
+        text: NDArray[np.uint8],
+        offsets: NDArray[np.int64],
+        ids: NDArray[np.uint32],
+        lengths: NDArray[np.int64],
+        documents: list[int],
+    ) -> Ids:
+        """The ids with those of some documents exchanged for what `tokenizers` gives."""
+        parts = np.split(ids, np.cumsum(lengths)[:-1])
+        for d in documents:
+            parts[d], _ = backend(self._tokenizer, "tokenizers").encode(text, offsets[d : d + 2])
+        return np.concatenate(parts), np.array([part.size for part in parts], np.int64)
 
 
 class _Tokenizers:
