@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from pipelines import contents, write_project
 
+from megadata.errors import CorpusError
+from megadata.indexed.blend import Blend
 from megadata.pipeline.recipe import load_recipe
 from megadata.pipeline.run import Pipeline, RunReport
 from megadata.runtime.settings import RunSettings
@@ -100,3 +102,20 @@ def test_a_changed_threshold_redoes_its_stage_and_those_after_it(tmp_path):
     report = run(tmp_path, changes=(*NO_TRAINING, "dedup.threshold=0.95"))
     assert all(one.current for one in report.cleaned.values())
     assert not report.unique.current
+
+
+def test_a_source_of_which_nothing_is_left_is_named_and_left_out(tmp_path):
+    write_project(tmp_path)
+    (tmp_path / "pages.jsonl").write_text('{"text": "too short"}\n')
+    report = run(tmp_path, changes=(*NO_TRAINING, "sources.web.rules=web", "blend={}"))
+    assert list(report.tokenized["tokens"]) == ["books"]
+    blend = Blend.load(tmp_path / "out" / "blend.yaml")
+    assert [source.name for source in blend.sources] == ["books"]
+
+
+def test_a_recipe_that_leaves_nothing_says_so(tmp_path):
+    write_project(tmp_path)
+    for path in (tmp_path / "pages.jsonl", *(tmp_path / "books").iterdir()):
+        path.write_text('{"text": "too short"}\n')
+    with pytest.raises(CorpusError, match="no document is left to train on; look at removed/ and loosen the rules"):
+        run(tmp_path, changes=(*NO_TRAINING, "sources.web.rules=web", "sources.books.rules=web"))

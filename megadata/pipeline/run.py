@@ -103,6 +103,9 @@ class Pipeline:
         for level in levels:
             report.tokenized[level] = {}
             for name in self.recipe.sources:
+                if not _has_documents(folder / name):
+                    self.settings.progress.note(f"{name}: no document is left of this source; look at removed/")
+                    continue
                 report.tokenized[level][name] = self._tokenize(folder / name, level, name, tokenizer)
                 say("tokenize", report.tokenized[level][name])
             self._blend(level)
@@ -199,15 +202,30 @@ class Pipeline:
         from megadata.indexed.blend import Blend
 
         section = self.recipe.blend
-        prefixes = {name: self.output / level / name for name in self.recipe.sources}
+        data: dict[str, list[str]] = {"train": [], "validation": []}
+        for split, names in data.items():
+            names += [n for n in self.recipe.sources if (self.output / level / f"{n}-{split}.idx").exists()]
+            for name in self.recipe.sources:
+                if name not in names:
+                    self.settings.progress.note(
+                        f"{name}: too few documents for any in {split}; larger shares give it some"
+                    )
+        if not data["train"]:
+            raise CorpusError(
+                f"{self.output / level}: no document is left to train on; look at removed/ and loosen the rules"
+            )
         blend = Blend.of(
-            {name: f"{prefix}-train" for name, prefix in prefixes.items()},
-            section.weights or None,
+            {name: str(self.output / level / f"{name}-train") for name in data["train"]},
+            {n: w for n, w in section.weights.items() if n in data["train"]} or None,
             weigh_by=section.weigh_by,
             temperature=section.temperature,
             seed=section.seed,
-            max_epochs=section.max_epochs or None,
-            validation={name: f"{prefix}-validation" for name, prefix in prefixes.items()},
+            max_epochs={n: e for n, e in section.max_epochs.items() if n in data["train"]} or None,
+            validation={
+                name: str(self.output / level / f"{name}-validation")
+                for name in data["validation"]
+                if name in data["train"]
+            },
         )
         return blend.save(self.blend_path(level))
 
