@@ -99,6 +99,16 @@ def test_the_summed_losses_of_a_bert_equal_the_reference():
     assert got == pytest.approx([masked, ordered], rel=1e-10)
 
 
+@pytest.mark.parametrize("fields", [GPT2, PRE_BERT], ids=["gpt", "bert"])
+def test_a_batch_without_labels_gives_no_loss_and_no_gradient(fields):
+    model, _ = made(fields)
+    tokens = tokens_of(0)
+    losses = model(tokens, labels=tokens, weights=torch.zeros(3, 16))
+    losses.sum().backward()
+    assert losses.tolist() == [0.0] * len(model.losses)
+    assert all(float(p.grad.abs().max()) == 0 for p in model.parameters())
+
+
 @pytest.mark.parametrize("fields", [GPT2, MODERN, PRE_BERT], ids=["gpt2", "modern", "bert"])
 def test_documents_do_not_see_each_other(fields):
     model, _ = made(fields)

@@ -70,6 +70,9 @@ def test_the_loss_falls_below_what_token_counts_alone_can_reach(blend, tmp_path,
     # entropy of 2.6 nats, where a BERT that has not learnt to look around stays.
     assert max(result.validation.values()) < (0.6 if kind == "gpt" else 2.3)
     assert result.tokens == steps * size * 32
+    assert [line["first_sample"] for line in metrics(tmp_path / "run") if "loss" in line] == list(
+        range(0, steps * size, size)
+    )
     assert [event["event"] for event in heard].count("step") == steps
     assert [event["step"] for event in heard if event["event"] == "validation"] == [steps // 2, steps]
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [

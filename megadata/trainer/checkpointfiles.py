@@ -1,7 +1,7 @@
 """The folder of a run's checkpoints: which is the newest that is whole. No torch.
 
 CHECKPOINTS/latest                     name of the newest complete checkpoint, written last
-CHECKPOINTS/step-00000100/state.json   step, position in the data, config, digests of the files, a fingerprint of each tensor
+CHECKPOINTS/step-00000100/state.json   step, position in the data, digests of the files, a fingerprint of each tensor
 CHECKPOINTS/step-00000100/model/       weights, one safetensors file a process
 CHECKPOINTS/step-00000100/optimizer/   optimizer state, likewise
 

@@ -49,7 +49,7 @@ class TrainerConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """``auto``: a GPU when there is one."""
     micro_batch: int | None = None
-    """Samples of one forward pass of one process; none does all of the process's share at once. Never changes the result."""
+    """Samples of one forward pass of one process; none takes as many as make 16,384 tokens. Changes memory and speed only."""
     seed: int = 0
     """Seed of initial weights and dropout."""
     clip: float | None = 1.0
@@ -177,6 +177,15 @@ class TrainConfig:
             )
         if self.model.kind == "bert" and self.data.sequence_length < 8:
             raise ConfigError(f"data.sequence_length must be at least 8 for a BERT, got {self.data.sequence_length}")
+
+    @property
+    def micro_batch(self) -> int:
+        """Samples of one forward pass of one process."""
+        return self.trainer.micro_batch or max(1, MICRO_BATCH_TOKENS // self.data.sequence_length)
+
+
+MICRO_BATCH_TOKENS = 16_384
+"""Tokens of one forward pass where `trainer.micro_batch` does not say how many samples."""
 
 
 def presets() -> list[str]:

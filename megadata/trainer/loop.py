@@ -137,6 +137,7 @@ class Training:
         """
         began = time.perf_counter()
         config = self.config
+        first_sample = self.loader.position
         losses = self._accumulate()
         loss = sum(losses.values())
         norm = gradient_norm(self.model.parameters())
@@ -158,6 +159,7 @@ class Training:
             "grad_norm": float(norm),
             "lr": rate,
             "tokens": self.tokens,
+            "first_sample": first_sample,
             "tokens_per_s": round(seen / seconds, 1),
             "seconds": round(seconds, 6),
         }
@@ -175,7 +177,7 @@ class Training:
         self.stopping = wishes > 0
         per_label = torch.tensor([1.0 / max(count, 1.0) for count in counts], dtype=torch.float64, device=device)
         sums = torch.zeros_like(per_label)
-        size = config.trainer.micro_batch or len(batch)
+        size = config.micro_batch
         for start in range(0, len(batch), size):
             part = batch.rows(start, min(start + size, len(batch)))
             reduce_gradients(self.model, start + size >= len(batch))
@@ -210,7 +212,7 @@ class Training:
     def _measure(self, source: str, windows: int) -> dict[str, float]:
         kind, world = self.config.model.kind, self.layout.world
         share = -(-self.config.data.batch_size // world)
-        size = min(self.config.trainer.micro_batch or share, share)
+        size = min(self.config.micro_batch, share)
         sums: list[float] = [0.0] * (2 * len(self.model.losses))
         for start in range(0, windows, size * world):
             mine = min(start + self.layout.rank * size, windows)
