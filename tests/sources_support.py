@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +130,37 @@ def dump_page(number: int, text: str, title: str = "", namespace: int | None = 0
 def multistream(head: str, groups: list[str]) -> bytes:
     """A dump as Wikimedia packs it: the head, each group of pages, and the end tag as bzip2 streams of their own."""
     return b"".join(bz2.compress(part.encode()) for part in [head, *groups, "</mediawiki>\n"])
+
+
+CONTAINER = (
+    '<?xml version="1.0"?><container version="1.0" xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles>'
+    '<rootfile full-path="OEBPS/book.opf" media-type="application/oebps-package+xml"/></rootfiles></container>'
+)
+
+
+def epub_file(
+    chapters: dict[str, str | bytes], spine: list[str] | None = None, more: str = "", guide: str = "", **entries: str
+) -> bytes:
+    """An EPUB whose pages lie in OEBPS/text."""
+    nav = {"nav.xhtml": 'properties="nav" '}
+    items = "".join(
+        f'<item id="i{n}" href="text/{name}" {nav.get(name, "")}media-type="application/xhtml+xml"/>'
+        for n, name in enumerate(chapters)
+    )
+    order = spine if spine is not None else [f"i{n}" for n in range(len(chapters))]
+    refs = "".join(f'<itemref idref="{one}"/>' for one in order)
+    package = (
+        '<package xmlns="http://www.idpf.org/2007/opf" version="3.0"><metadata xmlns:dc="http://purl.org/dc/elements/1.1/">'
+        "<dc:title>The  Book</dc:title><dc:creator>A. B.</dc:creator><dc:creator>C. D.</dc:creator><dc:language>en</dc:language>"
+        f"</metadata><manifest>{items}{more}</manifest><spine>{refs}</spine>{guide}</package>"
+    )
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("mimetype", "application/epub+zip", zipfile.ZIP_STORED)
+        archive.writestr("META-INF/container.xml", CONTAINER)
+        archive.writestr("OEBPS/book.opf", package)
+        for name, text in chapters.items():
+            archive.writestr(f"OEBPS/text/{name}", text)
+        for name, text in entries.items():
+            archive.writestr(name, text)
+    return out.getvalue()

@@ -5,14 +5,13 @@ from __future__ import annotations
 import io
 import textwrap
 import time
-import zipfile
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sources_support import read, texts
+from sources_support import epub_file, read, texts
 
 from megadata.corpus.sources.epub import EpubError, entry_path, read_epub
 from megadata.corpus.sources.gutenberg import rewrap, strip_frame
@@ -193,12 +192,6 @@ def test_a_book_of_aozora_loses_ruby_notes_and_frame(tmp_path: Path) -> None:
     assert document["text"] == "吾輩は猫である\n夏目漱石\n一\n吾輩は猫である。名前はまだ無い。" + "\n本文。" * 9
 
 
-CONTAINER = (
-    '<?xml version="1.0"?><container version="1.0" xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles>'
-    '<rootfile full-path="OEBPS/book.opf" media-type="application/oebps-package+xml"/></rootfiles></container>'
-)
-
-
 def chapter(number: int, body: str = "") -> str:
     body = body or f"<h2>Chapter {number}</h2><p>Text of chapter&nbsp;{number}.</p><p>More &amp; more.</p>"
     return (
@@ -208,37 +201,9 @@ def chapter(number: int, body: str = "") -> str:
     )
 
 
-def epub(
-    chapters: dict[str, str | bytes], spine: list[str] | None = None, more: str = "", guide: str = "", **entries: str
-) -> bytes:
-    """An EPUB whose pages lie in OEBPS/text."""
-    nav = {"nav.xhtml": 'properties="nav" '}
-    items = "".join(
-        f'<item id="i{n}" href="text/{name}" {nav.get(name, "")}media-type="application/xhtml+xml"/>'
-        for n, name in enumerate(chapters)
-    )
-    order = spine if spine is not None else [f"i{n}" for n in range(len(chapters))]
-    refs = "".join(f'<itemref idref="{one}"/>' for one in order)
-    package = (
-        '<package xmlns="http://www.idpf.org/2007/opf" version="3.0"><metadata xmlns:dc="http://purl.org/dc/elements/1.1/">'
-        "<dc:title>The  Book</dc:title><dc:creator>A. B.</dc:creator><dc:creator>C. D.</dc:creator><dc:language>en</dc:language>"
-        f"</metadata><manifest>{items}{more}</manifest><spine>{refs}</spine>{guide}</package>"
-    )
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("mimetype", "application/epub+zip", zipfile.ZIP_STORED)
-        archive.writestr("META-INF/container.xml", CONTAINER)
-        archive.writestr("OEBPS/book.opf", package)
-        for name, text in chapters.items():
-            archive.writestr(f"OEBPS/text/{name}", text)
-        for name, text in entries.items():
-            archive.writestr(name, text)
-    return out.getvalue()
-
-
 def test_an_epub_is_read_in_spine_order(tmp_path: Path) -> None:
     path = tmp_path / "b.epub"
-    path.write_bytes(epub({"c1.xhtml": chapter(1), "c%202.xhtml".replace("%20", " "): chapter(2)}, ["i1", "i0"]))
+    path.write_bytes(epub_file({"c1.xhtml": chapter(1), "c%202.xhtml".replace("%20", " "): chapter(2)}, ["i1", "i0"]))
     assert recognise(str(path), "b.epub") == "epub"
     assert recognise(str(path), "noending") == "epub"
     (document,), problems = read(path, "epub")
@@ -267,7 +232,7 @@ def test_cover_contents_and_licence_pages_are_dropped(tmp_path: Path) -> None:
         '<guide><reference type="toc" href="text/guide.xhtml"/><reference type="toc" href="text/c1.xhtml#toc"/></guide>'
     )
     path = tmp_path / "b.epub"
-    path.write_bytes(epub(pages, guide=guide))
+    path.write_bytes(epub_file(pages, guide=guide))
     assert texts(read(path, "epub")[0]) == ["Chapter 1\n\nText of chapter 1.\n\nMore & more."]
 
 
@@ -279,7 +244,7 @@ def test_pages_of_an_epub_in_other_charsets_and_with_quirks_are_read(tmp_path: P
         "d.xhtml": chapter(4, "<div>D</div><p>rop caps</p><p>verse<br/>lines</p>"),
     }
     path = tmp_path / "b.epub"
-    path.write_bytes(epub(pages))
+    path.write_bytes(epub_file(pages))
     assert texts(read(path, "epub")[0]) == ["Grüße\n\nZwei\n\nThree words\n\nDrop caps\n\nverse\nlines"]
 
 
@@ -289,14 +254,14 @@ def test_entries_outside_the_book_are_refused() -> None:
     for href in ("../../etc/passwd", "/etc/passwd", "..", "http://x/y", "file:///etc/passwd", "../../../x"):
         assert entry_path("OEBPS", href) is None
     more = '<item id="evil" href="../../../etc/passwd" media-type="application/xhtml+xml"/>'
-    book = read_epub(io.BytesIO(epub({"c.xhtml": chapter(1)}, ["evil", "i0", "lost"], more)), 1 << 20)
+    book = read_epub(io.BytesIO(epub_file({"c.xhtml": chapter(1)}, ["evil", "i0", "lost"], more)), 1 << 20)
     assert book.text.startswith("Chapter 1")
     assert book.missing == ["../../../etc/passwd: outside the book"]
 
 
 def test_a_zip_bomb_is_set_aside_before_it_unpacks(tmp_path: Path) -> None:
     path = tmp_path / "b.epub"
-    path.write_bytes(epub({"c.xhtml": chapter(1, "<p>" + " " * (64 << 20) + "</p>")}))
+    path.write_bytes(epub_file({"c.xhtml": chapter(1, "<p>" + " " * (64 << 20) + "</p>")}))
     assert path.stat().st_size < 100_000
     start = time.perf_counter()
     documents, problems = read(path, "epub", max_record_bytes=1 << 20)
@@ -317,9 +282,13 @@ ENCRYPTION = (
     ("data", "reason", "detail"),
     [
         (b"no zip at all", "bad_epub", "BadZipFile: File is not a zip file"),
-        (epub({"c.xhtml": chapter(1)})[:-200], "bad_epub", "BadZipFile: File is not a zip file"),
-        (epub({"c.xhtml": chapter(1)}).replace(b"OEBPS/book.opf", b"OEBPS/book.xxx"), "bad_epub", "CRC-32|no package"),
-        (epub({"c.xhtml": "<html/>"}, more=ENTITY), "bad_epub", "book.opf: "),
+        (epub_file({"c.xhtml": chapter(1)})[:-200], "bad_epub", "BadZipFile: File is not a zip file"),
+        (
+            epub_file({"c.xhtml": chapter(1)}).replace(b"OEBPS/book.opf", b"OEBPS/book.xxx"),
+            "bad_epub",
+            "CRC-32|no package",
+        ),
+        (epub_file({"c.xhtml": "<html/>"}, more=ENTITY), "bad_epub", "book.opf: "),
     ],
 )
 def test_damaged_epubs_are_set_aside(data: bytes, reason: str, detail: str) -> None:
@@ -332,17 +301,17 @@ def test_encrypted_books_are_set_aside_and_obfuscated_fonts_are_not(tmp_path: Pa
     drm = ENCRYPTION.format(algorithm="http://www.w3.org/2001/04/xmlenc#aes128-cbc", entry="OEBPS/text/c.xhtml")
     font = ENCRYPTION.format(algorithm="http://www.idpf.org/2008/embedding", entry="OEBPS/font.otf")
     path = tmp_path / "b.epub"
-    path.write_bytes(epub({"c.xhtml": chapter(1)}, **{"META-INF/encryption.xml": drm}))
+    path.write_bytes(epub_file({"c.xhtml": chapter(1)}, **{"META-INF/encryption.xml": drm}))
     documents, problems = read(path, "epub")
     assert not documents
     assert problems.items[0]["detail"] == "the pages are encrypted (DRM)"
-    path.write_bytes(epub({"c.xhtml": chapter(1)}, **{"META-INF/encryption.xml": font}))
+    path.write_bytes(epub_file({"c.xhtml": chapter(1)}, **{"META-INF/encryption.xml": font}))
     assert len(read(path, "epub")[0]) == 1
 
 
 @given(at=st.integers(0, 3000), junk=st.binary(min_size=1, max_size=50))
 def test_arbitrary_bytes_in_an_epub_end_in_counts(at: int, junk: bytes) -> None:
-    data = epub({"c1.xhtml": chapter(1), "c2.xhtml": chapter(2)})
+    data = epub_file({"c1.xhtml": chapter(1), "c2.xhtml": chapter(2)})
     with suppress(EpubError):
         read_epub(io.BytesIO(data[:at] + junk + data[at + len(junk) :]), 1 << 20)
 

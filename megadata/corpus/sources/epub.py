@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
 import posixpath
 import re
+import struct
 import zipfile
 import zlib
 from dataclasses import dataclass, field
@@ -25,13 +27,15 @@ _BODY = re.compile(r"<body\b[^>]*>", re.IGNORECASE)
 _SECTION = re.compile(r"<(?:section|div|nav)\b[^>]*>", re.IGNORECASE)
 _LINK = re.compile(r"<a\b[^>]*\bhref\b[^>]*>(.*?)</a\s*>", re.IGNORECASE | re.DOTALL)
 _MARKUP = re.compile(r"<[^>]*>")
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, UnicodeError)
+_UNREADABLE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, RuntimeError, ValueError,
+)  # fmt: skip
 """What the zip reader raises on damage, unknown compression and passwords."""
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
 _FONT_ALGORITHMS = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
 
 
-class EpubError(ValueError):
+class EpubError(Exception):
     """A file that is no readable EPUB; `reason` is the name it is counted under."""
 
     def __init__(self, reason: str, detail: str) -> None:

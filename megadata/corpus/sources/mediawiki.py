@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 from xml.etree import ElementTree
 
 from megadata.corpus.sources.blocks import read_block
 from megadata.corpus.sources.elements import Chunk, Elements, plain_chunks
 from megadata.corpus.sources.members import BZIP2, Members
 from megadata.corpus.sources.whole import without_place
+from megadata.corpus.sources.wikinames import database_of, split_address
 from megadata.corpus.sources.wikitext import Wikitext, WikitextError
 from megadata.documents.batch import DocBatch, Record
 from megadata.documents.source import Problems, ReadOptions, batches
@@ -171,19 +172,16 @@ def read_site(file: InputFile) -> Site:
     root = _parse(found[0]) if found is not None else None
     if root is None:
         return Site(file.name.rpartition("/")[2].partition(".")[0], "", tongue, ())
-    address = urlsplit(root.findtext("base") or "")
+    address = split_address(root.findtext("base") or "")
     base = f"{address.scheme}://{address.netloc}{address.path.rpartition('/')[0]}/" if address.netloc else ""
-    host = address.netloc.partition(":")[0].split(".")
-    database = root.findtext("dbname") or ""
-    if not database and len(host) >= 3 and host[-2] == "wikipedia":
-        database = f"{host[-3].replace('-', '_')}wiki"
+    database = root.findtext("dbname") or database_of(root.findtext("base") or "")
     names = [
         (int(n.get("key", "0")), n.text or "")
         for n in root.iter("namespace")
         if re.fullmatch(r"-?\d{1,9}", n.get("key", ""))
     ]
     database = database or file.name.rpartition("/")[2].partition(".")[0]
-    return Site(database, base, tongue or (host[0] if host else ""), tuple(names))
+    return Site(database, base, tongue or address.netloc.partition(".")[0], tuple(names))
 
 
 def _parse(data: bytes) -> ElementTree.Element | None:

@@ -6,12 +6,12 @@ import html
 import re
 from collections.abc import Iterator
 from typing import ClassVar
-from urllib.parse import urlsplit
 
 from megadata.corpus.sources.charset import decode
 from megadata.corpus.sources.elements import Chunk, Elements, plain_chunks
 from megadata.corpus.sources.extract import tidy
 from megadata.corpus.sources.whole import is_binary, read_whole, without_place
+from megadata.corpus.sources.wikinames import database_of
 from megadata.documents.batch import DocBatch, Record
 from megadata.documents.source import Problems, ReadOptions, batches
 from megadata.runtime.streams import DamagedStream, decoded_length, open_at, open_decoded
@@ -130,7 +130,6 @@ def _article(data: bytes) -> Record | None:
     text = tidy(rest if title and first.strip() == title.strip() else body)
     if not text.strip():
         return None
-    host = urlsplit(url).netloc.split(".")
-    wiki = f"{host[0].replace('-', '_')}wiki" if len(host) == 3 and host[1] == "wikipedia" else ""
+    wiki = database_of(url)
     own = f"{wiki}:{number}" if wiki and number else number or None
     return Record(text.strip(), id=own, url=url or None, metadata={"title": title} if title else None)

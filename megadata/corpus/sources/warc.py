@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import groupby
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 from fastwarc.warc import WarcRecord, WarcRecordType
 from resiliparse.parse.encoding import detect_mime
 
-from megadata.corpus.sources.blocks import blocks
+from megadata.corpus.sources.blocks import BLOCK, blocks, read_block
 from megadata.corpus.sources.charset import decode
 from megadata.corpus.sources.extract import extract, tidy
 from megadata.corpus.sources.http import charset, media_type, parse_response
 from megadata.corpus.sources.members import GZIP, Codec, Members, zstd, zstd_dictionary
-from megadata.corpus.sources.warcframe import Framed, Framing, find_record, opens_record
+from megadata.corpus.sources.warcframe import HEADER_BYTES, Framed, Framing, find_record, opens_record
 from megadata.corpus.sources.whole import without_place
 from megadata.documents.batch import DocBatch, Record
 from megadata.documents.source import Problems, ReadOptions, batches
@@ -110,7 +110,7 @@ def _frames(span: Span, options: ReadOptions, problems: Problems) -> Iterator[tu
         return
     stop = length if span.stop == -1 else span.stop
     with open_at(span.file, max(span.start - 4, 0)) as stream:
-        start = find_record(blocks(stream), span.start, stop)
+        start = find_record(_until(stop + HEADER_BYTES - max(span.start - 4, 0), stream), span.start, stop)
     if start is None:
         return
     with open_at(span.file, start) as stream:
@@ -120,6 +120,13 @@ def _frames(span: Span, options: ReadOptions, problems: Problems) -> Iterator[tu
             if position >= stop and framed.problem != "bad_warc_record":
                 return
             yield position, framed
+
+
+def _until(size: int, stream: BinaryIO) -> Iterator[bytes]:
+    """The first `size` bytes of a stream."""
+    while size > 0 and (block := read_block(stream, min(size, BLOCK))):
+        size -= len(block)
+        yield block
 
 
 def _member_frames(span: Span, codec: Codec, options: ReadOptions, problems: Problems) -> Iterator[tuple[int, Framed]]:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_HEADER_BYTES = 1 << 16
+HEADER_BYTES = 1 << 16
+"""Longest header of a record."""
 _LENGTH = re.compile(rb"\nContent-Length:[ \t]*(\d{1,15})[ \t]*\r?\n", re.IGNORECASE)
 _TYPE = re.compile(rb"\nWARC-Type:", re.IGNORECASE)
 _BLANK = re.compile(rb"\r?\n\r?\n")
@@ -44,7 +45,7 @@ class Framing:
     def __init__(self, chunks: Iterator[bytes], max_bytes: int, left: int | None = None) -> None:
         self._chunks, self._max, self._left = chunks, max_bytes, left
         self._buffer = bytearray()
-        self._offset = 0
+        self.offset = 0
 
     def __iter__(self) -> Iterator[Framed]:
         while True:
@@ -53,27 +54,27 @@ class Framing:
                 return
             header = self._header()
             if isinstance(header, str):
-                yield Framed(self._offset, problem="bad_warc_record", detail=header)
-                self._resynchronise(1)
+                yield Framed(self.offset, problem="bad_warc_record", detail=header)
+                self.seek(1)
                 continue
             start, length = header
             total = start + length
-            if self._left is not None and self._offset + total > self._left:
-                yield Framed(self._offset, problem="truncated_record", detail=f"Content-Length {length} passes the end")
-                self._resynchronise(start)
+            if self._left is not None and self.offset + total > self._left:
+                yield Framed(self.offset, problem="truncated_record", detail=f"Content-Length {length} passes the end")
+                self.seek(start)
             elif length > self._max:
-                yield Framed(self._offset, problem="record_too_large", detail=f"{length} bytes, limit {self._max}")
+                yield Framed(self.offset, problem="record_too_large", detail=f"{length} bytes, limit {self._max}")
                 self._drop(total)
             elif not self._fill(total):
                 found = len(self._buffer) - start
-                yield Framed(self._offset, problem="truncated_record", detail=f"Content-Length {length}, found {found}")
-                self._resynchronise(start)
+                yield Framed(self.offset, problem="truncated_record", detail=f"Content-Length {length}, found {found}")
+                self.seek(start)
             elif not self._ends_at(total):
                 detail = f"Content-Length {length} does not lead to a record's end"
-                yield Framed(self._offset, problem="wrong_length", detail=detail)
-                self._resynchronise(start)
+                yield Framed(self.offset, problem="wrong_length", detail=detail)
+                self.seek(start)
             else:
-                yield Framed(self._offset, bytes(self._buffer[:total]))
+                yield Framed(self.offset, bytes(self._buffer[:total]))
                 self._drop(total)
 
     def _fill(self, size: int) -> bool:
@@ -88,12 +89,12 @@ class Framing:
     def _drop(self, size: int) -> None:
         while size > len(self._buffer):
             size -= len(self._buffer)
-            self._offset += len(self._buffer)
+            self.offset += len(self._buffer)
             self._buffer.clear()
             if not self._fill(1):
                 return
         del self._buffer[:size]
-        self._offset += size
+        self.offset += size
 
     def _skip_line_ends(self) -> None:
         while self._fill(1):
@@ -107,14 +108,9 @@ class Framing:
         size = 1 << 12
         while True:
             whole = self._fill(size)
-            if not self._buffer.startswith(b"WARC/"):
-                return f"expected WARC/, found {bytes(self._buffer[:20])!r}"
-            blank = _BLANK.search(self._buffer, 0, _HEADER_BYTES)
-            if blank is not None:
-                length = _LENGTH.search(self._buffer, 0, blank.end())
-                return (blank.end(), int(length[1])) if length is not None else "no Content-Length"
-            if not whole or size >= _HEADER_BYTES:
-                return "the header has no end"
+            header = _parse_header(self._buffer, 0)
+            if not isinstance(header, str) or not whole or size >= HEADER_BYTES:
+                return header
             size *= 2
 
     def _ends_at(self, total: int) -> bool:
@@ -129,42 +125,50 @@ class Framing:
                 return True
             ahead *= 2
 
-    def _resynchronise(self, skip: int) -> None:
-        """Go to the next header at least `skip` bytes on, or to the end."""
+    def seek(self, skip: int) -> bool:
+        """Go to the next whole header at least `skip` bytes on, or to the end; whether there is one."""
         self._drop(max(skip - 4, 0))
+        at = 0
         while True:
-            found = _NEXT.search(self._buffer)
+            found = _NEXT.search(self._buffer, at)
             if found is not None:
-                self._drop(found.end())
-                return
+                at = found.end()
+                self._fill(at + HEADER_BYTES)
+                if not isinstance(_parse_header(self._buffer, at), str):
+                    self._drop(at)
+                    return True
+                continue
             self._drop(max(len(self._buffer) - 32, 0))
+            at = 0
             if not self._fill(len(self._buffer) + 1):
                 self._drop(len(self._buffer))
-                return
+                return False
 
 
 def find_record(chunks: Iterator[bytes], start: int, stop: int) -> int | None:
-    """Offset of the first record header in [start, stop) of a plain file; `chunks` are its bytes from ``max(start - 4, 0)``."""
-    if start == 0:
-        return 0
-    buffer, offset = bytearray(), max(start - 4, 0)
-    for chunk in chunks:
-        buffer += chunk
-        for found in _NEXT.finditer(buffer):
-            at = offset + found.end()
-            if at >= stop:
-                return None
-            if at >= start and _plausible(buffer, found.end()):
-                return at
-        keep = min(len(buffer), _HEADER_BYTES)
-        offset += len(buffer) - keep
-        del buffer[: len(buffer) - keep]
-        if offset >= stop:
-            return None
-    return None
+    """Offset of the first record header in [start, stop) of a plain file.
+
+    Parameters
+    ----------
+    chunks : the file's bytes from ``max(start - 4, 0)`` to `HEADER_BYTES` behind `stop`.
+    """
+    base = max(start - 4, 0)
+    framing = Framing(chunks, 0)
+    found = start > 0 and framing.seek(0)
+    while found and base + framing.offset < start:
+        found = framing.seek(5)
+    at = base + framing.offset if found else 0
+    return at if at < stop and (found or start == 0) else None
 
 
-def _plausible(buffer: bytearray, at: int) -> bool:
-    blank = _BLANK.search(buffer, at, at + _HEADER_BYTES)
-    end = blank.end() if blank is not None else len(buffer)
-    return _TYPE.search(buffer, at, end) is not None and _LENGTH.search(buffer, at, end) is not None
+def _parse_header(buffer: bytearray, at: int) -> tuple[int, int] | str:
+    """(bytes of the header, Content-Length) of the record at `at`, or what is wrong."""
+    if not _VERSION.match(buffer, at):
+        return f"expected WARC/1.0 or WARC/1.1, found {bytes(buffer[at : at + 20])!r}"
+    blank = _BLANK.search(buffer, at, at + HEADER_BYTES)
+    if blank is None:
+        return "the header has no end"
+    length = _LENGTH.search(buffer, at, blank.end())
+    if length is None or _TYPE.search(buffer, at, blank.end()) is None:
+        return "no WARC-Type" if length is not None else "no Content-Length"
+    return blank.end() - at, int(length[1])

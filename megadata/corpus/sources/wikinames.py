@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from urllib.parse import SplitResult, urlsplit
 
 from megadata.corpus.sources.templates import tables
 
@@ -40,3 +41,17 @@ def is_disambiguation(source: str) -> bool:
 def is_redirect(source: str) -> bool:
     """Whether a page only sends the reader to another (``#REDIRECT [[...]]`` in any language)."""
     return _REDIRECT.match(source) is not None
+
+
+def split_address(url: str) -> SplitResult:
+    """Parts of a URL; empty where it is none."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
+
+
+def database_of(url: str) -> str:
+    """Database name of the Wikipedia at an address (``enwiki``), or empty for other sites."""
+    host = split_address(url).netloc.partition(":")[0].split(".")
+    return f"{host[-3].replace('-', '_')}wiki" if len(host) >= 3 and host[-2] == "wikipedia" else ""
