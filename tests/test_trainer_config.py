@@ -40,7 +40,7 @@ def test_settings_on_top_of_a_preset_change_one_field():
 
 def test_a_mapping_may_start_from_a_preset():
     config = config_from({"preset": "bert-tiny", "trainer": {"steps": 3}})
-    assert (config.trainer.steps, config.model.kind, config.trainer.validate_every) == (3, "bert", 100)
+    assert (config.trainer.steps, config.model.kind, config.trainer.validate_every) == (3, "bert", 300)
 
 
 @pytest.mark.parametrize(

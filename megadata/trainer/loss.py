@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CHUNK_ELEMENTS = 1 << 22
-"""Logits held at once."""
+CHUNK_ROWS = 1024
+"""Rows whose logits are held at once: enough for fast products, few enough for the cache of a CPU."""
+CHUNK_ELEMENTS = 1 << 25
+"""Most logits held at once."""
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -36,7 +38,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         grad_hidden = torch.empty_like(hidden) if needs_hidden else None
         grad_table = torch.zeros(table.shape, dtype=wide, device=table.device) if needs_table else None
         grad_bias = torch.zeros(table.shape[0], dtype=wide, device=table.device) if needs_bias else None
-        rows = max(1, CHUNK_ELEMENTS // table.shape[0])
+        rows = max(1, min(CHUNK_ROWS, CHUNK_ELEMENTS // table.shape[0]))
         for start in range(0, hidden.shape[0], rows):
             part = slice(start, start + rows)
             read, target, weight = hidden[part], labels[part, None], weights[part, None].to(wide)
