@@ -44,7 +44,8 @@ SEEDS: list[tuple[str, str, bytes]] = [
 ]
 INSERTS = (
     bytes(8), b"\xff" * 8, b"99999999", b"</page>\n", b"<page>\n", b"\r\n\r\nWARC/1.0\r\n", b"&#xD800;", b"{{{{[[|",
-    b"<div>" * 99, b"BZh91AY&SY", b"\x1f\x8b\x08", b"PK\x03\x04", b'<!DOCTYPE x [<!ENTITY y "z">]>', b"\x1b$B", b"</doc>", b'<doc id="',
+    b"<div>" * 99, b"BZh91AY&SY", b"\x1f\x8b\x08", b"PK\x03\x04", b'<!DOCTYPE x [<!ENTITY y "z">]>', b"\x1b$B", b"</doc>",
+    b'<doc id="',
 )  # fmt: skip
 
 
