@@ -39,7 +39,7 @@ blend:
 train:
   gpt:
     config: gpt-tiny
-    set: {trainer.steps: 300}
+    set: {trainer.steps: 450}
 """
 PROMPT = "This function returns"
 NEXT = (
