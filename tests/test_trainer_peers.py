@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
 
 from megadata.trainer import build_model  # noqa: E402
 
@@ -27,7 +26,7 @@ def made(**fields):
     return model
 
 
-def gpt2():
+def gpt2(transformers):
     ours = made()
     config = transformers.GPT2Config(
         vocab_size=256, n_positions=20, n_embd=48, n_layer=3, n_head=4, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0
@@ -54,7 +53,7 @@ def gpt2():
     return ours, theirs, state
 
 
-def llama():
+def llama(transformers):
     fields = {"num_key_value_heads": 2, "normalization": "rmsnorm", "positions": "rope", "activation": "swiglu"}
     ours = made(**fields, bias=False, tied=False, norm_epsilon=1e-6)
     config = transformers.LlamaConfig(
@@ -83,7 +82,7 @@ def llama():
     return ours, theirs, state
 
 
-def bert():
+def bert(transformers):
     ours = made(kind="bert", type_vocab_size=2, norm_position="post", activation="gelu", norm_epsilon=1e-12)
     config = transformers.BertConfig(
         vocab_size=256,
@@ -126,7 +125,7 @@ def bert():
 @pytest.fixture(params=[gpt2, llama, bert], ids=["gpt2", "llama", "bert"])
 def pair(request):
     """A model of ours and its peer with equal weights."""
-    ours, theirs, state = request.param()
+    ours, theirs, state = request.param(pytest.importorskip("transformers"))
     missing, unexpected = theirs.load_state_dict({name: value.detach() for name, value in state.items()}, strict=False)
     assert not unexpected
     assert all("position_ids" in name or "inv_freq" in name for name in missing)
