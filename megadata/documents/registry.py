@@ -70,7 +70,7 @@ def recognise(path: str, name: str, family: str | None = None) -> str | None:
     known = sources()
     ending = suffix_of(name)
     by_name = [kind for kind, one in known.items() if ending and ending in one.suffixes]
-    if len(by_name) == 1 and family != "books":
+    if len(by_name) == 1 and (by_name[0] != "txt" or family != "books"):
         return by_name[0]
     try:
         with open_decoded(path) as stream:
