@@ -94,6 +94,10 @@ def test_damage_is_counted_and_the_rest_is_read(tmp_path: Path, name: str, kind:
     path = tmp_path / name
     path.write_bytes(data[:middle] if kind == "truncated" else data[:middle] + bytes(30) + data[middle + 30 :])
     documents, problems = read(path, "mediawiki", 1 << 30)
+    if name != "d.xml":
+        (tmp_path / "good.xml").write_bytes(PACKINGS["d.xml"](dump(20)))
+        good = {d["id"]: d["text"] for d in read(tmp_path / "good.xml", "mediawiki")[0]}
+        assert all(good[d["id"]] == d["text"] for d in documents)
     if name in SPLITTABLE:
         # Zeros inside the text of a plain page are no fault of XML once they are left out.
         assert problems.counts or (name == "d.xml" and len(documents) == 20)

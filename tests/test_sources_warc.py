@@ -192,6 +192,19 @@ def test_a_member_with_a_wrong_checksum_is_not_trusted(tmp_path: Path) -> None:
     assert "incorrect data check" in item["detail"]
 
 
+def test_a_long_member_that_breaks_off_gives_its_whole_records_only(tmp_path: Path) -> None:
+    noise = "".join(f"<p>{random.Random(n).getrandbits(4000):x}</p>" for n in range(400))
+    first, second = response_record(page(paragraph("First")).encode(), 1), response_record(page(noise).encode(), 2)
+    member = gzip.compress(first + second, mtime=0)
+    assert len(member) > 150_000
+    path = tmp_path / "a.warc.gz"
+    for broken in (member[:-60_000], member[:-8] + bytes(8)):
+        path.write_bytes(broken + gzip_members(pages(1)))
+        documents, problems = read(path, "warc")
+        assert [d["url"][-1] for d in documents] == ["1", "1"]
+        assert len(problems.items) == problems.counts["damaged_compression"] == 1
+
+
 def test_zeros_behind_the_last_member_are_padding(tmp_path: Path) -> None:
     path = tmp_path / "a.warc.gz"
     path.write_bytes(gzip_members(pages(2)) + bytes(5000))

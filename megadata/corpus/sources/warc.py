@@ -90,6 +90,8 @@ def _codec(file: InputFile) -> Codec | None:
         for piece in members.read(0, _PROBE_BYTES):
             size += len(piece.data)
             first.append(piece.data)
+            if piece.damaged:
+                return codec
             if piece.last:
                 framed = list(Framing(iter(first), _PROBE_BYTES))
                 return None if not framed or framed[-1].problem == "truncated_record" else codec
