@@ -51,7 +51,7 @@ class Jsonl:
                     if rows.full:
                         yield rows.take()
         except DamagedStream as damage:
-            problems.add("damaged_compression", span.file.name, str(damage))
+            problems.add("damaged_compression", span.file.name, str(damage).replace(span.file.path, span.file.name))
         if rows.ids:
             yield rows.take()
 

@@ -74,7 +74,7 @@ def init(arguments: Sequence[str], path: Path, force: bool = False) -> InitRepor
     ]
     with atomic_write(path) as file:
         file.write(("\n".join(lines) + "\n").encode())
-    return InitReport(path, dict(groups))
+    return InitReport(path, dict(groups.keys()))
 
 
 def _quoted(text: str) -> str:

@@ -182,7 +182,7 @@ def _tokenizer(path: Path) -> Found | None:
         model = content["model"]
         special = ", ".join(token["content"] for token in content["added_tokens"][:12])
         return Found(
-            "tokenizer", {"kind": model.get("type"), "entries": len(model.get("vocab", ())), "special": special}
+            "tokenizer", {"model": model.get("type"), "entries": len(model.get("vocab", ())), "special": special}
         )
     if "format" in content:
         return Found(str(content["format"]), {k: v for k, v in content.items() if not isinstance(v, (dict, list))})
