@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from pathlib import Path
 
@@ -40,6 +41,11 @@ def real_data() -> Path:
     if not place:
         pytest.skip("MEGADATA_REAL_DATA is not set")
     return Path(place)
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C even where a shell started the tests behind it: children of a deaf process are deaf as well."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -169,13 +169,16 @@ def test_no_child_outlives_its_parent_by_two_seconds(tmp_path, how):
         env={**os.environ, "PYTHONPATH": root},
     )
     assert parent.stdout is not None
-    with parent.stdout:
+    with parent, parent.stdout:
         assert parent.stdout.readline() == b"started\n"
         deadline = time.monotonic() + 20
         while len(children := psutil.Process(parent.pid).children(recursive=True)) < 2 and time.monotonic() < deadline:
             time.sleep(0.05)
         time.sleep(1.0)
         parent.send_signal(how)
-        parent.wait(10)
+        try:
+            parent.wait(10)
+        finally:
+            parent.kill()
     _, alive = psutil.wait_procs(children, timeout=2)
     assert not alive
