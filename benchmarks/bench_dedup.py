@@ -1,33 +1,33 @@
 """Deduplication: text to signatures, the sets of candidates, and the verified choice, one thread each.
 
-Run from the repository: ``python benchmarks/bench_dedup.py``.
+Run from the repository: ``MEGADATA_REAL_DATA=DIR python benchmarks/bench_dedup.py`` (without it: a smaller text).
 """
 
 from __future__ import annotations
 
 import numpy as np
 from harness import measure
+from real_text import pieces, texts
 
 from megadata.corpus.dedup import DedupConfig, find_duplicates, signatures
 from megadata.documents.batch import DocBatch
 
-DOCUMENTS = 10_000
-WORDS = 400
 NEAR_COPIES = 0.3
-"""Share of the documents that are others with one word in fifty changed."""
+"""Share of the documents that are followed by a copy of themselves with one word in fifty changed."""
 
 
 def corpus() -> DocBatch:
-    """Documents of words with the frequencies of a language (Zipf), a share of them near copies of earlier ones."""
+    """Real text in pieces of the size of web pages, with near copies planted."""
     rng = np.random.default_rng(0)
-    lengths = rng.integers(2, 11, size=50_000)
-    vocabulary = np.array(["".join(rng.choice(list("etaoinshrdlu"), size=length)) for length in lengths])
-    words = vocabulary[np.minimum(rng.zipf(1.3, size=(DOCUMENTS, WORDS)), vocabulary.size) - 1]
-    for d in range(1, DOCUMENTS):
-        if rng.random() < NEAR_COPIES:
-            words[d] = words[rng.integers(d)]
-            words[d, rng.integers(WORDS, size=WORDS // 50)] = "changed"
-    return DocBatch.of([f"{d:06d}" for d in range(DOCUMENTS)], [" ".join(row) for row in words])
+    found: list[str] = []
+    for text in pieces(texts()).texts:
+        found.append(text)
+        words = text.split(" ")
+        if rng.random() < NEAR_COPIES and len(words) >= 50:
+            for at in rng.integers(len(words), size=len(words) // 50):
+                words[at] = "changed"
+            found.append(" ".join(words))
+    return DocBatch.of([f"{d:06d}" for d in range(len(found))], found)
 
 
 def main() -> None:

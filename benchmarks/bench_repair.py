@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import ftfy
 import numpy as np
-from cleaning_text import pieces, texts
 from harness import compare, measure
+from real_text import pieces, texts
 
 from megadata.corpus.normalise import Controls, Whitespace
 from megadata.corpus.repair import Nfc, Repair

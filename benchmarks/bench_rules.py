@@ -5,8 +5,8 @@ Run from the repository: ``MEGADATA_REAL_DATA=DIR python benchmarks/bench_rules.
 
 from __future__ import annotations
 
-from cleaning_text import pieces, texts
 from harness import measure
+from real_text import pieces, texts
 
 from megadata.corpus.rules import RuleList, load_rules
 from megadata.documents.batch import DocBatch

@@ -69,7 +69,10 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped; the same command goes on where it was", err=True)
+        click.echo(
+            "stopped; what is finished is kept, and the same command goes on from there (a training run from its last checkpoint)",
+            err=True,
+        )
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()

@@ -134,6 +134,18 @@ def show_clean(report: CleanReport) -> None:
         for reason, documents, size in reasons:
             why.add_row(reason, f"{documents:,}", human(size))
         print_table(why)
+    unread: dict[str, int] = {}
+    for key, number in report.counts.items():
+        kind, _, reason = (key.split("|") + ["", ""])[:3]
+        if kind in ("unreadable", "skipped"):
+            unread[f"{kind}: {reason}"] = unread.get(f"{kind}: {reason}", 0) + int(number)
+    if unread:
+        table = make_table("not read", "what", "records")
+        for what, number in sorted(unread.items(), key=lambda item: (-item[1], item[0])):
+            table.add_row(what, f"{number:,}")
+        print_table(table)
+    if not report.total("documents_kept"):
+        click.echo(f"no document was {'kept' if report.total('documents_in') else 'found in the inputs'}", err=True)
     if report.passed_over:
         names = ", ".join(report.passed_over[:3])
         click.echo(f"{len(report.passed_over)} files of unknown kind were passed over: {names}", err=True)
@@ -142,7 +154,7 @@ def show_clean(report: CleanReport) -> None:
 
 
 @click.command()
-@inputs_argument
+@click.argument("inputs", nargs=-1, metavar="INPUT...")
 @output_option("Folder for the shards; each NAME=INPUT gets a folder of its own below.")
 @click.option(
     "--threshold", type=float, default=0.8, show_default=True, help="Jaccard similarity that makes a duplicate."
@@ -194,6 +206,8 @@ def dedup(
     if explain:
         click.echo(run_explain(output, explain))
         return
+    if not inputs:
+        raise click.UsageError("Missing argument 'INPUT...'.")
     settings = shared.settings()
     values = {
         "threshold": threshold,

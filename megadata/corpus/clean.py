@@ -16,7 +16,7 @@ from megadata.config import configclass, to_dict
 from megadata.corpus.rules import RuleList, load_rules
 from megadata.documents.batch import DocBatch
 from megadata.documents.ids import NOTE, IdNotes, write_key_index
-from megadata.documents.inputs import Inputs, plan, read_span, source_versions
+from megadata.documents.inputs import Inputs, plan, read_span, refuse_overlap, source_versions
 from megadata.documents.registry import sources
 from megadata.documents.shards import encode_lines
 from megadata.documents.source import Problems, ReadOptions
@@ -201,6 +201,7 @@ def clean(inputs: Inputs, output: Path, config: CleanConfig, settings: RunSettin
     CorpusError, ConfigError, OutputError, WorkerError
         With one sentence each; run again, the same command goes on where it stopped.
     """
+    refuse_overlap(inputs.files, output)
     rules = rules_for(config, {f.family for f in inputs.files})
     spec = StepSpec(
         name="clean",
@@ -220,6 +221,8 @@ def clean(inputs: Inputs, output: Path, config: CleanConfig, settings: RunSettin
         manifest = Manifest.load(output)
         if manifest is not None and manifest.is_current(output, spec.identity, units):
             return CleanReport(output, manifest.totals, True, inputs.passed_over)
+        if manifest is not None:
+            settings.progress.note(f"{output}: what other inputs or settings made is replaced")
         folder = work_folder(output, spec)
         task = CleanTask(folder, rules, config.options(), config.removed)
         with settings.executor() as executor:

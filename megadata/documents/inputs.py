@@ -115,10 +115,15 @@ def _walk(argument: str, label: str | None, upstream: list[str]) -> Iterator[_Fo
             listed = Path(argument[1:]).read_text(encoding="utf-8").splitlines()
         except OSError as error:
             raise CorpusError(f"{argument[1:]}: cannot be read: {error.strerror}; expected a list of inputs") from error
-        for line in listed:
+        for number, line in enumerate(listed, 1):
             if line.strip() and not line.startswith("#"):
                 own, rest = split_label(line.strip())
-                yield from _walk(rest, own or label, upstream)
+                behind = list(_walk(rest, own or label, upstream))
+                if not behind:
+                    raise CorpusError(
+                        f"{argument[1:]}:{number}: {rest}: expected files to read, found none; mend the line or delete it"
+                    )
+                yield from behind
     elif is_url(argument):
         yield from _walk_url(argument, label)
     elif os.path.isdir(argument):  # noqa: PTH112
@@ -201,6 +206,23 @@ def _with_unique_names(found: list[_Found]) -> list[_Found]:
                 prefix = "/".join(part for part in tail if part not in ("/", "..", "."))
                 result[at] = replace(one, name=f"{prefix}/{one.name}" if prefix else one.name)
     return result
+
+
+def refuse_overlap(files: Sequence[InputFile], output: Path) -> None:
+    """Refuse to write shards where the input's own shards lie.
+
+    Raises
+    ------
+    ConfigError
+        When an input is a shard inside `output`, which would be replaced while it is read.
+    """
+    target = output.resolve()
+    for file in files:
+        if is_url(file.path):
+            continue
+        path = Path(file.path).resolve()
+        if path.name.startswith("docs-") and path.is_relative_to(target):
+            raise ConfigError(f"{output}: holds {file.name}, which is one of the inputs; write to another folder")
 
 
 def plan(files: Sequence[InputFile], unit_bytes: int = UNIT_BYTES) -> list[Unit]:

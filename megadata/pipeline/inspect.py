@@ -58,10 +58,13 @@ def inspect(path: Path, document: int | None = None) -> Found:
 def _folder(path: Path) -> Found:
     if (path / "checkpoints").is_dir() or (path / "metrics.jsonl").exists():
         return _run(path)
+    if (path / "recipe.yaml").exists() and (path / "clean").is_dir():
+        return _pipeline(path)
     manifest = Manifest.load(path)
     if manifest is not None:
-        shards = [o for o in manifest.outputs if not o["name"].startswith("removed/")]
-        removed = [o for o in manifest.outputs if o["name"].startswith("removed/")]
+        made = [(Path(o["name"]), o) for o in manifest.outputs]
+        shards = [o for name, o in made if name.name.startswith("docs-") and name.parent.name != "removed"]
+        removed = [o for name, o in made if name.name.startswith("docs-") and name.parent.name == "removed"]
         rows = {
             "made by": f"{manifest.step} (identity {manifest.identity[:12]})",
             "inputs": len(manifest.inputs),
@@ -73,6 +76,19 @@ def _folder(path: Path) -> Found:
         first = next((path / o["name"] for o in shards if o.get("documents")), None)
         return Found("documents", rows, _input(first).text if first else "")
     return _input(path)
+
+
+def _pipeline(path: Path) -> Found:
+    """The results of a recipe: each stage's outputs, to be inspected one by one."""
+    rows: dict[str, Any] = {}
+    for stage in ("clean", "unique", "tokens", "sentences", "runs"):
+        folder = path / stage
+        if folder.is_dir():
+            names = {
+                p.stem if p.suffix == ".idx" else p.name for p in folder.iterdir() if p.is_dir() or p.suffix == ".idx"
+            }
+            rows[stage] = ", ".join(sorted(n for n in names if not n.startswith(".") and n != "removed"))
+    return Found("results of a recipe", rows)
 
 
 def _input(path: Path) -> Found:

@@ -30,7 +30,7 @@ from megadata.corpus.dedup.survey import Collect, Survey
 from megadata.corpus.dedup.verdicts import Verdicts
 from megadata.corpus.dedup.write import EXACT, NEAR, Write, stream
 from megadata.documents.ids import NOTE, STREAMS, find_repeats, write_key_index
-from megadata.documents.inputs import Inputs, plan, source_versions
+from megadata.documents.inputs import Inputs, plan, refuse_overlap, source_versions
 from megadata.documents.registry import sources
 from megadata.documents.source import ReadOptions
 from megadata.errors import ConfigError, CorpusError
@@ -109,6 +109,7 @@ def dedup(inputs: Inputs, output: Path, config: DedupConfig, settings: RunSettin
         raise ConfigError(
             "removed=...: the name is taken by the folder of removed documents; give the input another one"
         )
+    refuse_overlap(inputs.files, output)
     spec = _spec(inputs, config)
     sources()
     units = plan(inputs.files, config.unit_bytes)
@@ -116,6 +117,8 @@ def dedup(inputs: Inputs, output: Path, config: DedupConfig, settings: RunSettin
         manifest = Manifest.load(output)
         if manifest is not None and manifest.is_current(output, spec.identity, units):
             return DedupReport(output, manifest.totals, True, inputs.passed_over)
+        if manifest is not None:
+            settings.progress.note(f"{output}: what other inputs or settings made is replaced")
         folder = work_folder(output, spec)
         with settings.executor() as executor:
             run = _Run(inputs, config, settings, executor, units, folder)

@@ -1,4 +1,4 @@
-"""The text that the cleaning benchmarks run on: real books and articles (MEGADATA_REAL_DATA), else what Python ships."""
+"""The text that the benchmarks over documents run on: real books and articles (MEGADATA_REAL_DATA), else what Python ships."""
 
 from __future__ import annotations
 
