@@ -70,7 +70,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo(
-            "stopped; what is finished is kept, and the same command goes on from there (a training run from its last checkpoint)",
+            "stopped; what is finished is kept and the same command goes on from there, training from its last checkpoint",
             err=True,
         )
         sys.exit(130)

@@ -136,7 +136,7 @@ def show_clean(report: CleanReport) -> None:
         print_table(why)
     unread: dict[str, int] = {}
     for key, number in report.counts.items():
-        kind, _, reason = (key.split("|") + ["", ""])[:3]
+        kind, _, reason = [*key.split("|"), "", ""][:3]
         if kind in ("unreadable", "skipped"):
             unread[f"{kind}: {reason}"] = unread.get(f"{kind}: {reason}", 0) + int(number)
     if unread:

@@ -18,7 +18,7 @@ def _needs_torch() -> None:
     import importlib.util
 
     if importlib.util.find_spec("torch") is None:
-        raise ConfigError("training and generation need torch; install it with `pip install ".[train]"` in the checkout")
+        raise ConfigError("training and generation need torch; install it with `pip install '.[train]'`")
 
 
 @click.command()

@@ -75,7 +75,7 @@ class Pipeline:
         """All stages; `show` gets each stage's name and report as it ends, `listen` makes what hears a training run."""
         say = show or (lambda stage, report: None)
         if self.recipe.train and importlib.util.find_spec("torch") is None:
-            raise ConfigError("train: training needs torch; " + 'install it with `pip install ".[train]"`, or empty `train`')
+            raise ConfigError("train: training needs torch; install it with `pip install '.[train]'`, or empty `train`")
         levels = self._levels()
         report = RunReport(self.output)
         self.output.mkdir(parents=True, exist_ok=True)
@@ -240,7 +240,9 @@ class Pipeline:
         try:
             from megadata.trainer import train
         except ImportError as error:
-            raise ConfigError(f"train.{name}: training needs torch; install it with `pip install ".[train]"` in the checkout") from error
+            raise ConfigError(
+                f"train.{name}: training needs torch; install it with `pip install '.[train]'`"
+            ) from error
         from megadata.trainer.config import load_config
 
         config = load_config(self._config_name(section), _assignments(section.set))

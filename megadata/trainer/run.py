@@ -87,7 +87,7 @@ def train(
         If `run` cannot be written.
     """
     if importlib.util.find_spec("torch") is None:
-        raise ConfigError("training needs torch, which is not installed; install it with `pip install ".[train]"` in the checkout")
+        raise ConfigError("training needs torch, which is not installed; install it with `pip install '.[train]'`")
     blend, run = Path(blend), Path(run)
     hear = report if report is not None else _silence
     under = torchrun_place()
