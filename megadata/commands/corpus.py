@@ -110,7 +110,7 @@ def clean(
         "extractor": extractor,
     }
     config = build(CleanConfig, values, "clean")
-    report = run(expand(inputs, None if source == "auto" else source), output, config, settings)
+    report = run(expand(inputs, None if source == "auto" else source, exclude=output), output, config, settings)
     if shared.as_json:
         print_json({"output": report.output, "current": report.current, "counts": report.counts})
     else:
@@ -219,7 +219,7 @@ def dedup(
     if dry_run:
         show_curve(config)
         return
-    report = run(expand(inputs), output, config, settings)
+    report = run(expand(inputs, exclude=output), output, config, settings)
     if shared.as_json:
         print_json(report.as_dict())
     else:

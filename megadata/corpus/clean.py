@@ -17,21 +17,21 @@ from megadata.corpus.rules import RuleList, load_rules
 from megadata.documents.batch import DocBatch
 from megadata.documents.ids import NOTE, IdNotes, write_key_index
 from megadata.documents.inputs import Inputs, plan, read_span, refuse_overlap, source_versions
-from megadata.documents.registry import sources
+from megadata.documents.registry import READERS, sources
 from megadata.documents.shards import encode_lines
 from megadata.documents.source import Problems, ReadOptions
 from megadata.documents.unique import unique_ids
 from megadata.runtime.exchange import Exchange
-from megadata.runtime.files import lock_folder, write_json
+from megadata.runtime.files import lock_folder, remove_temporaries, write_json
 from megadata.runtime.manifest import STATE, Manifest, StepSpec, clear_work, input_digests
 from megadata.runtime.receipts import Receipt, UnitWriter
 from megadata.runtime.settings import RunSettings
 from megadata.runtime.shards import SHARD_BYTES
-from megadata.runtime.step import assemble_shards, map_units, publish, work_folder
+from megadata.runtime.step import assemble_shards, map_units, mark_spent, publish, work_folder
 from megadata.runtime.units import UNIT_BYTES, Unit
 
 VERSION = "1"
-LIBRARIES = ("ftfy", "orjson", "zstandard")
+LIBRARIES = ("ftfy", "orjson", "pyarrow", "zstandard", *READERS)
 
 
 @configclass
@@ -218,8 +218,10 @@ def clean(inputs: Inputs, output: Path, config: CleanConfig, settings: RunSettin
     sources()
     units = plan(inputs.files, config.unit_bytes)
     with lock_folder(output / STATE):
+        remove_temporaries(output)
         manifest = Manifest.load(output)
         if manifest is not None and manifest.is_current(output, spec.identity, units):
+            clear_work(output)
             return CleanReport(output, manifest.totals, True, inputs.passed_over)
         if manifest is not None:
             settings.progress.note(f"{output}: what other inputs or settings made is replaced")
@@ -227,6 +229,7 @@ def clean(inputs: Inputs, output: Path, config: CleanConfig, settings: RunSettin
         task = CleanTask(folder, rules, config.options(), config.removed)
         with settings.executor() as executor:
             receipts = map_units(executor, task, units, folder, settings.progress, "clean")
+            mark_spent(folder)
             folder, receipts = unique_ids(executor, receipts, units, folder, settings)
             shards, plans = assemble_shards(
                 executor, receipts, folder, settings.progress, config.form, config.shard_bytes
@@ -237,6 +240,7 @@ def clean(inputs: Inputs, output: Path, config: CleanConfig, settings: RunSettin
             write_key_index(exchange, folder / "keys.idx", plans, parts, settings.memory, settings.workers)
         totals = _totals(receipts)
         outputs = publish(folder, output, shards, {"kept": Path(), "removed": Path("removed")})
+        (output / "keys.idx").unlink(missing_ok=True)
         if (folder / "keys.idx").exists():
             (folder / "keys.idx").replace(output / "keys.idx")
         write_json(output / "stats.json", formats.stamp("stats", {"counts": totals}))

@@ -7,6 +7,7 @@ some source recognises.
 
 from __future__ import annotations
 
+import atexit
 import glob
 import os
 import re
@@ -59,12 +60,13 @@ def split_label(argument: str) -> tuple[str | None, str]:
     return match[1], match[2]
 
 
-def expand(arguments: Sequence[str], family: str | None = None) -> Inputs:
+def expand(arguments: Sequence[str], family: str | None = None, exclude: Path | None = None) -> Inputs:
     """Find the files behind the arguments, recognise each, and name each relative to its input.
 
     Parameters
     ----------
     arguments : inputs as on the command line.
+    exclude : a folder below an input that is no part of it: where the results go.
     family : ``web``, ``books``, ``wikipedia`` or ``text`` where the user says it; None lets each file's kind decide.
 
     Raises
@@ -77,7 +79,7 @@ def expand(arguments: Sequence[str], family: str | None = None) -> Inputs:
     for argument in arguments:
         label, rest = split_label(argument)
         before = len(found)
-        found.extend(_walk(rest, label, upstream))
+        found.extend(_walk(rest, label, upstream, exclude.resolve() if exclude is not None else None))
         if len(found) == before:
             raise CorpusError(f"{rest}: expected files to read, found none; check the path or the pattern")
     if not found:
@@ -106,7 +108,7 @@ def expand(arguments: Sequence[str], family: str | None = None) -> Inputs:
     return Inputs(files, passed_over, tuple(dict.fromkeys(upstream)), tuple(labels))
 
 
-def _walk(argument: str, label: str | None, upstream: list[str]) -> Iterator[_Found]:
+def _walk(argument: str, label: str | None, upstream: list[str], exclude: Path | None) -> Iterator[_Found]:
     """Files behind one argument, in order."""
     if argument == "-":
         yield _Found(_spool_stdin(), "stdin", argument, label, True)
@@ -118,7 +120,7 @@ def _walk(argument: str, label: str | None, upstream: list[str]) -> Iterator[_Fo
         for number, line in enumerate(listed, 1):
             if line.strip() and not line.startswith("#"):
                 own, rest = split_label(line.strip())
-                behind = list(_walk(rest, own or label, upstream))
+                behind = list(_walk(rest, own or label, upstream, exclude))
                 if not behind:
                     raise CorpusError(
                         f"{argument[1:]}:{number}: {rest}: expected files to read, found none; mend the line or delete it"
@@ -127,18 +129,24 @@ def _walk(argument: str, label: str | None, upstream: list[str]) -> Iterator[_Fo
     elif is_url(argument):
         yield from _walk_url(argument, label)
     elif os.path.isdir(argument):  # noqa: PTH112
-        yield from _walk_folder(Path(argument), argument, label, upstream)
+        yield from _walk_folder(Path(argument), argument, label, upstream, exclude)
     elif os.path.exists(argument):  # noqa: PTH110
         yield _Found(argument, Path(argument).name, argument, label, True)
     else:
         for match in sorted(glob.glob(argument, recursive=True)):  # noqa: PTH207
             if os.path.isdir(match):  # noqa: PTH112
-                yield from _walk_folder(Path(match), match, label, upstream)
+                yield from _walk_folder(Path(match), match, label, upstream, exclude)
             else:
                 yield _Found(match, Path(match).name, match, label, True)
 
 
-def _walk_folder(folder: Path, argument: str, label: str | None, upstream: list[str]) -> Iterator[_Found]:
+def _is_output(folder: Path) -> bool:
+    return (folder / "manifest.json").exists() or (folder / ".megadata").is_dir()
+
+
+def _walk_folder(
+    folder: Path, argument: str, label: str | None, upstream: list[str], exclude: Path | None = None
+) -> Iterator[_Found]:
     manifest = Manifest.load(folder)
     if manifest is not None:
         upstream.append(manifest.identity)
@@ -149,7 +157,12 @@ def _walk_folder(folder: Path, argument: str, label: str | None, upstream: list[
     if (folder / ".megadata").is_dir():
         raise CorpusError(f"{folder}: the step that writes here is not finished; run its command again first")
     for base, folders, names in os.walk(folder):
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        inside = sorted(f for f in folders if not f.startswith(".") and (Path(base) / f).resolve() != exclude)
+        folders[:] = [f for f in inside if not _is_output(Path(base) / f)]
+        for name in inside:
+            if name not in folders:
+                for one in _walk_folder(Path(base) / name, argument, label, upstream, exclude):
+                    yield replace(one, name=(Path(base) / name / one.name).relative_to(folder).as_posix())
         for name in sorted(n for n in names if not n.startswith(".")):
             path = Path(base) / name
             if path.is_file():
@@ -161,7 +174,6 @@ def _walk_url(url: str, label: str | None) -> Iterator[_Found]:
 
     try:
         system, path = fsspec.core.url_to_fs(url)
-        scheme = url.partition("://")[0]
         if glob.has_magic(path):
             paths = sorted(system.glob(path))
         elif system.isdir(path):
@@ -175,12 +187,13 @@ def _walk_url(url: str, label: str | None) -> Iterator[_Found]:
     base = path if system.isdir(path) else str(PurePosixPath(path).parent)
     for one in paths:
         name = one.removeprefix(base).lstrip("/") or PurePosixPath(one).name
-        yield _Found(f"{scheme}://{one.lstrip('/') if scheme != 'memory' else one}", name, url, label, len(paths) == 1)
+        yield _Found(str(system.unstrip_protocol(one)), name, url, label, len(paths) == 1)
 
 
 def _spool_stdin() -> str:
     """Standard input as a file that can be read more than once."""
     with tempfile.NamedTemporaryFile(prefix="megadata-stdin-", delete=False) as file:
+        atexit.register(Path(file.name).unlink, missing_ok=True)
         shutil.copyfileobj(sys.stdin.buffer, file)
     return file.name
 

@@ -13,7 +13,7 @@ from megadata.documents.source import BATCH_BYTES, BATCH_DOCUMENTS, Problems, Re
 from megadata.runtime.streams import DamagedStream, decoded_length, lines
 from megadata.runtime.units import InputFile, Span, cut
 
-_KNOWN = ("source", "url", "metadata")
+BOM = b"\xef\xbb\xbf"
 
 
 class Jsonl:
@@ -63,7 +63,6 @@ class _Rows:
         self._file, self._options, self._problems = file, options, problems
         self._text_path = options.text_field.split(".")
         self._id_path = options.id_field.split(".")
-        self._taken = {self._text_path[0], self._id_path[0]} if "." not in options.text_field else {self._id_path[0]}
         self._clear()
 
     def _clear(self) -> None:
@@ -89,7 +88,7 @@ class _Rows:
 
     def add(self, position: int, line: bytes) -> None:
         try:
-            record = orjson.loads(line)
+            record = orjson.loads(line.removeprefix(BOM) if position == 0 else line)
         except orjson.JSONDecodeError as error:
             detail = str(error) if _is_utf8(line) else "not UTF-8"
             self._fail("bad_json", position, detail, line)
@@ -114,12 +113,23 @@ class _Rows:
         self._metadata.append(self._notes(record))
         self._bytes += len(text)
 
+    def _has_column(self, key: str, value: Any) -> bool:
+        """Whether a top-level field was used whole, for the text, the id, the source, the URL or the metadata."""
+        if key == self._options.text_field or (key == self._options.id_field and _as_id(value)):
+            return True
+        kept = {
+            "source": isinstance(value, str),
+            "url": isinstance(value, str) or value is None,
+            "metadata": isinstance(value, dict),
+        }
+        return kept.get(key, False)
+
     def _notes(self, record: dict[str, Any]) -> str:
         """The metadata as JSON: the record's own, every field we have no column for, and the path."""
         own = record.get("metadata")
         notes: dict[str, Any] = dict(own) if isinstance(own, dict) else {}
         for key, value in record.items():
-            if key in self._taken or (key in _KNOWN and (key != "metadata" or isinstance(value, dict))):
+            if self._has_column(key, value):
                 continue
             notes.setdefault(key, value)
         notes.setdefault("path", self._file.name)

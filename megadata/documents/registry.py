@@ -30,6 +30,9 @@ OURS = {
 }
 """Kind -> class, imported when needed. Earlier kinds win where two recognise the same bytes."""
 
+READERS = ("fastwarc", "resiliparse", "selectolax", "trafilatura")
+"""Libraries that shape what sources read; steps that read raw files name them in their identity."""
+
 FAMILIES = ("web", "books", "wikipedia", "text")
 HEAD_BYTES = 4096
 

@@ -76,6 +76,8 @@ class Pipeline:
         say = show or (lambda stage, report: None)
         if self.recipe.train and importlib.util.find_spec("torch") is None:
             raise ConfigError("train: training needs torch; install it with `pip install '.[train]'`, or empty `train`")
+        if self.output.resolve() == self.base.resolve():
+            raise ConfigError("output: the folder of the recipe itself cannot hold the results; name one below it")
         levels = self._levels()
         report = RunReport(self.output)
         self.output.mkdir(parents=True, exist_ok=True)
@@ -98,20 +100,19 @@ class Pipeline:
             report.cleaned[name] = self._clean(name, source)
             say("clean", report.cleaned[name])
         folder = self.output / "clean"
+        left = self._with_documents(folder, list(self.recipe.sources))
         if self.recipe.dedup is not None:
-            report.unique = self._dedup()
+            report.unique = self._dedup(left)
             folder = self.output / "unique"
+            left = self._with_documents(folder, left)
             say("dedup", report.unique)
-        tokenizer = self._tokenizer(folder)
+        tokenizer = self._tokenizer(folder, left)
         for level in levels:
             report.tokenized[level] = {}
-            for name in self.recipe.sources:
-                if not _has_documents(folder / name):
-                    self.settings.progress.note(f"{name}: no document is left of this source; look at removed/")
-                    continue
+            for name in left:
                 report.tokenized[level][name] = self._tokenize(folder / name, level, name, tokenizer)
                 say("tokenize", report.tokenized[level][name])
-            self._blend(level)
+            self._blend(level, report.tokenized[level])
 
     def _levels(self) -> list[str]:
         """Which indexed datasets the runs need: documents always, sentences for BERT."""
@@ -151,19 +152,23 @@ class Pipeline:
         )
         return clean(found, self.output / "clean" / name, config, self.settings)
 
-    def _dedup(self) -> DedupReport:
+    def _with_documents(self, folder: Path, names: list[str]) -> list[str]:
+        """The sources of which something is left; the others are named."""
+        left = [name for name in names if _has_documents(folder / name)]
+        for name in names:
+            if name not in left:
+                self.settings.progress.note(f"{name}: no document is left of this source; look at removed/")
+        if not left:
+            raise CorpusError(f"{folder}: no document is left to train on; look at removed/ and loosen the rules")
+        return left
+
+    def _dedup(self, names: list[str]) -> DedupReport:
         from megadata.corpus.dedup import DedupConfig, dedup
 
-        found = expand([f"{name}={self.output / 'clean' / name}" for name in self.recipe.sources])
+        found = _inputs_of(self.output / "clean", names)
         return dedup(found, self.output / "unique", DedupConfig(**to_dict(self.recipe.dedup)), self.settings)
 
-    def _documents(self, folder: Path) -> Inputs:
-        found = [f"{name}={folder / name}" for name in self.recipe.sources if _has_documents(folder / name)]
-        if not found:
-            raise CorpusError(f"{folder}: no document is left to train on; look at removed/ and loosen the rules")
-        return expand(found)
-
-    def _tokenizer(self, folder: Path) -> Path:
+    def _tokenizer(self, folder: Path, names: list[str]) -> Path:
         """Train the tokenizer, unless the one that lies there was trained on these documents with these settings."""
         section = self.recipe.tokenizer
         if section.path is not None:
@@ -175,7 +180,7 @@ class Pipeline:
 
         target, note = self.output / "tokenizer.json", self.output / ".megadata" / "tokenizer.json"
         config = TokenizerConfig(vocab_size=section.vocab_size, pattern=section.pattern)
-        contents = [o["sha256"] for name in self.recipe.sources for o in _outputs(folder / name)]
+        contents = [o["sha256"] for name in names for o in _outputs(folder / name)]
         spec = StepSpec(
             name="train-tokenizer",
             version=TOKENIZER_STEP,
@@ -184,7 +189,7 @@ class Pipeline:
         )
         if target.exists() and note.exists() and read_json(note) == [spec.identity, digest_file(target)]:
             return target
-        report = train_tokenizer(self._documents(folder), target, config, self.settings)
+        report = train_tokenizer(_inputs_of(folder, names), target, config, self.settings)
         for line in report.notes:
             self.settings.progress.note(f"tokenizer: {line}")
         write_json(note, [spec.identity, digest_file(target)])
@@ -201,14 +206,15 @@ class Pipeline:
         )
         return tokenize(expand([f"{name}={folder}"]), self.output / level / name, tokenizer, config, self.settings)
 
-    def _blend(self, level: str) -> Path:
+    def _blend(self, level: str, written: dict[str, TokenizeReport]) -> Path:
         from megadata.indexed.blend import Blend
 
         section = self.recipe.blend
         data: dict[str, list[str]] = {"train": [], "validation": []}
         for split, names in data.items():
-            names += [n for n in self.recipe.sources if (self.output / level / f"{n}-{split}.idx").exists()]
-            for name in self.recipe.sources:
+            made = {Path(one.prefix).name for report in written.values() for one in report.datasets if one.documents}
+            names += [name for name in self.recipe.sources if f"{name}-{split}" in made]
+            for name in written:
                 if name not in names:
                     self.settings.progress.note(
                         f"{name}: too few documents for any in {split}; larger shares give it some"
@@ -280,6 +286,11 @@ def _outputs(folder: Path) -> list[dict[str, Any]]:
     if manifest is None:
         raise CorpusError(f"{folder}: expected the finished output of a stage, found none; run the recipe again")
     return [o for o in manifest.outputs if not o["name"].startswith("removed/")]
+
+
+def _inputs_of(folder: Path, names: list[str]) -> Inputs:
+    """The outputs of a stage, each labelled with its source."""
+    return expand([f"{name}={folder / name}" for name in names])
 
 
 def _has_documents(folder: Path) -> bool:

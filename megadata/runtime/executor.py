@@ -256,7 +256,13 @@ def _work(pipe: Connection) -> None:
             unexpected.add_note(traceback.format_exc())
             answer = ("error", unexpected)
         try:
-            pipe.send_bytes(pickle.dumps(answer))
+            message = pickle.dumps(answer)
+        except Exception as error:
+            message = pickle.dumps(
+                ("error", WorkerError(f"{_label(unit)}: the answer cannot be sent: {error}: {answer[1]}"))
+            )
+        try:
+            pipe.send_bytes(message)
         except OSError:
             return
 

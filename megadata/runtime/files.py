@@ -125,7 +125,4 @@ def lock_folder(folder: Path) -> Iterator[None]:
             raise OutputError(
                 f"{folder}: another megadata run is writing here; wait for it or choose another -o"
             ) from error
-        try:
-            yield
-        finally:
-            (folder / ".lock").unlink(missing_ok=True)
+        yield  # the file stays: deleting it would let two later runs lock two files of one name

@@ -8,6 +8,7 @@ bytes everywhere. Sizes and times of the input files, by which a re-run sees wit
 from __future__ import annotations
 
 import hashlib
+import secrets
 import shutil
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -130,4 +131,12 @@ class Manifest:
 
 def clear_work(folder: Path) -> None:
     """Delete the work under way of an output folder."""
-    shutil.rmtree(folder / STATE / "work", ignore_errors=True)
+    discard(folder / STATE / "work")
+
+
+def discard(folder: Path) -> None:
+    """Delete a folder so that a kill leaves all of it or none under its name."""
+    if folder.is_dir():
+        gone = folder.with_name(f"gone-{folder.name}-{secrets.token_hex(4)}")
+        folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)

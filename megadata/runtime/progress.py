@@ -90,10 +90,12 @@ class Reporter:
                 TimeRemainingColumn(),
             )
             self._live = Progress(*columns, console=Console(file=self.stream), transient=True)
-            with self._live:
-                stage.bar = self._live.add_task(name, total=total or 1, rate="")
-                yield stage
-            self._live = None
+            try:
+                with self._live:
+                    stage.bar = self._live.add_task(name, total=total or 1, rate="")
+                    yield stage
+            finally:
+                self._live = None
         else:
             yield stage
         seconds = time.monotonic() - stage.began

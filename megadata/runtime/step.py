@@ -17,11 +17,14 @@ from typing import Any
 from megadata.errors import OutputError
 from megadata.runtime.executor import LATER, Executor
 from megadata.runtime.files import sync_folder
-from megadata.runtime.manifest import STATE, StepSpec
+from megadata.runtime.manifest import STATE, StepSpec, discard
 from megadata.runtime.progress import Reporter
 from megadata.runtime.receipts import Receipt, receipt_path
 from megadata.runtime.shards import SHARD_BYTES, Assembler, Shard, ShardPlan, ShardPlanner
 from megadata.runtime.units import Unit
+
+SPENT = "spent"
+"""File in a map phase's folder that says its receipts have been used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ def work_folder(output: Path, spec: StepSpec) -> Path:
         for other in work.iterdir():
             if other != chosen:
                 shutil.rmtree(other, ignore_errors=True)
+    for leftover in (output / STATE).glob("gone-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
     chosen.mkdir(parents=True, exist_ok=True)
     return chosen
 
@@ -70,10 +75,16 @@ def valid_receipts(folder: Path, units: list[Unit]) -> dict[int, Receipt]:
         receipt = Receipt.load(receipt_path(folder, unit.ordinal))
         if receipt is not None and receipt.fits(unit):
             found[unit.ordinal] = receipt
-    if len(found) < made:
-        shutil.rmtree(folder)
+    if len(found) < made or (len(found) < len(units) and (folder / SPENT).exists()):
+        discard(folder)
         return {}
     return found
+
+
+def mark_spent(folder: Path) -> None:
+    """Note that what comes after the map phase in `folder` has begun: should units be added now, all of it is made again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SPENT).touch()
 
 
 def unit_bytes(unit: Unit) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 
 from megadata.config import to_dict
 from megadata.documents.inputs import Inputs, plan, read_unit, source_versions
+from megadata.documents.registry import READERS
 from megadata.documents.source import Problems, ReadOptions
 from megadata.errors import ConfigError, CorpusError, TokenizerError
 from megadata.indexed.format import best_dtype, bin_path, docs_path, idx_path, meta_path, tokenizer_path
@@ -114,8 +115,9 @@ class _Run:
                 "encoder": encoder,
                 "read": to_dict(self.options),
                 "sources": source_versions(self.inputs.files),
+                "labels": sorted({(f.name, f.source) for f in self.inputs.files}),
             },
-            libraries=(*used, "sentencex") if self.config.sentences else used,
+            libraries=(*used, *READERS, *(("sentencex",) if self.config.sentences else ())),
             upstream=self.inputs.upstream,
         )
 

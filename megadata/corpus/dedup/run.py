@@ -31,7 +31,7 @@ from megadata.corpus.dedup.verdicts import Verdicts
 from megadata.corpus.dedup.write import EXACT, NEAR, Write, stream
 from megadata.documents.ids import NOTE, STREAMS, find_repeats, write_key_index
 from megadata.documents.inputs import Inputs, plan, refuse_overlap, source_versions
-from megadata.documents.registry import sources
+from megadata.documents.registry import READERS, sources
 from megadata.documents.source import ReadOptions
 from megadata.errors import ConfigError, CorpusError
 from megadata.runtime.exchange import Exchange
@@ -41,13 +41,13 @@ from megadata.runtime.manifest import STATE, Manifest, StepSpec, clear_work, inp
 from megadata.runtime.receipts import Receipt
 from megadata.runtime.settings import RunSettings
 from megadata.runtime.shards import Shard, ShardPlan
-from megadata.runtime.step import assemble_shards, map_units, publish, work_folder
+from megadata.runtime.step import assemble_shards, map_units, mark_spent, publish, work_folder
 from megadata.runtime.units import Unit
 
 VERSION = "1"
 """Raised whenever the same input and configuration would give other output."""
 
-LIBRARIES = ("orjson", "pyarrow", "zstandard")
+LIBRARIES = ("orjson", "pyarrow", "zstandard", *READERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +193,7 @@ class _Run:
                 self.folder / "tally.json", {"comparisons": int(tally[0]), "saturated": int(tally[1])}, sync=False
             )
             self._verdicts.save(copies, stars, self._repeats)
+        mark_spent(self._survey)
         for name in ("ids", "copies", "bands"):
             shutil.rmtree(self._survey / name, ignore_errors=True)
         for name in ("copies", "edges", "collect", "stars"):
@@ -292,6 +293,7 @@ def _publish(
 ) -> None:
     """Move everything to its place; manifests come last."""
     labels = run.labels or ("",)
+    (output / "manifest.json").unlink(missing_ok=True)
     for label in run.labels:
         (output / label / "manifest.json").unlink(missing_ok=True)
     below = {
