@@ -11,10 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from pipelines import text
 
+from megadata.corpus import clean as module
 from megadata.corpus.clean import CleanConfig, CleanReport, clean
 from megadata.documents.ids import find
 from megadata.documents.inputs import expand
-from megadata.errors import CorpusError
+from megadata.errors import ConfigError, CorpusError
 from megadata.pipeline.why import why
 from megadata.runtime.settings import RunSettings
 from megadata.runtime.streams import open_decoded
@@ -144,3 +145,44 @@ def test_nothing_readable_still_makes_a_finished_output(tmp_path):
     report = run(tmp_path, path)
     assert (report.total("documents_in"), report.total("unreadable")) == (0, 1)
     assert (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_an_input_that_grew_after_a_kill_loses_nothing(tmp_path, monkeypatch):
+    rows = [{"id": f"d{i}", "text": f"{GOOD} This is {i}."} for i in range(24)]
+    path = put(tmp_path / "a.jsonl", *rows[:16])
+    size = path.stat().st_size // 4
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "publish", die)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, path, unit_bytes=size)
+    put(path, *rows)
+    run(tmp_path, path, unit_bytes=size)
+    assert [d["id"] for d in shard_lines(tmp_path / "out")] == [f"d{i}" for i in range(24)]
+
+
+def test_an_output_below_its_input_is_not_read_back(tmp_path):
+    path = put(tmp_path / "data" / "a.jsonl", {"id": "good", "text": GOOD})
+    for _ in range(2):
+        inputs = expand([str(path.parent)], exclude=path.parent / "out")
+        report = clean(inputs, path.parent / "out", CleanConfig(rules="none"), RunSettings(workers=1))
+        assert report.total("documents_in") == 1
+    assert report.current
+
+
+def test_an_output_is_never_written_over_its_own_input(tmp_path):
+    run(tmp_path, put(tmp_path / "a.jsonl", {"id": "good", "text": GOOD}))
+    with pytest.raises(
+        ConfigError, match=r"out: holds docs-00000\.jsonl\.zst, which is one of the inputs; write to another"
+    ):
+        clean(expand([str(tmp_path / "out")]), tmp_path / "out", CleanConfig(), RunSettings(workers=1))
+    assert [d["id"] for d in shard_lines(tmp_path / "out")] == ["good"]
+
+
+def test_a_folder_of_outputs_stands_for_what_they_kept(tmp_path):
+    path = put(tmp_path / "a.jsonl", {"id": "good", "text": GOOD}, {"id": "short", "text": "Too few."})
+    run(tmp_path / "all", path, rules="web")
+    assert [f.name for f in expand([str(tmp_path / "all")]).files] == ["out/docs-00000.jsonl.zst"]

@@ -102,6 +102,21 @@ def test_an_input_that_is_not_there_is_one_sentence(tmp_path, monkeypatch, argum
         expand([argument])
 
 
+def test_a_missing_line_of_a_list_is_named(tmp_path):
+    put(tmp_path / "a.jsonl")
+    (tmp_path / "list.txt").write_text(f"{tmp_path}/a.jsonl\n{tmp_path}/gone.jsonl\n")
+    with pytest.raises(
+        CorpusError, match=r"list\.txt:2: .*gone\.jsonl: expected files to read, found none; mend the line"
+    ):
+        expand([f"@{tmp_path}/list.txt"])
+
+
+def test_a_local_url_is_read_as_a_file(tmp_path):
+    path = put(tmp_path / "a.jsonl", LINE * 2)
+    units = plan(expand([f"file://{path}"]).files)
+    assert sum(len(b) for u in units for b in read_unit(u, ReadOptions(), Problems())) == 2
+
+
 def test_files_of_unknown_kind_are_passed_over_in_folders_and_refused_by_name(tmp_path):
     put(tmp_path / "a.jsonl")
     odd = put(tmp_path / "picture.png", b"\x89PNG\r\n\x1a\n\x00\x00")

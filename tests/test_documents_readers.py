@@ -119,6 +119,22 @@ def test_fields_are_named_by_dotted_paths(tmp_path):
     assert problems.counts["no_text_field"] == 1
 
 
+def test_a_field_that_has_no_column_stays_in_the_metadata(tmp_path):
+    record = {"text": "x", "meta": {"id": "m1", "lang": "en"}, "url": ["a", "b"], "source": {"name": "s"}, "id": [1]}
+    docs, _ = read_all(Jsonl(), write_lines(tmp_path / "a.jsonl", record), id_field="meta.id")
+    assert docs.ids == ["m1"]
+    kept = orjson.loads(docs.column("metadata")[0] or "")
+    assert kept == {k: v for k, v in record.items() if k != "text"} | {"path": "a.jsonl"}
+
+
+def test_a_byte_order_mark_costs_no_record(tmp_path):
+    docs, problems = read_all(
+        Jsonl(), write_lines(tmp_path / "a.jsonl", b'\xef\xbb\xbf{"text": "first"}\n', {"text": "second"})
+    )
+    assert docs.texts == ["first", "second"]
+    assert not problems.counts
+
+
 def test_a_truncated_gzip_keeps_its_good_lines(tmp_path):
     path = tmp_path / "a.jsonl.gz"
     whole = gzip.compress(b"".join(orjson.dumps({"text": f"{i} {i * 7919}"}) + b"\n" for i in range(5000)))
