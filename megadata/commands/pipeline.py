@@ -35,7 +35,10 @@ def demo(output: Path, shared: Shared) -> None:
     """
     from megadata.pipeline.demo import demo as run
 
-    run(output, shared.settings(), show=_show_stage, listen=_train_line, say=click.echo)
+    if shared.as_json:
+        print_json(_results(run(output, shared.settings(), shared.overrides, listen=_train_line, say=_nothing)))
+        return
+    run(output, shared.settings(), shared.overrides, show=_show_stage, listen=_train_line, say=click.echo)
 
 
 @click.command()
@@ -75,19 +78,26 @@ def run(recipe: Path, shared: Shared) -> None:
         _quiet if shared.as_json else _show_stage, _train_line
     )
     if shared.as_json:
-        print_json(
-            {
-                "output": report.output,
-                "clean": {name: one.counts for name, one in report.cleaned.items()},
-                "dedup": report.unique.as_dict() if report.unique else None,
-                "train": {
-                    name: {"first_loss": one.first_loss, "last_loss": one.last_loss, "validation": one.validation}
-                    for name, one in report.trained.items()
-                },
-            }
-        )
+        print_json(_results(report))
     else:
         click.echo(f"everything is in {report.output}")
+
+
+def _results(report: Any) -> dict[str, Any]:
+    """What `run` and `demo` print for machines."""
+    return {
+        "output": report.output,
+        "clean": {name: one.counts for name, one in report.cleaned.items()},
+        "dedup": report.unique.as_dict() if report.unique else None,
+        "train": {
+            name: {"first_loss": one.first_loss, "last_loss": one.last_loss, "validation": one.validation}
+            for name, one in report.trained.items()
+        },
+    }
+
+
+def _nothing(text: str) -> None:
+    """What is said to people is not wanted."""
 
 
 def _train_line(name: str) -> Any:

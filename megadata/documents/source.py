@@ -1,7 +1,7 @@
 """The contract of a source: how one kind of input file is recognised, cut into spans and read.
 
-Sources are found through the entry-point group ``megadata.sources``; megadata's own are declared there as well, so a user's
-source is a class with this shape and one line in their ``pyproject.toml``.
+megadata's own sources are named in `registry`; those of other packages are found through the entry-point group
+``megadata.sources``, so a user's source is a class with this shape and one line in their ``pyproject.toml``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class ReadOptions:
     """What a user may choose about reading; the same for all sources. Part of the step's identity."""
 
     text_field: str = "text"
-    """Field or column that holds the text (JSONL, Parquet); nested fields by dotted path."""
+    """Field or column that holds the text (JSONL, Parquet); nested fields of JSON by dotted path."""
     id_field: str = "id"
     """Field or column that holds the document's own id."""
     extractor: str = "resiliparse"

@@ -81,11 +81,12 @@ def rows_of(report: RunReport) -> list[Row]:
 def demo(
     output: Path,
     settings: RunSettings,
+    overrides: tuple[str, ...] = (),
     show: Show | None = None,
     listen: Listen | None = None,
     say: Callable[[str], None] = print,
 ) -> RunReport:
-    """Build the corpus, run the recipe, and say what came of it.
+    """Build the corpus, run the recipe with `overrides`, and say what came of it.
 
     Everything lies in `output`: the raw input, the recipe and the results.
     """
@@ -97,14 +98,15 @@ def demo(
         file.write(RECIPE.encode())
     for name, size in corpus.sizes.items():
         settings.progress.note(f"  {name}: {human(size)}")
-    report = Pipeline(load_recipe(recipe_path), output, settings).run(show, listen)
+    report = Pipeline(load_recipe(recipe_path, overrides), output, settings).run(show, listen)
     say("")
     say(summary(report))
     say("")
-    say(f"A sample of the model, which has trained for {report.trained['gpt'].steps} steps:")
-    say("")
-    say(sample(report.output / "runs" / "gpt"))
-    say("")
+    if "gpt" in report.trained:
+        say(f"A sample of the model, which has trained for {report.trained['gpt'].steps} steps:")
+        say("")
+        say(sample(report.output / "runs" / "gpt"))
+        say("")
     say(f"Done in {time.monotonic() - began:.0f} s. Everything is in {output}. Next, on your own data:")
     for line in NEXT:
         say(f"  {line}")
