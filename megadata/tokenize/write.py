@@ -86,6 +86,7 @@ def write_ranges(
     folder, width = task.folder, np.dtype(task.dtype).itemsize
     plan: Any = {"files": {p: asdict(t) for p, t in files.items()}, "ranges": [_borders(p) for p in placed]}
     if not _continues(folder, plan, files, width, identity):
+        (folder / "plan.json").unlink(missing_ok=True)  # first, so that no plan outlives what it describes
         for name in ("placed", "out"):
             shutil.rmtree(folder / name, ignore_errors=True)
         (folder / "out").mkdir(parents=True)
