@@ -113,16 +113,32 @@ def remove_temporaries(folder: Path) -> None:
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
     """Hold `folder` for this process; a second run that wants it gets one clear sentence."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("a+b")
-    except OSError as error:
-        raise explain(error, folder) from error
-    with file:
+    path = folder / ".lock"
+    while True:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = path.open("a+b")
+        except OSError as error:
+            raise explain(error, folder) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            file.close()
             raise OutputError(
                 f"{folder}: another megadata run is writing here; wait for it or choose another -o"
             ) from error
-        yield  # the file stays: deleting it would let two later runs lock two files of one name
+        if _same_file(file, path):
+            break
+        file.close()  # its holder deleted it between our opening and locking it
+    with file:
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _same_file(file: IO[bytes], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
