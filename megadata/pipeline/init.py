@@ -25,7 +25,7 @@ class InitReport:
     sources: dict[str, str]
 
 
-def init(arguments: Sequence[str], path: Path, force: bool = False) -> InitReport:
+def init(arguments: Sequence[str], path: Path) -> InitReport:
     """Recognise the inputs and write a recipe that names each kind of text as a source.
 
     Raises
@@ -33,9 +33,9 @@ def init(arguments: Sequence[str], path: Path, force: bool = False) -> InitRepor
     CorpusError
         If an input holds nothing that megadata reads.
     OutputError
-        If `path` exists and `force` is false.
+        If `path` exists.
     """
-    if path.exists() and not force:
+    if path.exists():
         raise OutputError(f"{path}: a recipe lies here already; choose another -o, or delete it first")
     groups: dict[tuple[str, str], list[str]] = {}
     sizes: dict[tuple[str, str], int] = {}

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import orjson
 
-from megadata.errors import CorpusError
 from megadata.runtime.files import atomic_write, digest_file, read_json, write_json
 from megadata.runtime.receipts import Receipt, part_path
 from megadata.runtime.streams import seek_table_bytes
@@ -145,13 +144,3 @@ def _write_parquet(target: Path, parts: Iterable[Path]) -> None:
                 if isinstance(row.get("metadata"), dict):
                     row["metadata"] = orjson.dumps(row["metadata"]).decode()
             writer.write_table(pa.Table.from_pylist(rows, schema))
-
-
-def shard_files(folder: Path) -> list[Path]:
-    """The finished shards that lie directly in an output folder."""
-    found = sorted([*folder.glob("docs-*.jsonl.zst"), *folder.glob("docs-*.parquet")])
-    if not found:
-        raise CorpusError(
-            f"{folder}: expected shards (docs-*.jsonl.zst or .parquet), found none; is this a megadata output?"
-        )
-    return found
