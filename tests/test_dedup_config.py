@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from megadata.config import build, to_dict
 from megadata.corpus.dedup import curve
 from megadata.corpus.dedup.config import DedupConfig, MinHashConfig
+from megadata.documents.source import ReadOptions
 from megadata.errors import ConfigError
 
 # Chance of becoming a candidate, in per cent, at similarity .6 .7 .75 .8 .85 .9 .95, of systems in use (bands, rows).
@@ -78,8 +79,7 @@ def test_the_defaults_are_these():
         "prefer": [],
         "removed": "text",
         "form": "jsonl.zst",
-        "text_field": "text",
-        "id_field": "id",
+        "read": to_dict(ReadOptions()),
         "unit_bytes": 8 << 20,
         "shard_bytes": 512 << 20,
     }

@@ -97,20 +97,22 @@ def clean(
     from megadata.corpus.clean import CleanConfig
     from megadata.corpus.clean import clean as run
     from megadata.documents.inputs import expand
+    from megadata.documents.source import read_options
 
     settings = shared.settings()
+    fields = {"text_field": text_field, "id_field": id_field, "extractor": extractor}
+    read, overrides = read_options(fields, shared.overrides)
     values: dict[str, Any] = {
         "rules": rules,
-        "overrides": shared.overrides,
+        "overrides": overrides,
         "languages": tuple(part.strip() for part in languages.split(",")) if languages else (),
         "removed": removed,
         "form": form,
-        "text_field": text_field,
-        "id_field": id_field,
-        "extractor": extractor,
+        "read": read,
     }
     config = build(CleanConfig, values, "clean")
-    report = run(expand(inputs, None if source == "auto" else source, exclude=output), output, config, settings)
+    found = expand(inputs, None if source == "auto" else source, exclude=output, read=read)
+    report = run(found, output, config, settings)
     if shared.as_json:
         print_json({"output": report.output, "current": report.current, "counts": report.counts})
     else:
@@ -219,7 +221,7 @@ def dedup(
     if dry_run:
         show_curve(config)
         return
-    report = run(expand(inputs, exclude=output), output, config, settings)
+    report = run(expand(inputs, exclude=output, read=config.read), output, config, settings)
     if shared.as_json:
         print_json(report.as_dict())
     else:

@@ -57,14 +57,16 @@ def train_tokenizer(
     """
     from megadata.config import build, override
     from megadata.documents.inputs import expand
+    from megadata.documents.source import read_options
     from megadata.tokenize.train import TokenizerConfig
     from megadata.tokenize.train import train_tokenizer as run
 
     values: dict[str, Any] = {"vocab_size": vocab_size, "pattern": pattern, "kind": kind}
     if special:
         values["special"] = special
-    config = build(TokenizerConfig, override(values, shared.overrides), "train-tokenizer")
-    report = run(expand(inputs), output, config, shared.settings())
+    read, overrides = read_options({}, shared.overrides)
+    config = build(TokenizerConfig, override(values, overrides), "train-tokenizer")
+    report = run(expand(inputs, read=read), output, config, shared.settings(), read)
     if shared.as_json:
         from megadata.config import to_dict
 
@@ -127,6 +129,7 @@ def tokenize(
             raise ConfigError(f"{option} is not part of this version; leave it out")
     from megadata.config import build, override
     from megadata.documents.inputs import expand
+    from megadata.documents.source import read_options
     from megadata.tokenize.config import TokenizeConfig, parse_count, parse_split
     from megadata.tokenize.step import tokenize as run
 
@@ -140,8 +143,9 @@ def tokenize(
         "dtype": dtype,
         "max_tokens_per_file": parse_count(max_tokens_per_file) if max_tokens_per_file else None,
     }
-    config = build(TokenizeConfig, override(values, shared.overrides), "tokenize")
-    report = run(expand(inputs), prefix, tokenizer, config, shared.settings())
+    read, overrides = read_options({}, shared.overrides)
+    config = build(TokenizeConfig, override(values, overrides), "tokenize")
+    report = run(expand(inputs, read=read), prefix, tokenizer, config, shared.settings(), read)
     if shared.as_json:
         from megadata.config import to_dict
 

@@ -48,20 +48,12 @@ class CleanConfig:
     """What is kept of removed documents."""
     form: Literal["jsonl.zst", "parquet"] = "jsonl.zst"
     """File format of the shards."""
-    text_field: str = "text"
-    """Field or column with the text."""
-    id_field: str = "id"
-    """Field or column with the document's own id."""
-    extractor: str = "resiliparse"
-    """How HTML becomes text."""
+    read: ReadOptions = ReadOptions()
+    """How inputs are read."""
     unit_bytes: int = UNIT_BYTES
     """Bytes of input a unit of work holds."""
     shard_bytes: int = SHARD_BYTES
     """Decoded bytes a shard holds."""
-
-    def options(self) -> ReadOptions:
-        """The part that readers need."""
-        return ReadOptions(text_field=self.text_field, id_field=self.id_field, extractor=self.extractor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +218,7 @@ def clean(inputs: Inputs, output: Path, config: CleanConfig, settings: RunSettin
         if manifest is not None:
             settings.progress.note(f"{output}: what other inputs or settings made is replaced")
         folder = work_folder(output, spec)
-        task = CleanTask(folder, rules, config.options(), config.removed)
+        task = CleanTask(folder, rules, config.read, config.removed)
         with settings.executor() as executor:
             receipts = map_units(executor, task, units, folder, settings.progress, "clean")
             mark_spent(folder)

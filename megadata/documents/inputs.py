@@ -18,14 +18,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+from megadata.config import nearest
 from megadata.documents.batch import DocBatch
-from megadata.documents.registry import FAMILIES, OURS, recognise, source
+from megadata.documents.registry import FAMILIES, OURS, recognise, source, sources
 from megadata.documents.source import Problems, ReadOptions
 from megadata.errors import ConfigError, CorpusError
 from megadata.runtime.manifest import Manifest
 from megadata.runtime.streams import is_url, local_size
 from megadata.runtime.units import UNIT_BYTES, InputFile, Span, Unit, pack_units
 
+_UNKNOWN = (
+    f"expected a kind of file megadata reads ({', '.join(OURS)}), found none of them; "
+    "give it the usual ending, or say what it is with --set read.kind=KIND"
+)
 _LABEL = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)=(.+)", re.DOTALL)
 
 
@@ -35,7 +40,7 @@ class Inputs:
 
     files: list[InputFile]
     passed_over: list[str] = field(default_factory=list)
-    """Files below a folder that no source recognises."""
+    """Files below a folder that no source reads; where their kind is known, it follows in brackets."""
     upstream: tuple[str, ...] = ()
     """Identities of the megadata steps whose output is read."""
     labels: tuple[str, ...] = ()
@@ -60,7 +65,12 @@ def split_label(argument: str) -> tuple[str | None, str]:
     return match[1], match[2]
 
 
-def expand(arguments: Sequence[str], family: str | None = None, exclude: Path | None = None) -> Inputs:
+def expand(
+    arguments: Sequence[str],
+    family: str | None = None,
+    exclude: Path | None = None,
+    read: ReadOptions | None = None,
+) -> Inputs:
     """Find the files behind the arguments, recognise each, and name each relative to its input.
 
     Parameters
@@ -68,6 +78,7 @@ def expand(arguments: Sequence[str], family: str | None = None, exclude: Path | 
     arguments : inputs as on the command line.
     exclude : a folder below an input that is no part of it: where the results go.
     family : ``web``, ``books``, ``wikipedia`` or ``text`` where the user says it; None lets each file's kind decide.
+    read : options of reading; its `kind` stands for what files would be recognised as.
 
     Raises
     ------
@@ -84,28 +95,38 @@ def expand(arguments: Sequence[str], family: str | None = None, exclude: Path | 
             raise CorpusError(f"{rest}: expected files to read, found none; check the path or the pattern")
     if not found:
         raise CorpusError("no input was named: expected files, folders, globs, @list, - or URLs")
+    chosen = _known_kind(read.kind) if read is not None and read.kind is not None else None
     files: list[InputFile] = []
     passed_over: list[str] = []
     for one in _with_unique_names(found):
         said = family or (one.label if one.label in FAMILIES else None)
-        kind = recognise(one.path, one.name, said)
-        if kind is None:
+        kind = chosen or recognise(one.path, one.name, said)
+        if not isinstance(kind, str):
             if one.named:
-                raise CorpusError(
-                    f"{one.path}: expected a kind of file megadata reads ({', '.join(OURS)}), found none of them; "
-                    "give it the usual ending"
-                )
-            passed_over.append(one.name)
+                raise CorpusError(f"{one.path}: {_UNKNOWN if kind is None else kind.sentence}")
+            passed_over.append(one.name if kind is None else f"{one.name} ({kind.what})")
             continue
         size, mtime_ns = local_size(one.path)
         of = said or source(kind).default_source
         files.append(InputFile(one.name, one.path, size, mtime_ns, kind, one.label or of, of))
     if not files:
         raise CorpusError(
-            f"{', '.join(arguments)}: expected files of a kind megadata reads, found {len(passed_over)} others"
+            f"{', '.join(arguments)}: expected files of a kind megadata reads, "
+            f"found {len(passed_over)} others: {_some(passed_over)}"
         )
     labels = dict.fromkeys(one.label for one in found if one.label is not None)
     return Inputs(files, passed_over, tuple(dict.fromkeys(upstream)), tuple(labels))
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - 3
+    return ", ".join(names[:3]) + (f" and {more} more" if more > 0 else "")
+
+
+def _known_kind(kind: str) -> str:
+    if kind not in sources():
+        raise ConfigError(f"read.kind: unknown kind {kind!r}{nearest(kind, sources())}")
+    return kind
 
 
 def _walk(argument: str, label: str | None, upstream: list[str], exclude: Path | None) -> Iterator[_Found]:

@@ -11,6 +11,7 @@ from importlib.metadata import entry_points
 from pathlib import PurePosixPath
 from typing import cast
 
+from megadata.documents.refused import Refused, refusal
 from megadata.documents.source import Source
 from megadata.errors import ConfigError, CorpusError
 from megadata.runtime.streams import COMPRESSIONS, open_decoded
@@ -18,6 +19,7 @@ from megadata.runtime.streams import COMPRESSIONS, open_decoded
 OURS = {
     "jsonl": "megadata.documents.jsonl:Jsonl",
     "parquet": "megadata.documents.parquet:ParquetFile",
+    "lines": "megadata.documents.textlines:TextLines",
     "warc": "megadata.corpus.sources.warc:Warc",
     "wet": "megadata.corpus.sources.wet:Wet",
     "html": "megadata.corpus.sources.html:Html",
@@ -65,8 +67,8 @@ def suffix_of(name: str) -> str:
     return PurePosixPath(path.stem).suffix if path.suffix in COMPRESSIONS else path.suffix
 
 
-def recognise(path: str, name: str, family: str | None = None) -> str | None:
-    """Kind of a file by its ending and first bytes; None where nothing fits.
+def recognise(path: str, name: str, family: str | None = None) -> str | Refused | None:
+    """Kind of a file by its ending and first bytes; what it is where we know it and do not read it; None where nothing fits.
 
     `family` is what the user says the text is; plain text of the family ``books`` is read as a book.
     """
@@ -86,4 +88,6 @@ def recognise(path: str, name: str, family: str | None = None) -> str | None:
     for kind in candidates:
         if known[kind].sniff(head, name):
             return kind
+    if (known_not_read := refusal(head)) is not None:
+        return known_not_read
     return "txt" if "txt" in by_name else None

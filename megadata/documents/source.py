@@ -7,26 +7,52 @@ megadata's own sources are named in `registry`; those of other packages are foun
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
+from megadata.config import build, configclass, override
 from megadata.documents.batch import DocBatch, Record
+from megadata.errors import ConfigError
 from megadata.runtime.units import InputFile, Span
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@configclass
 class ReadOptions:
-    """What a user may choose about reading; the same for all sources. Part of the step's identity."""
+    """What a user may choose about reading (``--set read.NAME=VALUE``); the same for all sources. Part of the step's identity."""
 
+    kind: str | None = None
+    """Read every file as this kind, whatever its name and first bytes; None recognises each."""
     text_field: str = "text"
-    """Field or column that holds the text (JSONL, Parquet); nested fields of JSON by dotted path."""
+    """Field or column that holds the text; nested fields by dotted path."""
     id_field: str = "id"
     """Field or column that holds the document's own id."""
     extractor: str = "resiliparse"
     """How HTML becomes text: `resiliparse` (fast) or `trafilatura` (best quality)."""
     max_record_bytes: int = 256 << 20
     """Records larger than this many decoded bytes are set aside as `record_too_large`."""
+
+    def __post_init__(self) -> None:
+        if self.max_record_bytes < 1:
+            raise ConfigError(f"read.max_record_bytes must be at least 1, got {self.max_record_bytes}")
+
+
+READ = "read."
+"""How `--set` names the options of reading."""
+
+
+def read_options(values: Mapping[str, Any], assignments: Iterable[str] = ()) -> tuple[ReadOptions, tuple[str, ...]]:
+    """Options from plain values and the ``read.`` part of ``--set`` assignments; also the other assignments.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown name or a value that does not fit.
+    """
+    given = tuple(assignments)
+    mine = [one for one in given if one.startswith(READ)]
+    changed = override({"read": dict(values)}, mine)["read"]
+    return build(ReadOptions, changed, "read"), tuple(one for one in given if not one.startswith(READ))
 
 
 @dataclass(slots=True)

@@ -55,6 +55,8 @@ class SourceConfig:
     """Field or column with the document's id."""
     extractor: str = "resiliparse"
     """How HTML becomes text."""
+    read: dict[str, Any] = Field(default_factory=dict)
+    """More about reading, as `--set read.NAME=VALUE` has it: `kind: lines`."""
 
 
 @configclass

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from megadata.config import to_dict
 from megadata.documents.inputs import Inputs, expand
+from megadata.documents.source import read_options
 from megadata.errors import ConfigError, CorpusError, TrainingError
 from megadata.pipeline.recipe import Recipe, SourceConfig, TrainSection, recipe_text
 from megadata.runtime.files import atomic_write, digest_file, read_json, write_json
@@ -138,18 +139,17 @@ class Pipeline:
         rules = source.rules
         if rules is not None and (self.base / rules).is_file():
             rules = str(self.base / rules)
+        fields = {"text_field": source.text_field, "id_field": source.id_field, "extractor": source.extractor}
+        read, _ = read_options({**fields, **source.read})
         config = CleanConfig(
             rules=rules,
             overrides=_assignments(source.set),
             languages=source.languages,
             removed=source.removed,
-            text_field=source.text_field,
-            id_field=source.id_field,
-            extractor=source.extractor,
+            read=read,
         )
-        found = expand(
-            [f"{name}={one}" for one in self._inputs(source)], None if source.kind == "auto" else source.kind
-        )
+        family = None if source.kind == "auto" else source.kind
+        found = expand([f"{name}={one}" for one in self._inputs(source)], family, read=read)
         return clean(found, self.output / "clean" / name, config, self.settings)
 
     def _with_documents(self, folder: Path, names: list[str]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from megadata.config import configclass
 from megadata.corpus.dedup import curve
+from megadata.documents.source import ReadOptions
 from megadata.errors import ConfigError
 from megadata.runtime.shards import SHARD_BYTES
 from megadata.runtime.units import UNIT_BYTES
@@ -98,10 +99,8 @@ class DedupConfig(MinHashConfig):
     """What is kept of removed documents."""
     form: Literal["jsonl.zst", "parquet"] = "jsonl.zst"
     """File format of the shards."""
-    text_field: str = "text"
-    """Field or column with the text."""
-    id_field: str = "id"
-    """Field or column with the document's own id."""
+    read: ReadOptions = ReadOptions()
+    """How inputs are read."""
     unit_bytes: int = UNIT_BYTES
     """Bytes of input a unit of work holds."""
     shard_bytes: int = SHARD_BYTES

@@ -32,7 +32,6 @@ from megadata.corpus.dedup.write import EXACT, NEAR, Write, stream
 from megadata.documents.ids import NOTE, STREAMS, find_repeats, write_key_index
 from megadata.documents.inputs import Inputs, plan, refuse_overlap, source_versions
 from megadata.documents.registry import READERS, sources
-from megadata.documents.source import ReadOptions
 from megadata.errors import ConfigError, CorpusError
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.executor import Executor
@@ -160,7 +159,7 @@ class _Run:
         folder: Path,
     ) -> None:
         self._config, self._settings, self._executor, self._units = config, settings, executor, units
-        self._options = ReadOptions(text_field=config.text_field, id_field=config.id_field)
+        self._options = config.read
         self.labels = tuple(dict.fromkeys(f.source for f in inputs.files)) if inputs.labels else ()
         self._survey = folder / "survey"
         self._surveyed = self._map(Survey(self._survey, config, self._options), units, self._survey, "dedup: survey")
