@@ -12,6 +12,8 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import ClassVar, Protocol, cast
 
+import numpy as np
+
 from megadata.documents.source import Problems
 from megadata.errors import ConfigError
 
@@ -23,9 +25,7 @@ _COUNT_TAGS_FROM = 10_000
 """Pages with fewer tags are parsed in seconds however deep."""
 _VOID = r"area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr|p|li|td|tr|th|dd|dt|option|body|html"
 _TAG = re.compile(rf"<(/?)(?!(?:{_VOID})\b)([a-zA-Z][a-zA-Z0-9]*)\b[^<>]{{0,2000}}?(/?)>", re.IGNORECASE)
-_PLAIN = (("\0", ""), ("\xa0", " "), ("\xad", ""), ("\r\n", "\n"), ("\r", "\n"))
-_BLANK_LINES = re.compile(r"\n[ \t]*\n(?:[ \t]*\n)+")
-_TRAILING = re.compile(r"[ \t]+$", re.MULTILINE)
+_LESS_THAN = ord("<")
 
 
 class Extractor(Protocol):
@@ -89,12 +89,17 @@ def extractor(name: str) -> Extractor:
     return cast("Extractor", known[name].load()())
 
 
-def extract(html: str, url: str | None, name: str, where: str, problems: Problems) -> str | None:
-    """Text of a page by the named extractor; a page without text is set aside in `problems` and None is returned."""
+def extract(
+    html: str, url: str | None, name: str, where: str, problems: Problems, tags: int | None = None
+) -> str | None:
+    """Text of a page by the named extractor; a page without text is set aside in `problems` and None is returned.
+
+    `tags` is the most tags that the page can have, where its bytes have told (`count_tags`).
+    """
     if len(html) > MAX_PAGE_CHARACTERS:
         problems.add("page_too_large", where, f"{len(html)} characters, at most {MAX_PAGE_CHARACTERS} are parsed")
         return None
-    if too_deep(html):
+    if (tags is None or tags >= _COUNT_TAGS_FROM) and too_deep(html):
         problems.add("page_too_deep", where, f"more than {MAX_DEPTH} elements inside one another", html[:500])
         return None
     try:
@@ -111,9 +116,14 @@ def extract(html: str, url: str | None, name: str, where: str, problems: Problem
     return text
 
 
+def count_tags(page: bytes) -> int:
+    """The most tags that a page of these bytes can have, in any encoding."""
+    return int(np.count_nonzero(np.frombuffer(page, np.uint8) == _LESS_THAN))
+
+
 def too_deep(html: str) -> bool:
     """Whether more than `MAX_DEPTH` elements lie inside one another, judged by tags that are opened and not closed."""
-    if html.count("<") < _COUNT_TAGS_FROM:
+    if len(html) < _COUNT_TAGS_FROM * len("<p>") or html.count("<") < _COUNT_TAGS_FROM:
         return False
     depth = 0
     for tag in _TAG.finditer(html):
@@ -128,7 +138,14 @@ def too_deep(html: str) -> bool:
 
 def tidy(text: str) -> str:
     """Text with plain spaces, none at line ends, no soft hyphens, and at most one blank line in a row."""
-    for found, instead in _PLAIN:
-        if found in text:
-            text = text.replace(found, instead)
-    return _BLANK_LINES.sub("\n\n", _TRAILING.sub("", text)).strip("\n").rstrip()
+    if not text.isascii():
+        text = text.replace("\xa0", " ").replace("\xad", "")
+    if "\0" in text:
+        text = text.replace("\0", "")
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if " \n" in text or "\t\n" in text or text.endswith((" ", "\t")):
+        text = "\n".join([line.rstrip(" \t") for line in text.split("\n")])
+    while "\n\n\n" in text:
+        text = text.replace("\n\n\n", "\n\n")
+    return text.strip("\n").rstrip()

@@ -30,15 +30,15 @@ class Response:
     """What could not be decoded, where something could not; `body` then holds what came before."""
 
 
-def parse_response(data: bytes, max_bytes: int) -> Response | None:
-    """Parse an archived response; None where no HTTP header stands at the start."""
-    status = _STATUS.match(data)
+def parse_response(data: bytes, max_bytes: int, start: int = 0, stop: int | None = None) -> Response | None:
+    """Parse the archived response data[start:stop]; None where no HTTP header stands at the start."""
+    stop = len(data) if stop is None else stop
+    status = _STATUS.match(data, start, stop)
     if status is None:
         return None
-    blank = _BLANK.search(data)
-    head = data[: blank.start()] if blank is not None else data
-    body = data[blank.end() :] if blank is not None else b""
-    headers = _fields(head)
+    blank = _BLANK.search(data, status.end(), stop)
+    headers = fields(data[status.end() : stop if blank is None else blank.start()].decode("latin-1"))
+    body = data[blank.end() : stop] if blank is not None else b""
     problem = ""
     if "chunked" in headers.get("transfer-encoding", "").lower():
         body, problem = unchunk(body)
@@ -60,18 +60,19 @@ def charset(field: str) -> str | None:
     return found[1] if found is not None else None
 
 
-def _fields(head: bytes) -> dict[str, str]:
-    """Header fields by lower-case name; the first of a kind counts, continued lines are joined."""
-    fields: dict[str, str] = {}
+def fields(head: str) -> dict[str, str]:
+    """Fields behind the first line of a header by lower-case name; the first of a kind counts, continued lines are joined."""
+    found: dict[str, str] = {}
     last = ""
-    for line in head.decode("latin-1").splitlines()[1:]:
-        if line[:1] in " \t" and last:
-            fields[last] += " " + line.strip()
+    for line in head.split("\n")[1:]:
+        if line[:1] in (" ", "\t") and last:
+            found[last] += " " + line.strip()
             continue
-        name, _, value = line.partition(":")
-        last = name.strip().lower()
-        fields.setdefault(last, value.strip())
-    return fields
+        name, colon, value = line.partition(":")
+        if colon:
+            last = name.strip().lower()
+            found.setdefault(last, value.strip())
+    return found
 
 
 def unchunk(body: bytes) -> tuple[bytes, str]:

@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import bz2
 import re
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import zstandard
+from zlib_ng import zlib_ng
 
 _WINDOW = 1 << 20
 _TRIAL_BYTES = 1 << 18
+_OPENING = 16
+"""Decoded bytes that tell whether a member opens as it should."""
 _MOST_OUTPUT = 1 << 20
+_DAMAGE: tuple[type[Exception], ...] = (zlib_ng.error, OSError, EOFError, ValueError, zstandard.ZstdError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class Codec:
     """Whether ``decompress`` takes a largest size of output."""
 
 
-GZIP = Codec("gzip", re.compile(rb"\x1f\x8b\x08"), lambda: zlib.decompressobj(31), 1 << 16, True)
+GZIP = Codec("gzip", re.compile(rb"\x1f\x8b\x08"), lambda: zlib_ng.decompressobj(31), 1 << 15, True)
 BZIP2 = Codec("bzip2", re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"), bz2.BZ2Decompressor, 1 << 16, True)
 _SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18", re.DOTALL)
 
@@ -75,6 +78,15 @@ class Piece:
     """Whether the member's further bytes could not be decoded; set in the last piece."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A member whose first `fed` stored bytes have been decoded to `data`."""
+
+    decoder: Any
+    data: bytes
+    fed: int
+
+
 class Members:
     """The members of a file, from its stored bytes.
 
@@ -106,22 +118,26 @@ class Members:
         self._stop = stop
         limit = None if beyond else stop
         position = self._after_padding(0) if start == 0 else start
-        if position is not None and not self._is_member(position):
+        begun = None if position is None else self._begin(position)
+        if position is not None and begun is None and not self._is_member(position):
             if start == 0:
                 self._report(0, 0, f"no {self._codec.name} member begins here")
             position = self._find(position, limit)
         while position is not None and (beyond or position < stop):
             end = None
-            for piece_end, piece in self._decode(position):
+            for piece_end, piece in self._decode(position, begun):
                 yield piece
                 end = piece_end
+            begun = None
             if end is None:
                 position = self._find(position + 1, limit)
                 continue
             following = self._after_padding(end)
-            if following is not None and not self._is_member(following):
-                self._report(position, following, f"bytes that are no {self._codec.name} member")
-                following = self._find(following, limit)
+            if following is not None:
+                begun = self._begin(following)
+                if begun is None and not self._is_member(following):
+                    self._report(position, following, f"bytes that are no {self._codec.name} member")
+                    following = self._find(following, limit)
             position = following
 
     def _report(self, owner: int, at: int, detail: str) -> None:
@@ -140,19 +156,31 @@ class Members:
             self._reaches_end = len(self._buffer) < wanted
         return self._buffer[begin : begin + size]
 
+    def _begin(self, position: int) -> _Begun | None:
+        """The member at `position` with its first block decoded; None where only a closer look can tell whether there is one."""
+        block = self._at(position, self._codec.block)
+        if self._codec.magic.match(block) is None:
+            return None
+        decoder = self._codec.decoder()
+        try:
+            data = decoder.decompress(block, _MOST_OUTPUT) if self._codec.bounded else decoder.decompress(block)
+        except _DAMAGE:
+            return None
+        return _Begun(decoder, data, len(block)) if self._begins is None or self._begins(data) else None
+
     def _is_member(self, position: int) -> bool:
         if self._codec.magic.match(self._at(position, 16)) is None:
             return False
         if self._begins is None:
             return True
-        decoder, fed = self._codec.decoder(), 0
+        decoder, fed, decoded = self._codec.decoder(), 0, b""
         try:
             while fed < _TRIAL_BYTES and (block := self._at(position + fed, max(fed, 512))):
                 fed += len(block)
-                decoded = decoder.decompress(block, 64) if self._codec.bounded else decoder.decompress(block)
-                if decoded or decoder.eof:
+                decoded += decoder.decompress(block, 64) if self._codec.bounded else decoder.decompress(block)
+                if len(decoded) >= _OPENING or decoder.eof:
                     return self._begins(decoded)
-        except (zlib.error, OSError, EOFError, ValueError, zstandard.ZstdError):
+        except _DAMAGE:
             return False
         return False
 
@@ -183,30 +211,36 @@ class Members:
                 return end
         return None
 
-    def _decode(self, position: int) -> Iterator[tuple[int | None, Piece]]:
+    def _decode(self, position: int, begun: _Begun | None) -> Iterator[tuple[int | None, Piece]]:
         """Pieces of one member; the last comes with the position behind the member, or with None where it is damaged."""
-        decoder, at = self._codec.decoder(), position
+        begun = begun or _Begun(self._codec.decoder(), b"", 0)
+        decoder, at = begun.decoder, position + begun.fed
+        if decoder.eof:
+            yield at - len(decoder.unused_data), Piece(position, begun.data, last=True)
+            return
         try:
+            if begun.fed:
+                yield None, Piece(position, begun.data)
+                for more in self._rest(decoder, begun.data):
+                    yield None, Piece(position, more)
             while not decoder.eof:
                 block = self._at(at, self._codec.block)
                 if not block:
                     raise EOFError("the file ends inside it")
                 at += len(block)
-                for data in self._output(decoder, block):
-                    yield None, Piece(position, data)
-        except (zlib.error, OSError, EOFError, ValueError, zstandard.ZstdError) as error:
+                data = decoder.decompress(block, _MOST_OUTPUT) if self._codec.bounded else decoder.decompress(block)
+                yield None, Piece(position, data)
+                for more in self._rest(decoder, data):
+                    yield None, Piece(position, more)
+        except _DAMAGE as error:
             self._report(position, position, f"damaged {self._codec.name} member: {error}")
             yield None, Piece(position, b"", last=True, damaged=True)
             return
         yield at - len(decoder.unused_data), Piece(position, b"", last=True)
 
-    def _output(self, decoder: Any, block: bytes) -> Iterator[bytes]:
-        if not self._codec.bounded:
-            yield decoder.decompress(block)
-            return
-        data = decoder.decompress(block, _MOST_OUTPUT)
-        yield data
-        while not decoder.eof:
+    def _rest(self, decoder: Any, data: bytes) -> Iterator[bytes]:
+        """What a block holds beyond the first piece of its output."""
+        while self._codec.bounded and not decoder.eof:
             rest = getattr(decoder, "unconsumed_tail", b"")
             if not rest and getattr(decoder, "needs_input", True) and len(data) < _MOST_OUTPUT:
                 return

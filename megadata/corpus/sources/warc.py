@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import groupby
-from typing import Any, BinaryIO, ClassVar
+from itertools import chain, groupby
+from typing import BinaryIO, ClassVar
 
-from fastwarc.warc import WarcRecord, WarcRecordType
 from resiliparse.parse.encoding import detect_mime
 
 from megadata.corpus.sources.blocks import BLOCK, blocks, read_block
 from megadata.corpus.sources.charset import decode
-from megadata.corpus.sources.extract import extract, tidy
-from megadata.corpus.sources.http import charset, media_type, parse_response
-from megadata.corpus.sources.members import GZIP, Codec, Members, zstd, zstd_dictionary
-from megadata.corpus.sources.warcframe import HEADER_BYTES, Framed, Framing, find_record, opens_record
+from megadata.corpus.sources.extract import count_tags, extract, tidy
+from megadata.corpus.sources.http import charset, fields, media_type, parse_response
+from megadata.corpus.sources.members import GZIP, Codec, Members, Piece, zstd, zstd_dictionary
+from megadata.corpus.sources.warcframe import (
+    HEADER_BYTES,
+    Framed,
+    Framing,
+    find_record,
+    one_record,
+    opens_record,
+    record_type,
+)
 from megadata.corpus.sources.whole import without_place
 from megadata.documents.batch import DocBatch, Record
 from megadata.documents.source import Problems, ReadOptions, batches
@@ -24,8 +31,11 @@ from megadata.runtime.units import InputFile, Span, cut
 
 _HTML = ("text/html", "application/xhtml+xml")
 _TEXT = ("text/plain",)
+_READ = ("response", "resource", "conversion")
 _NOT_PAGES = ("metadata:", "urn:", "dns:", "whois:", "filedesc:")
 _PROBE_BYTES = 1 << 20
+_WHOLE_BYTES = 1 << 22
+"""Members of up to this size are looked at as one record before they are taken apart."""
 
 
 class Warc:
@@ -37,7 +47,7 @@ class Warc:
 
     kind: ClassVar[str] = "warc"
     default_source: ClassVar[str] = "web"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     suffixes: ClassVar[tuple[str, ...]] = (".warc",)
 
     def sniff(self, head: bytes, name: str) -> bool:
@@ -57,18 +67,10 @@ class Warc:
 
     def _records(self, span: Span, options: ReadOptions, problems: Problems) -> Iterator[tuple[int, Record]]:
         for position, framed in _frames(span, options, problems):
-            where = f"{span.file.name}:{position}"
             if framed.problem:
-                problems.add(framed.problem, where, framed.detail)
+                problems.add(framed.problem, f"{span.file.name}:{position}", framed.detail)
                 continue
-            try:
-                record = WarcRecord.from_bytes(framed.data)
-                content = record.reader.read()
-            except (OSError, ValueError) as error:
-                excerpt = framed.data[:500].decode("utf-8", "replace")
-                problems.add("bad_warc_record", where, str(error), excerpt)
-                continue
-            document = _document(record, content, options, where, problems)
+            document = _document(framed, options, f"{span.file.name}:{position}", problems)
             if document is not None:
                 yield position, document
 
@@ -142,14 +144,30 @@ def _member_frames(span: Span, codec: Codec, options: ReadOptions, problems: Pro
     with open_raw(span.file.path) as raw:
         members = Members(raw, codec, opens_record, on_damage).read(span.start, stop)
         for position, pieces in groupby(members, key=lambda piece: piece.position):
+            start, whole = _start_of(pieces)
+            if whole and (record := one_record(start, options.max_record_bytes)) is not None:
+                yield position, record
+                continue
             held: Framed | None = None
-            for framed in Framing((piece.data for piece in pieces), options.max_record_bytes):
+            for framed in Framing(chain((start,), (piece.data for piece in pieces)), options.max_record_bytes):
                 if held is not None:
                     yield position, held
                 held = framed
             # The last record of a damaged member is not whole, or cannot be trusted.
             if held is not None and position not in damaged:
                 yield position, held
+
+
+def _start_of(pieces: Iterator[Piece]) -> tuple[bytes, bool]:
+    """The first bytes of a member, and whether they are all of it."""
+    held: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        held.append(piece.data)
+        size += len(piece.data)
+        if piece.last or size > _WHOLE_BYTES:
+            return b"".join(held), piece.last and not piece.damaged
+    return b"".join(held), False
 
 
 def _stream_frames(span: Span, options: ReadOptions, problems: Problems) -> Iterator[tuple[int, Framed]]:
@@ -170,19 +188,20 @@ def _stream_frames(span: Span, options: ReadOptions, problems: Problems) -> Iter
         problems.add("damaged_compression", span.file.name, damage[0])
 
 
-def _document(record: Any, content: bytes, options: ReadOptions, where: str, problems: Problems) -> Record | None:
+def _document(framed: Framed, options: ReadOptions, where: str, problems: Problems) -> Record | None:
     """The document of one record, or None where it is left out or set aside."""
-    kind = record.record_type
-    if kind == WarcRecordType.conversion:
-        return _as_record(record, tidy(decode(content, markup=False)), where, problems)
-    if kind == WarcRecordType.response:
-        response = parse_response(content, options.max_record_bytes)
+    kind = record_type(framed)
+    if kind not in _READ:
+        problems.skip(kind)
+        return None
+    headers = fields(framed.data[: framed.content].decode("utf-8", "replace"))
+    declared = headers.get("content-type", "")
+    if kind == "response":
+        response = parse_response(framed.data, options.max_record_bytes, framed.content, framed.stop)
         if response is None:
-            declared = media_type(record.headers.get("Content-Type", ""))
-            if declared in ("application/http", ""):
-                problems.add(
-                    "bad_http", where, "expected an HTTP status line", content[:200].decode("utf-8", "replace")
-                )
+            if media_type(declared) in ("application/http", ""):
+                content = framed.data[framed.content : framed.content + 200]
+                problems.add("bad_http", where, "expected an HTTP status line", content.decode("utf-8", "replace"))
             else:
                 problems.skip("not_http")
             return None
@@ -190,15 +209,14 @@ def _document(record: Any, content: bytes, options: ReadOptions, where: str, pro
             problems.skip("http_status")
             return None
         kind_of_text, said, body, problem = response.media_type, response.charset, response.body, response.problem
-    elif kind == WarcRecordType.resource and (_url(record) or "").startswith(_NOT_PAGES):
+    elif kind == "resource" and (_url(headers) or "").startswith(_NOT_PAGES):
         problems.skip("crawler_notes")
         return None
-    elif kind == WarcRecordType.resource:
-        field = record.headers.get("Content-Type", "")
-        kind_of_text, said, body, problem = media_type(field), charset(field), content, ""
     else:
-        problems.skip(str(record.headers.get("WARC-Type", "unknown")).strip().lower())
-        return None
+        body, problem = framed.data[framed.content : framed.stop], ""
+        if kind == "conversion":
+            return _as_record(headers, tidy(decode(body, markup=False)), where, problems)
+        kind_of_text, said = media_type(declared), charset(declared)
     kind_of_text = kind_of_text or detect_mime(body[:_PROBE_BYTES])
     if kind_of_text not in _HTML + _TEXT:
         problems.skip("media_type")
@@ -209,25 +227,24 @@ def _document(record: Any, content: bytes, options: ReadOptions, where: str, pro
     if problem and not body:
         problems.add("bad_http", where, problem)
         return None
-    if not body.strip():
+    if not body or body.isspace():
         problems.skip("empty_body")
         return None
     text = decode(body, said, markup=kind_of_text in _HTML)
     if kind_of_text in _TEXT and not text.lstrip()[:15].lower().startswith(("<!doctype html", "<html")):
-        return _as_record(record, tidy(text), where, problems)
-    found = extract(text, _url(record), options.extractor, where, problems)
-    return _as_record(record, found, where, problems) if found is not None else None
+        return _as_record(headers, tidy(text), where, problems)
+    found = extract(text, _url(headers), options.extractor, where, problems, tags=count_tags(body))
+    return _as_record(headers, found, where, problems) if found is not None else None
 
 
-def _as_record(record: Any, text: str, where: str, problems: Problems) -> Record | None:
+def _as_record(headers: dict[str, str], text: str, where: str, problems: Problems) -> Record | None:
     if not text:
         problems.add("no_text", where, "the record holds no text")
         return None
-    date = record.headers.get("WARC-Date")
-    own = (record.headers.get("WARC-Record-ID") or "").strip().strip("<>")
-    return Record(text, id=own or None, url=_url(record), metadata={"date": date} if date else None)
+    date = headers.get("warc-date")
+    own = headers.get("warc-record-id", "").strip("<>")
+    return Record(text, id=own or None, url=_url(headers), metadata={"date": date} if date else None)
 
 
-def _url(record: Any) -> str | None:
-    url = (record.headers.get("WARC-Target-URI") or "").strip().strip("<>")
-    return url or None
+def _url(headers: dict[str, str]) -> str | None:
+    return headers.get("warc-target-uri", "").strip("<>") or None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 HEADER_BYTES = 1 << 16
 """Longest header of a record."""
 _LENGTH = re.compile(rb"\nContent-Length:[ \t]*(\d{1,15})[ \t]*\r?\n", re.IGNORECASE)
-_TYPE = re.compile(rb"\nWARC-Type:", re.IGNORECASE)
+_TYPE = re.compile(rb"\nWARC-Type:[ \t]*([^\r\n]*)", re.IGNORECASE)
 _BLANK = re.compile(rb"\r?\n\r?\n")
 _VERSION = re.compile(rb"WARC/\d\.\d+\r?\n")
 _NEXT = re.compile(rb"(?<=\n)\r?\n(?=WARC/\d\.\d+\r?\n)")
@@ -22,7 +22,11 @@ class Framed:
     offset: int
     """Where it begins in the decoded stream."""
     data: bytes = b""
-    """Header and content; empty for a problem."""
+    """Header and content, and what line ends follow; empty for a problem."""
+    content: int = 0
+    """Where the content begins in `data`."""
+    stop: int = 0
+    """Where the content ends in `data`."""
     problem: str = ""
     detail: str = ""
 
@@ -30,6 +34,23 @@ class Framed:
 def opens_record(data: bytes) -> bool:
     """Whether decoded bytes (a few first ones) begin a WARC record."""
     return data.startswith(b"WARC/")
+
+
+def record_type(record: Framed) -> str:
+    """What kind of record it says it is: ``response``, ``request``, ..."""
+    found = _TYPE.search(record.data, 0, record.content)
+    return found[1].decode("utf-8", "replace").strip().lower() if found is not None else ""
+
+
+def one_record(data: bytes, max_bytes: int) -> Framed | None:
+    """The record that `data` is, with the line ends behind it; None where `Framing` must look closer."""
+    header = _parse_header(data, 0)
+    if isinstance(header, str) or header[1] > max_bytes:
+        return None
+    start, stop = header[0], sum(header)
+    if stop > len(data) or data[stop:].strip(b"\r\n"):
+        return None
+    return Framed(0, data, start, stop)
 
 
 class Framing:
@@ -74,7 +95,9 @@ class Framing:
                 yield Framed(self.offset, problem="wrong_length", detail=detail)
                 self.seek(start)
             else:
-                yield Framed(self.offset, bytes(self._buffer[:total]))
+                with memoryview(self._buffer) as held:
+                    data = bytes(held[:total])
+                yield Framed(self.offset, data, start, total)
                 self._drop(total)
 
     def _fill(self, size: int) -> bool:
@@ -161,7 +184,7 @@ def find_record(chunks: Iterator[bytes], start: int, stop: int) -> int | None:
     return at if at < stop and (found or start == 0) else None
 
 
-def _parse_header(buffer: bytearray, at: int) -> tuple[int, int] | str:
+def _parse_header(buffer: bytes | bytearray, at: int) -> tuple[int, int] | str:
     """(bytes of the header, Content-Length) of the record at `at`, or what is wrong."""
     if not _VERSION.match(buffer, at):
         return f"expected WARC/1.0 or WARC/1.1, found {bytes(buffer[at : at + 20])!r}"
