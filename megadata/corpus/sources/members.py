@@ -22,7 +22,8 @@ _TRIAL_BYTES = 1 << 18
 _OPENING = 16
 """Decoded bytes that tell whether a member opens as it should."""
 _MOST_OUTPUT = 1 << 20
-_DAMAGE: tuple[type[Exception], ...] = (zlib_ng.error, OSError, EOFError, ValueError, zstandard.ZstdError)
+_ZLIB_ERROR: type[Exception] = vars(zlib_ng)["error"]  # its stub says it is an instance
+_DAMAGE = (_ZLIB_ERROR, OSError, EOFError, ValueError, zstandard.ZstdError)
 
 
 @dataclass(frozen=True, slots=True)
