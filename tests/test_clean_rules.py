@@ -23,7 +23,7 @@ from megadata.documents.batch import DocBatch
 from megadata.errors import ConfigError
 
 SHIPPED = ("web", "books", "wikipedia", "text")
-RULE_SETS = ("gopher@paper", "gopher@datatrove", "c4@jmlr", "fineweb@paper", "fineweb@datatrove")
+RULE_SETS = ("gopher@paper", "gopher@datatrove", "c4@jmlr", "c4@datatrove", "fineweb@paper", "fineweb@datatrove")
 PROSE = (
     "The river was wide and slow, and the boats that crossed it had to wait for the wind. Nobody in the village knew who had "
     "built the first bridge. Some said it was a miller with more grain than sense; others spoke of a queen who wanted to see "
@@ -144,7 +144,7 @@ def test_shipped_lists_keep_what_they_made(texts: list[str], name: str) -> None:
          "--set 'qualty.words=unicode': these rules have no step 'qualty'; did you mean \"quality\"?"),
         ("web", ["words"], "--set 'words': expected LABEL.FIELD=VALUE, for example quality.too_few_words=20"),
         ("web", ["quality.words=spaces"],
-         "rules web: step 6: filter: words: Input should be 'whitespace' or 'unicode', found 'spaces'"),
+         "rules web: step 6: filter: words: Input should be 'whitespace', 'unicode' or 'spacy', found 'spaces'"),
     ],
 )  # fmt: skip
 def test_mistakes_are_named_with_the_nearest_right_word(name: str, overrides: list[str], message: str) -> None:

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from megadata.config import configclass, nearest
-from megadata.corpus import lines, quality, repetition
-from megadata.corpus.characters import UNICODE
+from megadata.corpus import lines, quality, repetition, spacy_words
 from megadata.corpus.quantities import Cuts, Measured, Quantity
 from megadata.corpus.step import Decision, Verdict
 from megadata.documents.batch import DocBatch
@@ -84,16 +83,13 @@ class Filter(Cuts):
     version: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
+        if self.words == "spacy":
+            spacy_words.pipeline(self.language)
         for reason, text in self.drop.items():
             try:
                 parse_condition(text)
             except ConfigError as error:
                 raise ConfigError(f"drop.{reason}: {error}") from None
-
-    @property
-    def libraries(self) -> tuple[str, ...]:
-        """The character data."""
-        return (UNICODE,)
 
     def judge(self, docs: DocBatch) -> Verdict:
         """One decision for each reason."""

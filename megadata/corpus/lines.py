@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from megadata.config import configclass
+from megadata.corpus import spacy_words
 from megadata.corpus.characters import TERMINAL, UNICODE, class_table, code_points
 from megadata.corpus.quantities import Measured, Quantity, ratio
 from megadata.corpus.step import Decision, Verdict
@@ -74,14 +75,22 @@ class LineRules:
     """`page`: phrases that drop the page are looked for in all of its lines."""
     min_sentences: int | None = None
     """Fewest sentences that must be left; any number when null."""
+    sentences: Literal["marks", "spacy"] = "marks"
+    """How sentences of a line are counted: by their end marks, or as spaCy's sentencizer cuts them (``megadata[spacy]``)."""
+    language: str = "en"
+    """spaCy's code of the language by whose rules `spacy` cuts sentences."""
 
     name: ClassVar[str] = "lines"
     version: ClassVar[int] = 1
 
+    def __post_init__(self) -> None:
+        if self.sentences == "spacy":
+            spacy_words.pipeline(self.language)
+
     @property
     def libraries(self) -> tuple[str, ...]:
-        """The character data."""
-        return (UNICODE,)
+        """The character data, and spaCy where it counts sentences."""
+        return (UNICODE, *(spacy_words.libraries() if self.sentences == "spacy" else ()))
 
     @cached_property
     def _flat(self) -> list[tuple[bytes, Phrase]]:
@@ -101,7 +110,7 @@ class LineRules:
             self.max_word_length or 0,
             self.drop_citations,
             self.page_phrases_in == "page",
-            code_points(SENTENCE_ENDS if self.min_sentences is not None else ""),
+            code_points(SENTENCE_ENDS if self.min_sentences is not None and self.sentences == "marks" else ""),
             np.frombuffer(b"".join(text for text, _ in self._flat), np.uint8),
             np.cumsum([0, *(len(text) for text, _ in self._flat)], dtype=np.int64),
             np.array([phrase.drops == "page" for _, phrase in self._flat], np.bool_),
@@ -121,14 +130,17 @@ class LineRules:
                 numbers = [i + 1 for i, (_, one) in enumerate(self._flat) if one is phrase]
                 found = np.isin(page, numbers)
                 verdict[phrase.reason] = Decision(found, found.astype(np.float64), ">= 1")
-        if self.min_sentences is not None:
-            sentences = counts[:, rules.SENTENCES]
-            few = Decision(sentences < self.min_sentences, sentences.astype(np.float64), f"< {self.min_sentences}")
-            verdict["too_few_sentences"] = few
         changed = int(out_offsets[-1]) != docs.sizes.sum() or not np.array_equal(
             out[: out_offsets[-1]], docs.text[docs.offsets[0] : docs.offsets[-1]]
         )
-        return verdict, docs.with_flat_text(out[: out_offsets[-1]], out_offsets) if changed else docs
+        mapped = docs.with_flat_text(out[: out_offsets[-1]], out_offsets) if changed else docs
+        if self.min_sentences is not None:
+            sentences = counts[:, rules.SENTENCES]
+            if self.sentences == "spacy":
+                sentences = spacy_words.count_sentences(mapped.texts, self.language)
+            few = Decision(sentences < self.min_sentences, sentences.astype(np.float64), f"< {self.min_sentences}")
+            verdict["too_few_sentences"] = few
+        return verdict, mapped
 
     def judge(self, docs: DocBatch) -> Verdict:
         """Decisions for each page phrase and for too few sentences."""

@@ -15,12 +15,13 @@ from typing import Literal
 import numpy as np
 
 from megadata.config import configclass
-from megadata.corpus.characters import TERMINAL, class_table, code_points
+from megadata.corpus import spacy_words
+from megadata.corpus.characters import TERMINAL, UNICODE, class_table, code_points
 from megadata.documents.batch import DocBatch
 from megadata.kernels import lines as line_kernels
 from megadata.kernels import repetition as repetition_kernels
 from megadata.kernels import words as word_kernels
-from megadata.kernels.base import F64, I64
+from megadata.kernels.base import F64, I64, U8
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 """The eight of Gopher (Rae et al. 2021, A.1.1)."""
@@ -45,8 +46,11 @@ TIES = {"first": repetition_kernels.FIRST_SEEN, "longest": repetition_kernels.LO
 class Cuts:
     """How text is cut and counted before thresholds are asked."""
 
-    words: Literal["whitespace", "unicode"] = "unicode"
-    """`whitespace`: as str.split. `unicode`: letters, marks and digits together, every other visible character alone."""
+    words: Literal["whitespace", "unicode", "spacy"] = "unicode"
+    """`whitespace`: as str.split. `unicode`: letters, marks and digits together, every other visible character alone.
+    `spacy`: as spaCy's rules for `language` (needs ``megadata[spacy]``; a hundred times slower)."""
+    language: str = "en"
+    """spaCy's code of the language by whose rules `spacy` cuts words."""
     lines: Literal["newline", "visible", "runs", "splitlines"] = "visible"
     r"""`newline`: split("\n"); `visible`: those of them that are not blank; `runs`: split at "\n+"; `splitlines`."""
     stop_words: tuple[str, ...] = STOP_WORDS
@@ -71,12 +75,18 @@ class Cuts:
     top_least: int = 2
     """Fewest occurrences of a top n-gram."""
 
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """What the cuts depend on: the character data, and spaCy where it cuts words."""
+        return (UNICODE, *(spacy_words.libraries() if self.words == "spacy" else ()))
+
 
 class Measured:
     """The counts of one batch under one choice of cuts, made when first asked for and forgotten with the batch."""
 
     def __init__(self, docs: DocBatch, cuts: Cuts, tops: Iterable[int] = (), repeats: Iterable[int] = ()) -> None:
         self.cuts = cuts
+        self._docs = docs
         self._text = docs.text
         self._offsets = docs.offsets
         self._count = len(docs)
@@ -84,15 +94,30 @@ class Measured:
         self.repeats = sorted(set(repeats))
 
     @cached_property
-    def words(self) -> I64:
-        """int64[D, word_kernels.COUNTS]."""
+    def _cut(self) -> tuple[U8, I64, int]:
+        """The text whose words are counted, its offsets, and how a kernel cuts it."""
+        if self.cuts.words == "spacy":
+            return *spacy_words.spaced_words(self._docs.texts, self.cuts.language), word_kernels.WHITESPACE
+        return self._text, self._offsets, WORD_CUTS[self.cuts.words]
+
+    def _count_words(self, text: U8, offsets: I64, cut: int) -> I64:
         encoded = [w.encode() for w in self.cuts.stop_words]
         stop_text = np.frombuffer(b"".join(encoded), np.uint8)
         stop_offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
         out = np.empty((self._count, word_kernels.COUNTS), np.int64)
-        cut = WORD_CUTS[self.cuts.words]
-        word_kernels.count_words(self._text, self._offsets, class_table(), cut, stop_text, stop_offsets, out)
+        word_kernels.count_words(text, offsets, class_table(), cut, stop_text, stop_offsets, out)
         return out
+
+    @cached_property
+    def words(self) -> I64:
+        """int64[D, word_kernels.COUNTS]."""
+        text, offsets, cut = self._cut
+        counts = self._count_words(text, offsets, cut)
+        if text is not self._text:
+            of_text = self._count_words(self._text, self._offsets, cut)
+            for column in word_kernels.OF_TEXT:
+                counts[:, column] = of_text[:, column]
+        return counts
 
     def _lines(self, cutting: int, visible: bool) -> I64:
         out = np.empty((self._count, line_kernels.COUNTS), np.int64)
@@ -118,11 +143,12 @@ class Measured:
         tops, repeats = np.array(self.tops, np.int64), np.array(self.repeats, np.int64)
         out = [np.empty((self._count, n.size), np.int64) for n in (tops, repeats, repeats)]
         cuts = self.cuts
+        text, offsets, cut = self._cut
         repetition_kernels.repeated_ngrams(
-            self._text,
-            self._offsets,
+            text,
+            offsets,
             class_table(),
-            WORD_CUTS[cuts.words],
+            cut,
             int(self.words[:, word_kernels.WORDS].max(initial=0)),
             tops,
             repeats,
