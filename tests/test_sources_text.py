@@ -15,7 +15,7 @@ from megadata.corpus.sources.charset import codec, decode
 from megadata.corpus.sources.extract import MAX_DEPTH, OURS, extract, extractor, tidy, too_deep
 from megadata.documents.inputs import expand
 from megadata.documents.registry import recognise
-from megadata.documents.source import Problems
+from megadata.documents.source import Problems, ReadOptions
 from megadata.errors import ConfigError
 
 
@@ -24,7 +24,7 @@ def test_extractors_leave_the_article_and_no_frame(name: str) -> None:
     body = paragraph("First") + "<ol><li>one item</li><li>two items</li></ol>" + paragraph("Second")
     html = page(body + "<p>nbsp&nbsp;soft&shy;hyphen</p>")
     problems = Problems()
-    text = extract(html, "http://x/", name, "a.html", problems)
+    text = extract(html, "http://x/", ReadOptions(extractor=name), "a.html", problems)
     assert text is not None
     for words in ("First is the subject", "Second is the subject", "one item", "nbsp softhyphen"):
         assert words in text
@@ -36,7 +36,7 @@ def test_extractors_leave_the_article_and_no_frame(name: str) -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_extractors_have_no_memory_of_other_pages(name: str) -> None:
     html = page(paragraph("Repeated") * 3)
-    found = [extract(html, None, name, "a.html", Problems()) for _ in range(6)]
+    found = [extract(html, None, ReadOptions(extractor=name), "a.html", Problems()) for _ in range(6)]
     assert found[0]
     assert found == found[:1] * 6
 
@@ -47,12 +47,12 @@ def test_an_unknown_extractor_is_the_users_error() -> None:
     ):
         extractor("nosuch")
     with pytest.raises(ConfigError):
-        extract("<p>x</p>", None, "nosuch", "a.html", Problems())
+        extract("<p>x</p>", None, ReadOptions(extractor="nosuch"), "a.html", Problems())
 
 
 def test_pages_without_text_and_failing_extractors_are_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
     problems = Problems()
-    assert extract("<html><body></body></html>", None, "resiliparse", "a.html", problems) is None
+    assert extract("<html><body></body></html>", None, ReadOptions(extractor="resiliparse"), "a.html", problems) is None
     assert problems.items == [
         {
             "reason": "no_text",
@@ -69,7 +69,7 @@ def test_pages_without_text_and_failing_extractors_are_set_aside(monkeypatch: py
             raise MemoryError("too much")
 
     monkeypatch.setattr("megadata.corpus.sources.extract.extractor", lambda name: Failing())
-    assert extract("<p>x</p>", None, "failing", "b.html", problems) is None
+    assert extract("<p>x</p>", None, ReadOptions(extractor="failing"), "b.html", problems) is None
     assert problems.counts == {"no_text": 1, "extractor_failed": 1}
     assert problems.items[1]["detail"] == "failing: MemoryError: too much"
 
@@ -83,7 +83,7 @@ def test_pages_without_text_and_failing_extractors_are_set_aside(monkeypatch: py
 def test_pages_a_million_deep_end_in_bounded_time(name: str, html: str) -> None:
     problems = Problems()
     start = time.perf_counter()
-    assert extract(html, None, name, "a.html", problems) is None
+    assert extract(html, None, ReadOptions(extractor=name), "a.html", problems) is None
     assert time.perf_counter() - start < 5
     assert problems.counts == {"page_too_deep": 1}
 

@@ -31,10 +31,19 @@ class ReadOptions:
     """How HTML becomes text: `resiliparse` (fast) or `trafilatura` (best quality)."""
     max_record_bytes: int = 256 << 20
     """Records larger than this many decoded bytes are set aside as `record_too_large`."""
+    max_page_characters: int = 32 << 20
+    """Larger HTML pages are set aside as `page_too_large`."""
+    max_page_depth: int = 2000
+    """HTML pages with more elements inside one another are set aside as `page_too_deep`; parsing takes the square of it."""
+    page_seconds: float = 20.0
+    """HTML pages that keep an extractor's Python code busy for longer (processor time) are set aside as `page_timeout`."""
 
     def __post_init__(self) -> None:
-        if self.max_record_bytes < 1:
-            raise ConfigError(f"read.max_record_bytes must be at least 1, got {self.max_record_bytes}")
+        for name in ("max_record_bytes", "max_page_characters", "max_page_depth"):
+            if (value := getattr(self, name)) < 1:
+                raise ConfigError(f"read.{name} must be at least 1, got {value}")
+        if not 0 < self.page_seconds < float("inf"):
+            raise ConfigError(f"read.page_seconds must be more than 0, got {self.page_seconds}")
 
 
 READ = "read."

@@ -14,13 +14,12 @@ from typing import ClassVar, Protocol, cast
 
 import numpy as np
 
-from megadata.documents.source import Problems
+from megadata.corpus.sources.timelimit import TimeLimit, within
+from megadata.documents.source import Problems, ReadOptions
 from megadata.errors import ConfigError
 
-MAX_DEPTH = 2000
-"""Open elements inside one another at most; parsers need time in the square of it (browsers stop at 512)."""
-MAX_PAGE_CHARACTERS = 32 << 20
-"""Largest page given to an extractor."""
+MAX_DEPTH = ReadOptions().max_page_depth
+"""Open elements inside one another at most, where nobody says otherwise."""
 _COUNT_TAGS_FROM = 10_000
 """Pages with fewer tags are parsed in seconds however deep."""
 _VOID = r"area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr|p|li|td|tr|th|dd|dt|option|body|html"
@@ -90,22 +89,30 @@ def extractor(name: str) -> Extractor:
 
 
 def extract(
-    html: str, url: str | None, name: str, where: str, problems: Problems, tags: int | None = None
+    html: str, url: str | None, options: ReadOptions, where: str, problems: Problems, tags: int | None = None
 ) -> str | None:
-    """Text of a page by the named extractor; a page without text is set aside in `problems` and None is returned.
+    """Text of a page by the extractor that the options name, within their limits; None for a page that `problems` sets aside.
 
     `tags` is the most tags that the page can have, where its bytes have told (`count_tags`).
     """
-    if len(html) > MAX_PAGE_CHARACTERS:
-        problems.add("page_too_large", where, f"{len(html)} characters, at most {MAX_PAGE_CHARACTERS} are parsed")
+    name = options.extractor
+    if len(html) > options.max_page_characters:
+        detail = f"{len(html)} characters, at most {options.max_page_characters} are parsed"
+        problems.add("page_too_large", where, detail)
         return None
-    if (tags is None or tags >= _COUNT_TAGS_FROM) and too_deep(html):
-        problems.add("page_too_deep", where, f"more than {MAX_DEPTH} elements inside one another", html[:500])
+    if (tags is None or tags >= _COUNT_TAGS_FROM) and too_deep(html, options.max_page_depth):
+        detail = f"more than {options.max_page_depth} elements inside one another"
+        problems.add("page_too_deep", where, detail, html[:500])
         return None
+    chosen = extractor(name)
     try:
-        text = extractor(name).extract(html, url)
+        text = within(options.page_seconds, lambda: chosen.extract(html, url))
     except ConfigError:
         raise
+    except TimeLimit:
+        detail = f"{name} took more than {options.page_seconds:g} s of processor time"
+        problems.add("page_timeout", where, detail, html[:500])
+        return None
     except Exception as error:  # extractors are other people's code: one page must not end the run
         problems.add("extractor_failed", where, f"{name}: {type(error).__name__}: {error}", html[:500])
         return None
@@ -121,8 +128,8 @@ def count_tags(page: bytes) -> int:
     return int(np.count_nonzero(np.frombuffer(page, np.uint8) == _LESS_THAN))
 
 
-def too_deep(html: str) -> bool:
-    """Whether more than `MAX_DEPTH` elements lie inside one another, judged by tags that are opened and not closed."""
+def too_deep(html: str, most: int = MAX_DEPTH) -> bool:
+    """Whether more than `most` elements lie inside one another, judged by tags that are opened and not closed."""
     if len(html) < _COUNT_TAGS_FROM * len("<p>") or html.count("<") < _COUNT_TAGS_FROM:
         return False
     depth = 0
@@ -131,7 +138,7 @@ def too_deep(html: str) -> bool:
             depth = max(depth - 1, 0)
         elif not tag[3]:
             depth += 1
-            if depth > MAX_DEPTH:
+            if depth > most:
                 return True
     return False
 

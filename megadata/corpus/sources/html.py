@@ -53,7 +53,7 @@ class Html:
         if span.file.family == "books":
             text = whole_page(html, span.file.name, problems)
         else:
-            text = extract(html, url, options.extractor, span.file.name, problems)
+            text = extract(html, url, options, span.file.name, problems)
         if text is not None:
             yield 0, Record(text, id=span.file.name, url=url)
 

@@ -233,7 +233,7 @@ def _document(framed: Framed, options: ReadOptions, where: str, problems: Proble
     text = decode(body, said, markup=kind_of_text in _HTML)
     if kind_of_text in _TEXT and not text.lstrip()[:15].lower().startswith(("<!doctype html", "<html")):
         return _as_record(headers, tidy(text), where, problems)
-    found = extract(text, _url(headers), options.extractor, where, problems, tags=count_tags(body))
+    found = extract(text, _url(headers), options, where, problems, tags=count_tags(body))
     return _as_record(headers, found, where, problems) if found is not None else None
 
 
