@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import sys
 
@@ -27,13 +28,17 @@ def batch(texts: list[str]) -> DocBatch:
     return DocBatch.of([str(i) for i in range(len(texts))], texts)
 
 
+blank = functools.cache(spacy.blank)
+
+
 def library_words(text: str, language: str) -> list[str]:
-    nlp = spacy.blank(language)
-    try:
-        tokens = nlp(text)
-    except Exception:  # spaCy cannot always cut the name of its first lexical attribute
-        tokens = nlp(text.replace("IS_ALPHA", ""))
-    found = [token.text.strip() for token in tokens]
+    nlp = blank(language)
+    with nlp.memory_zone():
+        try:
+            tokens = nlp(text)
+        except Exception:  # spaCy cannot always cut the name of its first lexical attribute
+            tokens = nlp(text.replace("IS_ALPHA", ""))
+        found = [token.text.strip() for token in tokens]
     return [word for word in found if word]
 
 

@@ -20,7 +20,7 @@ SPACES = {i: 0xE000 + n for n, i in enumerate(i for i in range(0x3001) if chr(i)
 """White space -> private-use characters, for the rare words that hold some."""
 
 BREAKS_SPACY = "IS_ALPHA"
-"""The name of spaCy's first lexical attribute: spaCy fails on some texts that hold it; datatrove cuts those without it."""
+"""The name of spaCy's first lexical attribute: spaCy fails where it is the first to be seen; datatrove cuts it out."""
 
 
 @functools.cache
@@ -53,24 +53,23 @@ def libraries() -> tuple[str, ...]:
     return (f"spacy {importlib.metadata.version('spacy')}",)
 
 
-def _documents(nlp: Any, cut: Any, texts: Iterable[str]) -> Iterator[Any]:
-    for text in texts:
-        nlp.max_length = len(text) + 10
-        try:
-            yield cut(text)
-        except Exception:
-            if BREAKS_SPACY not in text:
-                raise
-            yield cut(text.replace(BREAKS_SPACY, ""))
+def _cut(nlp: Any, cut: Any, text: str) -> Any:
+    nlp.max_length = len(text) + 10
+    try:
+        return cut(text)
+    except Exception:
+        if BREAKS_SPACY not in text:
+            raise
+        return cut(text.replace(BREAKS_SPACY, ""))
 
 
 def words(texts: Iterable[str], language: str) -> Iterator[list[str]]:
     """The words of each text: spaCy's tokens without white space at their ends, and without empty ones."""
     nlp = pipeline(language)
-    with nlp.memory_zone():
-        for document in _documents(nlp, nlp.tokenizer, texts):
-            stripped = (token.text.strip() for token in document)
-            yield [word for word in stripped if word]
+    for text in texts:
+        with nlp.memory_zone():  # one a text, so that no text changes what spaCy makes of the next
+            stripped = [token.text.strip() for token in _cut(nlp, nlp.tokenizer, text)]
+        yield [word for word in stripped if word]
 
 
 def spaced_words(texts: Iterable[str], language: str) -> tuple[U8, I64]:
@@ -90,8 +89,10 @@ def count_sentences(texts: Iterable[str], language: str) -> I64:
     """int64[D]: the sentences of all lines of each text, each line cut by itself."""
     nlp = pipeline(language)
     counts = []
-    with nlp.memory_zone():
-        for text in texts:
-            lines = text.split("\n") if text else []
-            counts.append(sum(max(1, sum(1 for _ in doc.sents)) for doc in _documents(nlp, nlp, lines)))
+    for text in texts:
+        count = 0
+        for line in text.split("\n") if text else ():
+            with nlp.memory_zone():
+                count += max(1, sum(1 for _ in _cut(nlp, nlp, line).sents))
+        counts.append(count)
     return np.array(counts, np.int64)
