@@ -6,6 +6,7 @@ count, differs between published rule-sets: these choices are `Cuts`, and a rule
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -18,13 +19,17 @@ from megadata.config import configclass
 from megadata.corpus import spacy_words
 from megadata.corpus.characters import TERMINAL, UNICODE, class_table, code_points
 from megadata.documents.batch import DocBatch
+from megadata.errors import ConfigError
 from megadata.kernels import lines as line_kernels
 from megadata.kernels import repetition as repetition_kernels
 from megadata.kernels import words as word_kernels
-from megadata.kernels.base import F64, I64, U8
+from megadata.kernels.base import F64, I32, I64, U8, U16, U64
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 """The eight of Gopher (Rae et al. 2021, A.1.1)."""
+
+_BYTES_A_WORD = 4
+"""Bytes for which a word is expected at most; text with more words is cut a second time with enough room."""
 
 WORD_CUTS = {"whitespace": word_kernels.WHITESPACE, "unicode": word_kernels.UNICODE}
 LINE_CUTS = {
@@ -34,7 +39,6 @@ LINE_CUTS = {
     "splitlines": (line_kernels.SPLITLINES, False),
 }
 FORMULAS = {
-    "skipping": repetition_kernels.SKIPPING,
     "later": repetition_kernels.LATER,
     "all": repetition_kernels.ALL,
     "overlapping": repetition_kernels.OVERLAPPING,
@@ -66,7 +70,7 @@ class Cuts:
     line_share_of: Literal["text", "unbroken"] = "text"
     """What repeated characters of lines and paragraphs are a share of: the text, or the text without newlines."""
     repeated_ngrams: Literal["skipping", "later", "all", "overlapping"] = "later"
-    """Formula of repeated n-grams, see `megadata.kernels.repetition.repeated_ngrams`."""
+    """Formula of repeated n-grams, see `megadata.kernels.repetition`: `skipping` is datatrove's."""
     ngram_share_of: Literal["text", "ngrams"] = "ngrams"
     """What characters of n-grams are a share of: the text (then top n-grams count with their spaces), or all characters that
     n-grams hold."""
@@ -81,8 +85,64 @@ class Cuts:
         return (UNICODE, *(spacy_words.libraries() if self.words == "spacy" else ()))
 
 
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The words of a batch: word w is text[starts[w]:starts[w] + sizes[w]], document d has words bounds[d]:bounds[d + 1]."""
+
+    text: U8
+    starts: I64
+    sizes: I32
+    characters: I32
+    any_bits: U16
+    """Class bits that some character of the word has."""
+    all_bits: U16
+    """Class bits that each of its characters has."""
+    hashes: U64
+    bounds: I64
+
+    @property
+    def columns(self) -> tuple[I64, I32, I32, U16, U16, U64]:
+        """What is known of each word."""
+        return self.starts, self.sizes, self.characters, self.any_bits, self.all_bits, self.hashes
+
+    @property
+    def most(self) -> int:
+        """Most words of a document."""
+        return int(np.diff(self.bounds).max(initial=0))
+
+
+def cut(text: U8, offsets: I64, cutting: str) -> Words:
+    """Cut documents into words."""
+    room = (int(offsets[-1]) - int(offsets[0])) // _BYTES_A_WORD + 64
+    while True:
+        found = Words(
+            text,
+            np.empty(room, np.int64),
+            np.empty(room, np.int32),
+            np.empty(room, np.int32),
+            np.empty(room, np.uint16),
+            np.empty(room, np.uint16),
+            np.empty(room, np.uint64),
+            np.empty(offsets.size, np.int64),
+        )
+        words = word_kernels.cut_words(text, offsets, class_table(), WORD_CUTS[cutting], *found.columns, found.bounds)
+        if words <= room:
+            starts, sizes, characters, some, each, hashes = found.columns
+            return Words(
+                text,
+                starts[:words],
+                sizes[:words],
+                characters[:words],
+                some[:words],
+                each[:words],
+                hashes[:words],
+                found.bounds,
+            )
+        room = words
+
+
 class Measured:
-    """The counts of one batch under one choice of cuts, made when first asked for and forgotten with the batch."""
+    """The counts of one batch under one choice of cuts, made when first asked for; kept with the batch, for others who ask."""
 
     def __init__(self, docs: DocBatch, cuts: Cuts, tops: Iterable[int] = (), repeats: Iterable[int] = ()) -> None:
         self.cuts = cuts
@@ -93,40 +153,46 @@ class Measured:
         self.tops = sorted(set(tops))
         self.repeats = sorted(set(repeats))
 
-    @cached_property
-    def _cut(self) -> tuple[U8, I64, int]:
-        """The text whose words are counted, its offsets, and how a kernel cuts it."""
-        if self.cuts.words == "spacy":
-            return *spacy_words.spaced_words(self._docs.texts, self.cuts.language), word_kernels.WHITESPACE
-        return self._text, self._offsets, WORD_CUTS[self.cuts.words]
+    @property
+    def _cut(self) -> Words:
+        cutting, language = self.cuts.words, self.cuts.language
 
-    def _count_words(self, text: U8, offsets: I64, cut: int) -> I64:
-        encoded = [w.encode() for w in self.cuts.stop_words]
-        stop_text = np.frombuffer(b"".join(encoded), np.uint8)
-        stop_offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
-        out = np.empty((self._count, word_kernels.COUNTS), np.int64)
-        word_kernels.count_words(text, offsets, class_table(), cut, stop_text, stop_offsets, out)
-        return out
+        def make() -> Words:
+            if cutting == "spacy":
+                return cut(*spacy_words.spaced_words(self._docs.texts, language), "whitespace")
+            return cut(self._text, self._offsets, cutting)
+
+        return self._docs.derive(("words", cutting, language), make)
 
     @cached_property
     def words(self) -> I64:
         """int64[D, word_kernels.COUNTS]."""
-        text, offsets, cut = self._cut
-        counts = self._count_words(text, offsets, cut)
-        if text is not self._text:
-            of_text = self._count_words(self._text, self._offsets, cut)
-            for column in word_kernels.OF_TEXT:
-                counts[:, column] = of_text[:, column]
-        return counts
+        cuts = self.cuts
+        key = ("counts of words", cuts.words, cuts.language, cuts.stop_words)
+        return self._docs.derive(key, lambda: self._count_words(cuts.stop_words))
+
+    def _count_words(self, stop_words: tuple[str, ...]) -> I64:
+        words = self._cut
+        out = np.empty((self._count, word_kernels.COUNTS), np.int64)
+        word_kernels.count_symbols(self._text, self._offsets, out)
+        stops = np.unique(_whole_words(stop_words).hashes)
+        word_kernels.count_words(
+            words.characters, words.any_bits, words.all_bits, words.hashes, words.bounds, stops, out
+        )
+        return out
 
     def _lines(self, cutting: int, visible: bool) -> I64:
-        out = np.empty((self._count, line_kernels.COUNTS), np.int64)
-        bullets, ends = code_points(self.cuts.bullets), code_points(self.cuts.end_marks)
-        short = self.cuts.short_line
-        line_kernels.count_lines(
-            self._text, self._offsets, class_table(), cutting, visible, short, bullets, ends, out
-        )  # fmt: skip
-        return out
+        cuts = self.cuts
+
+        def make() -> I64:
+            out = np.empty((self._count, line_kernels.COUNTS), np.int64)
+            bullets, ends = code_points(cuts.bullets), code_points(cuts.end_marks)
+            line_kernels.count_lines(
+                self._text, self._offsets, class_table(), cutting, visible, cuts.short_line, bullets, ends, out
+            )
+            return out
+
+        return self._docs.derive(("lines", cutting, visible, cuts.short_line, cuts.bullets, cuts.end_marks), make)
 
     @cached_property
     def lines(self) -> I64:
@@ -140,25 +206,36 @@ class Measured:
 
     @cached_property
     def _ngrams(self) -> tuple[I64, I64, I64]:
+        words, cuts = self._cut, self.cuts
         tops, repeats = np.array(self.tops, np.int64), np.array(self.repeats, np.int64)
-        out = [np.empty((self._count, n.size), np.int64) for n in (tops, repeats, repeats)]
-        cuts = self.cuts
-        text, offsets, cut = self._cut
-        repetition_kernels.repeated_ngrams(
-            text,
-            offsets,
-            class_table(),
-            cut,
-            int(self.words[:, word_kernels.WORDS].max(initial=0)),
-            tops,
-            repeats,
-            TIES[cuts.top_tie],
-            cuts.top_least,
-            cuts.ngram_share_of == "text",
-            FORMULAS[cuts.repeated_ngrams],
-            *out,
-        )
-        return out[0], out[1], out[2]
+        skipping = cuts.repeated_ngrams == "skipping"
+        top, repeated, total = (np.empty((self._count, n.size), np.int64) for n in (tops, repeats, repeats))
+        together = repeats[:0] if skipping else repeats
+        if tops.size or together.size:
+            repetition_kernels.repeated_ngrams(
+                words.characters,
+                words.hashes,
+                words.bounds,
+                words.most,
+                tops,
+                together,
+                TIES[cuts.top_tie],
+                cuts.top_least,
+                cuts.ngram_share_of == "text",
+                0 if skipping else FORMULAS[cuts.repeated_ngrams],
+                top,
+                repeated[:, : together.size],
+                total[:, : together.size],
+            )
+        if skipping and repeats.size:
+            most_bytes = (
+                int(words.sizes.sum()) if words.text is not self._text else int(self._docs.sizes.max(initial=0))
+            )
+            repetition_kernels.skipped_ngrams(
+                words.text, words.starts, words.sizes, words.characters, words.bounds, words.most, most_bytes,
+                repeats, repeated, total,
+            )  # fmt: skip
+        return top, repeated, total
 
     def top_ngram(self, n: int) -> I64:
         """int64[D]: characters in all occurrences of the most frequent n-gram."""
@@ -168,6 +245,23 @@ class Measured:
         """int64[D] twice: characters in repeated n-grams, and characters that could be in them."""
         at = self.repeats.index(n)
         return self._ngrams[1][:, at], self._ngrams[2][:, at]
+
+
+@functools.cache
+def _whole_words(words: tuple[str, ...]) -> Words:
+    """Words that are given one by one.
+
+    Raises
+    ------
+    ConfigError
+        For one with white space inside, which no word has.
+    """
+    for word in words:
+        if len(word.split()) != 1:
+            raise ConfigError(f"stop_words: expected single words, found {word!r}; leave it out")
+    encoded = [word.encode() for word in words]
+    text = np.frombuffer(b"".join(encoded), np.uint8)
+    return cut(text, np.cumsum([0, *map(len, encoded)], dtype=np.int64), "whitespace")
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,18 +69,21 @@ class RuleList:
         counts: Counter[str] = Counter({"documents_in": len(docs), "bytes_in": int(docs.sizes.sum())})
         places = np.arange(len(docs))
         gone: list[tuple[I64, DocBatch, list[Why]]] = []
-        for label, step in self.steps:
+        for steps in _together(self.steps):
             if not len(docs):
                 break
+            rules: list[tuple[str, Decision]] = []
             mapped = docs
-            if isinstance(step, JudgeMap):
-                verdict, mapped = step.judge_and_map(docs)
-                keep, why = _decide(label, verdict, len(docs))
-            elif isinstance(step, Judge):
-                keep, why = _decide(label, step.judge(docs), len(docs))
-            else:
-                keep, why = np.ones(len(docs), np.bool_), []
-                mapped = step.map(docs) if isinstance(step, Map) else docs
+            for label, step in steps:
+                verdict: Verdict = {}
+                if isinstance(step, JudgeMap):
+                    verdict, mapped = step.judge_and_map(docs)
+                elif isinstance(step, Judge):
+                    verdict = step.judge(docs)
+                elif isinstance(step, Map):
+                    mapped = step.map(docs)
+                rules.extend((f"{label}.{reason}", decision) for reason, decision in verdict.items())
+            keep, why = _decide(rules, len(docs))
             if why:
                 out = docs.select(~keep)
                 for (reason, _, _), size in zip(why, out.sizes.tolist(), strict=True):
@@ -93,7 +96,7 @@ class RuleList:
                 mapped = docs if unmapped else mapped.select(keep)
             if mapped is not docs:
                 before, after = docs.records.column("text"), mapped.records.column("text")
-                counts[f"changed|{label}"] += pc.sum(pc.not_equal(before, after)).as_py() or 0
+                counts[f"changed|{steps[0][0]}"] += pc.sum(pc.not_equal(before, after)).as_py() or 0
             docs = mapped
         counts.update({"documents_kept": len(docs), "bytes_kept": int(docs.sizes.sum())})
         removed, why = _in_order(gone)
@@ -107,11 +110,22 @@ class RuleList:
         )
 
 
-def _decide(label: str, verdict: Verdict, count: int) -> tuple[Bool, list[Why]]:
+def _together(steps: Iterable[tuple[str, Step]]) -> list[list[tuple[str, Step]]]:
+    """Steps in groups: judges that follow one another are asked about the same batch, and what they measure is measured once."""
+    groups: list[list[tuple[str, Step]]] = []
+    joins = False
+    for label, step in steps:
+        judges = not isinstance(step, Map)
+        if joins and judges:
+            groups[-1].append((label, step))
+        else:
+            groups.append([(label, step)])
+        joins = judges
+    return groups
+
+
+def _decide(rules: list[tuple[str, Decision]], count: int) -> tuple[Bool, list[Why]]:
     """Which documents stay, and for the others in order: the first reason, the value and the condition."""
-    rules: list[tuple[str, Decision]] = list(verdict.items())
-    if not rules:
-        return np.ones(count, np.bool_), []
     first = np.full(count, -1, np.int64)
     for number, (_, decision) in enumerate(rules):
         first[(first < 0) & decision.mask] = number
@@ -119,7 +133,7 @@ def _decide(label: str, verdict: Verdict, count: int) -> tuple[Bool, list[Why]]:
     for d in np.flatnonzero(first >= 0).tolist():
         reason, decision = rules[first[d]]
         value = float(decision.values[d])
-        why.append((f"{label}.{reason}", None if np.isnan(value) else value, decision.threshold))
+        why.append((reason, None if np.isnan(value) else value, decision.threshold))
     return first < 0, why
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
+T = TypeVar("T")
 
 SCHEMA = pa.schema(
     [
@@ -46,6 +48,13 @@ class DocBatch:
     """
 
     records: pa.RecordBatch
+    _derived: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def derive(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` computes of this batch: made once for each `key` and forgotten with the batch."""
+        if key not in self._derived:
+            self._derived[key] = make()
+        return cast("T", self._derived[key])
 
     @classmethod
     def of(
@@ -130,12 +139,12 @@ class DocBatch:
     def replace(self, **columns: Sequence[str | None] | pa.Array) -> DocBatch:
         """The same documents with whole columns exchanged, for example ``batch.replace(text=new_texts)``."""
         arrays = []
-        for field in SCHEMA:
-            if field.name in columns:
-                value = columns[field.name]
+        for name in SCHEMA.names:
+            if name in columns:
+                value = columns[name]
                 arrays.append(value if isinstance(value, pa.Array) else pa.array(value, pa.string()))
             else:
-                arrays.append(self.records.column(field.name))
+                arrays.append(self.records.column(name))
         return DocBatch(pa.RecordBatch.from_arrays(arrays, schema=SCHEMA))
 
     def with_flat_text(self, text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> DocBatch:

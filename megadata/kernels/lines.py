@@ -11,7 +11,7 @@ from numba import types
 from megadata.kernels.base import I64, U8, U16, helper, kernel, reads, writes
 from megadata.kernels.repetition import EMPTY, find_slot, table_size
 from megadata.kernels.text import BREAK, SPACE, decode, integer
-from megadata.kernels.words import BASE, ZERO, hash_step
+from megadata.kernels.words import MULTIPLIER, hash_bytes
 
 NEWLINE, NEWLINE_RUNS, PARAGRAPHS, SPLITLINES = 0, 1, 2, 3  # how lines are cut, see `next_line`
 
@@ -62,6 +62,17 @@ def holds(sorted_codes: I64, code: int) -> bool:
             high = middle
     found: bool = low < sorted_codes.size and sorted_codes[low] == code
     return found
+
+
+@helper
+def code_before(text: U8, at: int) -> int:
+    """Code point of the character that ends before byte `at`."""
+    code: int
+    back = at - 1
+    while text[back] & 0xC0 == 0x80:
+        back -= 1
+    code, _ = decode(text, back)
+    return code
 
 
 @helper
@@ -129,25 +140,20 @@ def count_lines(
             stop, following = next_line(text_N, start, end, classes, cutting)
             if cutting == SPLITLINES and following == end:
                 following = -1
-            value = ZERO
-            characters = 0
+            visible_start, visible_stop = stripped(text_N, start, stop, classes)
             first = -1
-            last = -1
             last_visible = -1
-            visible_stop = start
-            at = start
-            while at < stop:
-                code, at = decode(text_N, at)
-                value = hash_step(value, code)
-                characters += 1
-                last = code
-                if integer(classes[code]) & SPACE == 0:
-                    if first < 0:
-                        first = code
-                    last_visible = code
-                    visible_stop = at
-            if visible and first < 0:
+            last = -1
+            if visible_start < visible_stop:
+                first, _ = decode(text_N, visible_start)
+                last_visible = code_before(text_N, visible_stop)
+            elif visible:
                 continue
+            if start < stop:
+                last = code_before(text_N, stop)
+            characters = 0
+            for i in range(start, stop):
+                characters += (text_N[i] & 0xC0) != 0x80
             out_DQ[d, LINES] += 1
             out_DQ[d, LINE_CHARACTERS] += characters
             out_DQ[d, SHORT] += characters <= short
@@ -162,8 +168,9 @@ def count_lines(
                 out_DQ[d, ELLIPTIC] += 1
             if last >= 0 and holds(ends_E, last):
                 out_DQ[d, ENDED] += 1
+            value = hash_bytes(text_N, start, stop)
             if value == EMPTY:
-                value = BASE
+                value = MULTIPLIER
             slot = find_slot(value, keys, mask)
             if keys[slot] == value:
                 out_DQ[d, LATER] += 1

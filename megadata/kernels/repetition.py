@@ -1,6 +1,7 @@
-"""Repeated n-grams of words, and the hash set that counts repeats. Letters: N bytes, D documents, T and R lengths of n-grams.
+"""Repeated n-grams of words, and the hash set that counts repeats.
 
-Words, n-grams and lines are compared by 64-bit hashes.
+Letters: N bytes, D documents, W words of all documents, T and R lengths of n-grams. Words, n-grams and lines are compared by
+64-bit hashes.
 """
 
 from __future__ import annotations
@@ -8,17 +9,17 @@ from __future__ import annotations
 import numpy as np
 from numba import types
 
-from megadata.kernels.base import I64, U8, U16, U64, helper, kernel, reads, writes
-from megadata.kernels.text import SPACE_BYTE, integer
-from megadata.kernels.words import BASE, ZERO, next_word
+from megadata.kernels.base import I32, I64, U8, U64, helper, kernel, reads, writes
+from megadata.kernels.text import integer
+from megadata.kernels.words import BYTE, MULTIPLIER, SEED, ZERO, fold, hash_bytes
 
 FIRST_SEEN, LONGEST = 0, 1  # which of equally frequent n-grams is the top one
-SKIPPING, LATER, ALL, OVERLAPPING = 0, 1, 2, 3  # what counts as a repeated n-gram, see `repeated_ngrams`
+LATER, ALL, OVERLAPPING = 1, 2, 3  # what counts as a repeated n-gram, see `repeated_ngrams`
 
 MIX = np.uint64(0xFF51AFD7ED558CCD)
 FOLD = np.uint64(32)
 EMPTY = np.uint64(0)
-SHORT_WORD = 64  # characters; the hash needs more steps for longer words
+PREFIX = 16  # bytes by which `skipped_ngrams` tells n-grams apart before it looks at all of them
 
 
 @helper
@@ -41,10 +42,9 @@ def table_size(elements: int) -> int:
 
 
 @kernel(
-    reads(types.uint8),
+    reads(types.int32),
+    reads(types.uint64),
     reads(types.int64),
-    reads(types.uint16),
-    types.int64,
     types.int64,
     reads(types.int64),
     reads(types.int64),
@@ -57,10 +57,9 @@ def table_size(elements: int) -> int:
     writes(types.int64, 2),
 )
 def repeated_ngrams(
-    text_N: U8,
-    offsets: I64,
-    classes: U16,
-    cutting: int,
+    characters_W: I32,
+    hashes_W: U64,
+    bounds: I64,
     most_words: int,
     tops_T: I64,
     repeats_R: I64,
@@ -77,52 +76,37 @@ def repeated_ngrams(
     The top n-gram occurs at least `least` times; its characters (with single spaces between its words where `spaces` says so)
     count as often as it occurs.
 
-    Repeated n-grams, by `formula`: SKIPPING compares words put together without spaces, adds the second and later occurrences
-    and goes on behind each (datatrove). LATER adds the words covered by second and later occurrences, each once; ALL the words
+    Repeated n-grams, by `formula`: LATER adds the words covered by second and later occurrences, each once; ALL the words
     covered by any occurrence of an n-gram that occurs twice, each once; OVERLAPPING the characters of all such occurrences,
     however often they overlap. `total_DR` is the characters that could be repeated: those of all words, for OVERLAPPING those
     of all n-grams. No document may have more than `most_words` words.
     """
-    size = most_words
-    hashes = np.empty(size, np.uint64)
-    until = np.empty(size + 1, np.int64)  # characters of the words before each
-    grams = np.empty(size, np.uint64)
-    places = np.empty(size, np.int32)  # where the n-grams still looked at begin
-    slots = np.empty(size, np.int32)
-    keys = np.empty(table_size(size), np.uint64)
+    until = np.empty(most_words + 1, np.int64)  # characters of the words before each
+    grams = np.empty(most_words, np.uint64)
+    places = np.empty(most_words, np.int32)  # where the n-grams still looked at begin
+    slots = np.empty(most_words, np.int32)
+    keys = np.empty(table_size(most_words), np.uint64)
     counts = np.empty(keys.size, np.int32)
     firsts = np.empty(keys.size, np.int32)
-    powers = np.empty(SHORT_WORD, np.uint64)
-    powers[0] = 1
-    for i in range(1, SHORT_WORD):
-        powers[i] = np.uint64(powers[i - 1] * BASE)
-    for d in range(offsets.size - 1):
-        words = 0
-        at = offsets[d]
-        end = offsets[d + 1]
+    for d in range(bounds.size - 1):
+        base = bounds[d]
+        words = bounds[d + 1] - base
         until[0] = 0
-        while True:
-            start, at, length, _, _, value = next_word(text_N, at, end, classes, cutting)
-            if start >= end:
-                break
-            hashes[words] = value
-            until[words + 1] = until[words] + length
-            words += 1
+        for i in range(words):
+            until[i + 1] = until[i] + characters_W[base + i]
 
         # An n-gram that repeats begins with a shorter one that repeats, so each length looks only at what the one before left.
-        # (Not so when words are put together without spaces: SKIPPING starts anew and looks everywhere.)
         reached = 0
         candidates = words
         for w in range(tops_T.size + repeats_R.size):
             is_top = w < tops_T.size
             n = tops_T[w] if is_top else repeats_R[w - tops_T.size]
-            spaced = is_top or formula != SKIPPING
-            if reached == 0 or n < reached or (not spaced and w == tops_T.size):
+            if reached == 0 or n < reached:
                 reached = 0
                 candidates = words
                 for i in range(words):
                     places[i] = i
-                    grams[i] = ZERO
+                    grams[i] = MULTIPLIER
             ngrams = max(words - n + 1, 0)
             kept = 0
             for c in range(candidates):
@@ -130,13 +114,7 @@ def repeated_ngrams(
                 if i < ngrams:
                     gram = grams[c]
                     for j in range(i + reached, i + n):
-                        length = until[j + 1] - until[j]
-                        while length >= SHORT_WORD:
-                            gram = np.uint64(gram * powers[SHORT_WORD - 1])
-                            length -= SHORT_WORD - 1
-                        gram = np.uint64(np.uint64(gram * powers[length]) + hashes[j])
-                        if spaced:
-                            gram = np.uint64(np.uint64(gram * BASE) + np.uint64(SPACE_BYTE + 1))
+                        gram = fold(gram, hashes_W[base + j])
                     grams[kept] = gram
                     places[kept] = i
                     kept += 1
@@ -144,25 +122,8 @@ def repeated_ngrams(
             reached = n
             mask = table_size(candidates) - 1
             keys[: mask + 1] = EMPTY
-
-            if not spaced:
-                repeated = 0
-                i = 0
-                while i < ngrams:
-                    value = grams[i] if grams[i] != EMPTY else BASE
-                    slot = find_slot(value, keys, mask)
-                    if keys[slot] == value:
-                        repeated += until[i + n] - until[i]
-                        i += n
-                    else:
-                        keys[slot] = value
-                        i += 1
-                repeated_DR[d, w - tops_T.size] = repeated
-                total_DR[d, w - tops_T.size] = until[words]
-                continue
-
             for c in range(candidates):
-                value = grams[c] if grams[c] != EMPTY else BASE
+                value = grams[c] if grams[c] != EMPTY else MULTIPLIER
                 slot = find_slot(value, keys, mask)
                 if keys[slot] == EMPTY:
                     keys[slot] = value
@@ -177,10 +138,10 @@ def repeated_ngrams(
             kept = 0
             for c in range(candidates):
                 count = counts[slots[c]]
-                i = places[c]
-                length = until[i + n] - until[i]
                 if count < 2:
                     continue
+                i = places[c]
+                length = until[i + n] - until[i]
                 places[kept] = i
                 grams[kept] = grams[c]
                 kept += 1
@@ -209,3 +170,109 @@ def repeated_ngrams(
                     total += until[i + n] - until[i]
             repeated_DR[d, w - tops_T.size] = repeated
             total_DR[d, w - tops_T.size] = total
+
+
+@helper
+def beginning(text: U8, at: int) -> np.uint64:
+    """Hash of the `PREFIX` bytes at `at`."""
+    first = ZERO
+    second = ZERO
+    for i in range(8):
+        first = np.uint64(np.uint64(first << BYTE) | np.uint64(text[at + i]))
+        second = np.uint64(np.uint64(second << BYTE) | np.uint64(text[at + 8 + i]))
+    value: np.uint64 = fold(fold(SEED, first), second)
+    return value
+
+
+@kernel(
+    reads(types.uint8),
+    reads(types.int64),
+    reads(types.int32),
+    reads(types.int32),
+    reads(types.int64),
+    types.int64,
+    types.int64,
+    reads(types.int64),
+    writes(types.int64, 2),
+    writes(types.int64, 2),
+)
+def skipped_ngrams(
+    text_N: U8,
+    starts_W: I64,
+    sizes_W: I32,
+    characters_W: I32,
+    bounds: I64,
+    most_words: int,
+    most_bytes: int,
+    repeats_R: I64,
+    repeated_DR: I64,
+    total_DR: I64,
+) -> None:
+    """Characters in repeated n-grams as datatrove counts them, and characters of all words.
+
+    n-grams are words put together without spaces, so that "ab c" repeats "a bc"; second and later occurrences are added, and
+    the search goes on behind each. An n-gram of `PREFIX` or more bytes can only repeat when its first `PREFIX` bytes do, so all
+    lengths look only at words from which these may repeat, and at short n-grams. No document may have more than `most_words`
+    words or `most_bytes` bytes.
+    """
+    joined = np.empty(most_bytes, np.uint8)  # the words without what is between them
+    until = np.empty(most_words + 1, np.int64)  # characters of the words before each
+    ahead = np.empty(most_words + 1, np.int64)  # bytes of the words before each
+    keys = np.empty(table_size(most_words), np.uint64)
+    places = np.empty(most_words, np.int32)
+    times = np.empty(16 * keys.size, np.uint8)  # by a part of the hash: more often than once may be once of two words
+    for d in range(bounds.size - 1):
+        base = bounds[d]
+        words = bounds[d + 1] - base
+        until[0] = 0
+        ahead[0] = 0
+        for i in range(words):
+            until[i + 1] = until[i] + characters_W[base + i]
+            start = starts_W[base + i]
+            to = ahead[i]
+            size: int = integer(sizes_W[base + i])
+            for k in range(size):
+                joined[to + k] = text_N[start + k]
+            ahead[i + 1] = to + size
+        mask = 16 * table_size(words) - 1
+        times[: mask + 1] = 0
+        long_enough: int = 0  # words before it have `PREFIX` bytes from them on
+        while long_enough < words and ahead[words] - ahead[long_enough] >= PREFIX:
+            place: int = integer(np.uint64(beginning(joined, ahead[long_enough]) >> FOLD)) & mask
+            places[long_enough] = place
+            times[place] = min(times[place] + 1, 2)
+            long_enough += 1
+        chosen: int = 0  # of all words, those from which the shortest n-gram, and so any, may repeat
+        least = repeats_R[0] if repeats_R.size > 0 else words + 1
+        for i in range(words - least + 1):
+            if i < long_enough and times[places[i]] > 1:
+                places[chosen] = i
+                chosen += 1
+            elif ahead[i + least] - ahead[i] < PREFIX:
+                places[chosen] = ~i  # only while its n-grams are short
+                chosen += 1
+        mask = table_size(chosen) - 1
+        for r in range(repeats_R.size):
+            n = repeats_R[r]
+            repeated = 0
+            behind: int = 0  # the search goes on from this word
+            keys[: mask + 1] = EMPTY
+            for c in range(chosen):
+                i = places[c]
+                if i < 0:
+                    i = ~i
+                    if i + n <= words and ahead[i + n] - ahead[i] >= PREFIX:
+                        continue
+                if i < behind or i + n > words:
+                    continue
+                value = hash_bytes(joined, ahead[i], ahead[i + n])
+                if value == EMPTY:
+                    value = MULTIPLIER
+                slot = find_slot(value, keys, mask)
+                if keys[slot] == value:
+                    repeated += until[i + n] - until[i]
+                    behind = i + n
+                else:
+                    keys[slot] = value
+            repeated_DR[d, r] = repeated
+            total_DR[d, r] = until[words]
