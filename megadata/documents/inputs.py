@@ -20,11 +20,13 @@ from pathlib import Path, PurePosixPath
 
 from megadata.config import nearest
 from megadata.documents.batch import DocBatch
+from megadata.documents.folders import contents
 from megadata.documents.registry import FAMILIES, OURS, recognise, source, sources
 from megadata.documents.source import Problems, ReadOptions
 from megadata.errors import ConfigError, CorpusError
-from megadata.runtime.manifest import Manifest
-from megadata.runtime.streams import is_url, local_size
+from megadata.runtime.manifest import STATE
+from megadata.runtime.stores import attempt, file_system, protocol_of
+from megadata.runtime.streams import MAGIC, can_be_entered, is_url, local_size, plain_path
 from megadata.runtime.units import UNIT_BYTES, InputFile, Span, Unit, pack_units
 
 _UNKNOWN = (
@@ -100,13 +102,14 @@ def expand(
     passed_over: list[str] = []
     for one in _with_unique_names(found):
         said = family or (one.label if one.label in FAMILIES else None)
+        size, mtime_ns = local_size(one.path)
         kind = chosen or recognise(one.path, one.name, said)
         if not isinstance(kind, str):
             if one.named:
-                raise CorpusError(f"{one.path}: {_UNKNOWN if kind is None else kind.sentence}")
+                place = "-" if one.argument == "-" else one.path
+                raise CorpusError(f"{place}: {_UNKNOWN if kind is None else kind.sentence}")
             passed_over.append(one.name if kind is None else f"{one.name} ({kind.what})")
             continue
-        size, mtime_ns = local_size(one.path)
         of = said or source(kind).default_source
         files.append(InputFile(one.name, one.path, size, mtime_ns, kind, one.label or of, of))
     if not files:
@@ -131,6 +134,7 @@ def _known_kind(kind: str) -> str:
 
 def _walk(argument: str, label: str | None, upstream: list[str], exclude: Path | None) -> Iterator[_Found]:
     """Files behind one argument, in order."""
+    argument = argument.removeprefix("file://") if argument.startswith("file:///") else argument
     if argument == "-":
         yield _Found(_spool_stdin(), "stdin", argument, label, True)
     elif argument.startswith("@"):
@@ -148,7 +152,7 @@ def _walk(argument: str, label: str | None, upstream: list[str], exclude: Path |
                     )
                 yield from behind
     elif is_url(argument):
-        yield from _walk_url(argument, label)
+        yield from _walk_url(argument, label, upstream)
     elif os.path.isdir(argument):  # noqa: PTH112
         yield from _walk_folder(Path(argument), argument, label, upstream, exclude)
     elif os.path.exists(argument):  # noqa: PTH110
@@ -161,61 +165,66 @@ def _walk(argument: str, label: str | None, upstream: list[str], exclude: Path |
                 yield _Found(match, Path(match).name, match, label, True)
 
 
-def _is_output(folder: Path) -> bool:
-    return (folder / "manifest.json").exists() or (folder / ".megadata").is_dir()
-
-
 def _walk_folder(
     folder: Path, argument: str, label: str | None, upstream: list[str], exclude: Path | None = None
 ) -> Iterator[_Found]:
-    manifest = Manifest.load(folder)
-    if manifest is not None:
-        upstream.append(manifest.identity)
-        shards = [o["name"] for o in manifest.outputs if "removed" not in PurePosixPath(o["name"]).parts]
-        for name in sorted(n for n in shards if PurePosixPath(n).name.startswith("docs-")):
-            yield _Found(str(folder / name), name, argument, label, True)
-        return
-    if (folder / ".megadata").is_dir():
-        raise CorpusError(f"{folder}: the step that writes here is not finished; run its command again first")
+    found = contents(_names_below(folder, exclude), lambda name: (folder / name).read_bytes(), str(folder))
+    upstream.extend(found.upstream)
+    for one in found.files:
+        yield _Found(str(folder / one.name), one.name, argument, label, one.named)
+
+
+def _names_below(folder: Path, exclude: Path | None) -> Iterator[str]:
+    """Paths of all files below a folder that are not hidden; hidden folders that mean something by their names alone."""
     for base, folders, names in os.walk(folder):
-        inside = sorted(f for f in folders if not f.startswith(".") and (Path(base) / f).resolve() != exclude)
-        folders[:] = [f for f in inside if not _is_output(Path(base) / f)]
-        for name in inside:
-            if name not in folders:
-                for one in _walk_folder(Path(base) / name, argument, label, upstream, exclude):
-                    yield replace(one, name=(Path(base) / name / one.name).relative_to(folder).as_posix())
-        for name in sorted(n for n in names if not n.startswith(".")):
-            path = Path(base) / name
-            if path.is_file():
-                yield _Found(str(path), path.relative_to(folder).as_posix(), argument, label, False)
+        here = Path(base).relative_to(folder)
+        if STATE in folders:
+            yield f"{(here / STATE).as_posix()}/"
+        folders[:] = [f for f in folders if not f.startswith(".") and (Path(base) / f).resolve() != exclude]
+        for name in names:
+            if not name.startswith(".") and (Path(base) / name).is_file():
+                yield (here / name).as_posix()
 
 
-def _walk_url(url: str, label: str | None) -> Iterator[_Found]:
-    import fsspec
-
-    try:
-        system, path = fsspec.core.url_to_fs(url)
-        if glob.has_magic(path):
-            paths = sorted(system.glob(path))
-        elif system.isdir(path):
-            paths = sorted(system.find(path))
-        else:
-            paths = [path] if system.exists(path) else []
-    except (OSError, ImportError, ValueError) as error:
-        raise CorpusError(
-            f"{url}: cannot be listed: {error}; is the package for {url.partition('://')[0]}:// installed?"
-        ) from error
-    base = path if system.isdir(path) else str(PurePosixPath(path).parent)
-    for one in paths:
-        name = one.removeprefix(base).lstrip("/") or PurePosixPath(one).name
-        yield _Found(str(system.unstrip_protocol(one)), name, url, label, len(paths) == 1)
+def _walk_url(url: str, label: str | None, upstream: list[str]) -> Iterator[_Found]:
+    """Files behind a URL: an object, the objects below a folder, or those that a pattern fits."""
+    plain = protocol_of(url) in ("http", "https")
+    if plain and not url.endswith("/") and "*" not in url:
+        yield _Found(url, PurePosixPath(plain_path(url)).name, url, label, True)
+        return
+    system, path = attempt(url, lambda: file_system(url))
+    system.invalidate_cache()
+    if glob.has_magic(path) and not attempt(url, lambda: system.exists(path)):
+        fixed = path[: path.index("*")].rpartition("/")[0] if "*" in path else ""
+        for one in attempt(url, lambda: sorted(system.glob(path))):
+            if any(part.startswith(".") for part in one[len(fixed) :].split("/")) or system.isdir(one):
+                continue
+            yield _Found(str(system.unstrip_protocol(one)), PurePosixPath(one).name, url, label, True)
+    elif attempt(url, lambda: system.isdir(path)):
+        base = path.rstrip("/") + "/"
+        below = {one[len(base) :]: one for one in attempt(url, lambda: system.find(path)) if one.startswith(base)}
+        found = contents(below, lambda name: bytes(attempt(url, lambda: system.cat_file(below[name]))), url.rstrip("/"))
+        upstream.extend(found.upstream)
+        for chosen in found.files:
+            place = below.get(chosen.name, base + chosen.name)
+            yield _Found(str(system.unstrip_protocol(place)), chosen.name, url, label, chosen.named)
+    elif attempt(url, lambda: system.exists(path)):
+        yield _Found(str(system.unstrip_protocol(path)), PurePosixPath(path).name, url, label, True)
 
 
 def _spool_stdin() -> str:
-    """Standard input as a file that can be read more than once."""
-    with tempfile.NamedTemporaryFile(prefix="megadata-stdin-", delete=False) as file:
+    """Standard input as a file that can be read more than once; its ending tells the compression."""
+    stream = sys.stdin.buffer
+    if stream.isatty():
+        raise CorpusError("-: expected data on standard input, found a terminal; pipe something into the command")
+    head = stream.read(16)
+    if not head:
+        raise CorpusError("-: expected data on standard input, found none")
+    ending = next((name for name, magic in MAGIC.items() if head.startswith(magic)), "")
+    with tempfile.NamedTemporaryFile(prefix="megadata-stdin-", suffix=ending, delete=False) as file:
         atexit.register(Path(file.name).unlink, missing_ok=True)
-        shutil.copyfileobj(sys.stdin.buffer, file)
+        file.write(head)
+        shutil.copyfileobj(stream, file)
     return file.name
 
 
@@ -261,8 +270,13 @@ def refuse_overlap(files: Sequence[InputFile], output: Path) -> None:
 
 def plan(files: Sequence[InputFile], unit_bytes: int = UNIT_BYTES) -> list[Unit]:
     """Units over the files, in order."""
-    spans = (span for file in files for span in source(file.kind).spans(file, unit_bytes))
-    return pack_units(spans, unit_bytes)
+    return pack_units((span for file in files for span in _spans(file, unit_bytes)), unit_bytes)
+
+
+def _spans(file: InputFile, unit_bytes: int) -> list[Span]:
+    if not can_be_entered(file.path):
+        return [Span(file, 0, -1)]
+    return source(file.kind).spans(file, unit_bytes)
 
 
 def read_span(span: Span, options: ReadOptions, problems: Problems) -> Iterator[DocBatch]:

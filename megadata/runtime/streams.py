@@ -24,9 +24,12 @@ import zstandard
 from numpy.typing import NDArray
 
 from megadata.errors import CorpusError
+from megadata.runtime.remote import open_url, seen, stat
 from megadata.runtime.units import InputFile, Span
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bzip2", ".xz": "xz"}
+MAGIC = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd", ".bz2": b"BZh", ".xz": b"\xfd7zXZ\x00"}
+"""First bytes of files of each ending."""
 _SEEK_TABLE_MAGIC = 0x8F92EAB1
 _SKIPPABLE_MAGIC = 0x184D2A5E
 _BUFFER = 1 << 20
@@ -42,12 +45,10 @@ def is_url(path: str) -> bool:
 
 
 def open_raw(path: str) -> BinaryIO:
-    """Open the stored bytes of a local file or fsspec URL."""
+    """Open the stored bytes of a local file or URL."""
+    if is_url(path):
+        return open_url(path)
     try:
-        if is_url(path):
-            import fsspec
-
-            return cast("BinaryIO", fsspec.open(path, "rb").open())
         return open(path, "rb")
     except OSError as error:
         raise CorpusError(
@@ -57,7 +58,17 @@ def open_raw(path: str) -> BinaryIO:
 
 def compression_of(path: str) -> str | None:
     """Name of the compression that the file's ending tells, or None for plain files."""
-    return COMPRESSIONS.get(os.path.splitext(path)[1].lower())  # noqa: PTH122
+    return COMPRESSIONS.get(os.path.splitext(plain_path(path))[1].lower())  # noqa: PTH122
+
+
+def plain_path(path: str) -> str:
+    """A path or URL without what follows the path of a web address (``?token=...``)."""
+    return path if not path.startswith(("http://", "https://")) else path.partition("#")[0].partition("?")[0]
+
+
+def can_be_entered(path: str) -> bool:
+    """Whether the stored bytes can be read from any position: not so behind web servers that give no ranges."""
+    return not is_url(path) or seen(path).ranged
 
 
 class _Decoding(RawIOBase):
@@ -189,7 +200,7 @@ def _read_seek_table(path: str, size: int, mtime_ns: int) -> SeekTable | None:
 
 def seek_table(file: InputFile) -> SeekTable | None:
     """The seek table of a zstd file, or None where it has none."""
-    if compression_of(file.path) != "zstd":
+    if compression_of(file.path) != "zstd" or not can_be_entered(file.path):
         return None
     return _read_seek_table(file.path, file.size, file.mtime_ns)
 
@@ -197,7 +208,7 @@ def seek_table(file: InputFile) -> SeekTable | None:
 def decoded_length(file: InputFile) -> int | None:
     """Decoded bytes of a file that can be entered anywhere; None where it must be read from its start."""
     if compression_of(file.path) is None:
-        return file.size
+        return file.size if can_be_entered(file.path) else None
     table = seek_table(file)
     return int(table.decoded[-1]) if table is not None else None
 
@@ -264,11 +275,9 @@ def _skip_line(stream: BinaryIO) -> int:
 
 
 def local_size(path: str) -> tuple[int, int]:
-    """(size, mtime_ns) of a local file or URL; mtime is 0 where the storage does not tell."""
+    """(size, mtime_ns) of a local file; of a URL its size (0 where the server does not say) and a number for its identity."""
     if is_url(path):
-        import fsspec
-
-        info = fsspec.core.url_to_fs(path)[0].info(path)
-        return int(info.get("size") or 0), int(getattr(info.get("mtime"), "timestamp", lambda: 0)() * 1e9)
+        told = stat(path)
+        return told.size or 0, told.stamp
     status = Path(path).stat()
     return status.st_size, status.st_mtime_ns
