@@ -33,6 +33,9 @@ PHRASES = [
     " ",
     "漢字",
     "é",
+    "hоuse",  # with a Cyrillic o
+    "aԱ",
+    "дом",
 ]
 
 TEXT = st.one_of(
@@ -108,7 +111,15 @@ def count_words(text: str, cutting: str, stop_words: Iterable[str]) -> list[int]
         text.count("#"),
         text.count("...") + text.count("…"),
         text.count("\n"),
+        sum(
+            bool(re.search("[A-Za-z]", w)) and any("CYRILLIC" in n or "ARMENIAN" in n for n in names(w)) for w in words
+        ),
     ]
+
+
+def names(word: str) -> list[str]:
+    """Unicode names of the letters."""
+    return [unicodedata.name(c, "") for c in word if c.isalpha()]
 
 
 def cut_lines(text: str, cutting: str) -> list[str]:

@@ -13,6 +13,7 @@ from megadata.corpus.quantities import Cuts, Measured
 from megadata.documents.batch import DocBatch
 from megadata.errors import ConfigError
 from megadata.kernels import lines as kernels
+from megadata.kernels.words import COUNTS
 
 BATCHES = st.lists(oracles.LINES, min_size=1, max_size=3)
 
@@ -134,4 +135,4 @@ def test_an_empty_batch_has_no_decisions() -> None:
     verdict = LineRules(min_sentences=3).judge(DocBatch.empty())
     assert verdict["too_few_sentences"].mask.shape == (0,)
     assert Measured(DocBatch.empty(), Cuts()).lines.shape == (0, kernels.COUNTS)
-    assert np.array_equal(Measured(DocBatch.empty(), Cuts()).words.shape, (0, 12))
+    assert np.array_equal(Measured(DocBatch.empty(), Cuts()).words.shape, (0, COUNTS))

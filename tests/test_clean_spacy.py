@@ -58,7 +58,7 @@ def test_counts_of_words_are_spacys_and_counts_of_characters_the_texts(monkeypat
     assert "n't" in words
     expected = oracles.count_words(text, "whitespace", ())
     spaced = oracles.count_words(" ".join(words), "whitespace", ())
-    assert [int(n) for n in counts[0]] == [expected[c] if c in (0, 9, 10, 11) else spaced[c] for c in range(12)]
+    assert [int(n) for n in counts[0]] == [expected[c] if c in (0, 9, 10, 11) else spaced[c] for c in range(13)]
     assert not counts[1].any()
 
 

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from megadata.corpus import characters
 from megadata.corpus.characters import action_table, class_table
+from megadata.corpus.filter import Filter
 from megadata.corpus.normalise import CONTROLS, NEWLINES, SPACES, Controls, Whitespace
 from megadata.corpus.quantities import STOP_WORDS, Cuts, Measured
 from megadata.documents.batch import DocBatch
 from megadata.kernels import text as kernels
+from megadata.kernels.words import MIXED_WORDS
 
 BATCHES = st.lists(oracles.TEXT, min_size=1, max_size=4)
 
@@ -106,3 +108,14 @@ def test_a_batch_that_needs_no_change_is_returned_as_it_is() -> None:
     docs = batch(["plain text", "more"])
     assert Whitespace().map(docs) is docs
     assert Controls().map(docs) is docs
+
+
+def test_words_of_look_alike_letters_are_counted_and_those_of_one_script_are_not() -> None:
+    spun = "Тhe hоusе wаs sоld"  # the vowels, and the first letter, are Cyrillic
+    honest = (
+        "The дом was sold, мæн тĕп Հայ IT-отдел"  # Ossetic and Chuvash write marked Latin letters among Cyrillic ones
+    )
+    counts = Measured(batch([spun, honest, ""]), Cuts()).words
+    assert counts[:, MIXED_WORDS].tolist() == [4, 0, 0]
+    verdict = Filter(drop={"spun": "mixed_script_words > 0.1"}).judge(batch([spun, honest, ""]))
+    assert verdict["spun"].mask.tolist() == [True, False, False]

@@ -32,6 +32,13 @@ SPACELESS = ((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3005, 0x30
              (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x323AF))  # fmt: skip
 """Thai and Lao, Burmese, Khmer, hiragana and Han: scripts that write no spaces between words."""
 
+LATIN = ((0x41, 0x5A), (0x61, 0x7A))
+"""The Latin letters without marks: Chuvash and Ossetic write some of the others among Cyrillic ones."""
+
+ALIKE = ((0x400, 0x52F), (0x530, 0x58F), (0x1C80, 0x1C8F), (0x1D2B, 0x1D2B), (0x1D78, 0x1D78), (0x2DE0, 0x2DFF), (0xA640, 0xA69F),
+         (0xFB13, 0xFB17), (0x1E030, 0x1E08F))  # fmt: skip
+"""Blocks whose letters are Cyrillic or Armenian, many of which look Latin."""
+
 PUNCTUATION = "!/—”:％１〈&(、━\\【#%「」，】；+^]~“《„';’{|∶´[=-`*．（–？！：$～«〉,><》)?）。…@_.\"}►»" + "".join(
     map(chr, (*range(9), 11, 12, *range(13, 32), *range(127, 160)))
 )
@@ -78,6 +85,10 @@ def class_table() -> U16:
     for first, last in SPACELESS:
         block = table[first : last + 1]
         block[(block & kernels.LETTER) != 0] |= kernels.SOLO
+    for blocks, bit in ((LATIN, kernels.LATIN), (ALIKE, kernels.ALIKE)):
+        for first, last in blocks:
+            block = table[first : last + 1]
+            block[(block & kernels.LETTER) != 0] |= bit
     for characters, bit in (
         (JOINERS, kernels.JOIN),
         (",", kernels.COMMA),

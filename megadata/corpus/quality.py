@@ -37,6 +37,11 @@ QUANTITIES = {
     "letters_among_plain_words": Quantity(
         "words with a letter per plain word", _ratio(columns.LETTER_WORDS, columns.PLAIN_WORDS)
     ),
+    "mixed_script_words": Quantity(
+        "words of letters A to Z and Cyrillic or Armenian ones, as a share",
+        _ratio(columns.MIXED_WORDS, columns.WORDS),
+        1.0,
+    ),
     "stop_words": Quantity("different stop words", _count(columns.STOP_DISTINCT)),
     "stop_word_count": Quantity("occurrences of stop words", _count(columns.STOP_TOTAL)),
 }

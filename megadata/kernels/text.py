@@ -25,6 +25,8 @@ PUNCTUATION = 256  # the punctuation and control characters of datatrove's PUNCT
 BREAK = 512  # where str.splitlines cuts
 UPPER = 1024  # str.isupper
 REGEX_WORD = 2048  # \w of Python's regular expressions
+LATIN = 4096  # the letters A to Z
+ALIKE = 8192  # letters of scripts with many that look Latin: Cyrillic and Armenian
 
 KEEP, DELETE, TO_SPACE, TO_NEWLINE = 0, 1, 2, 3  # actions of `replace_characters`
 NEWLINE_BYTE = 10

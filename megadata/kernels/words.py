@@ -9,7 +9,21 @@ import numpy as np
 from numba import types
 
 from megadata.kernels.base import I32, I64, U8, U16, U64, helper, kernel, reads, writes
-from megadata.kernels.text import COMMA, DIGIT, JOIN, LETTER, MARK, PUNCTUATION, SOLO, SPACE, WORD, decode, integer
+from megadata.kernels.text import (
+    ALIKE,
+    COMMA,
+    DIGIT,
+    JOIN,
+    LATIN,
+    LETTER,
+    MARK,
+    PUNCTUATION,
+    SOLO,
+    SPACE,
+    WORD,
+    decode,
+    integer,
+)
 
 WHITESPACE, UNICODE = 0, 1  # how words are cut
 
@@ -22,8 +36,8 @@ ONE = np.uint64(1)
 LOWEST = np.uint64(63)
 
 CHARACTERS, WORDS, WORD_CHARACTERS, PLAIN_WORDS, PLAIN_CHARACTERS, LETTER_WORDS = 0, 1, 2, 3, 4, 5
-LONGEST_WORD, STOP_DISTINCT, STOP_TOTAL, HASHES, ELLIPSES, NEWLINES = 6, 7, 8, 9, 10, 11
-COUNTS = 12  # columns of `count_words`
+LONGEST_WORD, STOP_DISTINCT, STOP_TOTAL, HASHES, ELLIPSES, NEWLINES, MIXED_WORDS = 6, 7, 8, 9, 10, 11, 12
+COUNTS = 13  # columns of `count_words`
 
 
 @helper
@@ -219,7 +233,8 @@ def count_words(
 ) -> None:
     """Fill the columns of row d of `out_DQ` (int64[D, COUNTS]) that count words, from what `cut_words` gives.
 
-    A plain word has a character outside PUNCTUATION, a letter word has a letter. `stops_S` are the hashes of stop words, rising:
+    A plain word has a character outside PUNCTUATION, a letter word has a letter, a mixed word has Latin letters
+    and some of a script that looks like it. `stops_S` are the hashes of stop words, rising:
     they are compared exactly as they are written.
     """
     stops = stops_S.size
@@ -233,6 +248,7 @@ def count_words(
         plain: int = 0
         plain_characters: int = 0
         letters: int = 0
+        mixed: int = 0
         longest: int = 0
         distinct: int = 0
         total: int = 0
@@ -244,6 +260,7 @@ def count_words(
                 plain += 1
                 plain_characters += length
             letters += any_W[w] & LETTER != 0
+            mixed += any_W[w] & (LATIN | ALIKE) == LATIN | ALIKE
             value = hashes_W[w]
             if np.uint64(marks >> np.uint64(value & LOWEST)) & ONE == ZERO:
                 continue
@@ -268,3 +285,4 @@ def count_words(
         out_DQ[d, LONGEST_WORD] = longest
         out_DQ[d, STOP_DISTINCT] = distinct
         out_DQ[d, STOP_TOTAL] = total
+        out_DQ[d, MIXED_WORDS] = mixed
