@@ -20,6 +20,7 @@ VERSIONS: dict[str, int] = {
     "blend": 1,
     "recipe": 1,
     "rules": 1,
+    "url_list": 1,
     "run": 1,
     "checkpoint": 1,
     "exchange": 1,

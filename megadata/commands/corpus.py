@@ -40,6 +40,9 @@ _NOT_YET = "is not part of this version"
 )
 @click.option("--languages", metavar="en,de", help="Keep documents in these languages only.")
 @click.option(
+    "--url-rules", multiple=True, metavar="FILE", help="Drop documents whose URL this list names; may be repeated."
+)
+@click.option(
     "--removed",
     type=click.Choice(["text", "ids", "none"]),
     default="text",
@@ -67,6 +70,7 @@ def clean(
     source: str,
     rules: str | None,
     languages: str | None,
+    url_rules: tuple[str, ...],
     removed: str,
     form: str,
     scores: bool,
@@ -106,6 +110,7 @@ def clean(
         "rules": rules,
         "overrides": overrides,
         "languages": tuple(part.strip() for part in languages.split(",")) if languages else (),
+        "url_rules": url_rules,
         "removed": removed,
         "form": form,
         "read": read,

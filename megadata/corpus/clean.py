@@ -44,6 +44,8 @@ class CleanConfig:
     """`step.field=value` changes to the rules."""
     languages: tuple[str, ...] = ()
     """Keep documents in these languages only (ISO 639-1 codes); all when empty."""
+    url_rules: tuple[str, ...] = ()
+    """Lists of addresses whose documents are dropped (`megadata.corpus.urllists`)."""
     removed: Literal["text", "ids", "none"] = "text"
     """What is kept of removed documents."""
     form: Literal["jsonl.zst", "parquet"] = "jsonl.zst"
@@ -180,9 +182,15 @@ def _count(counts: Counter[str], documents: str, size: str, docs: DocBatch) -> N
         counts[f"{size}|{label}"] += int(docs.sizes[mine].sum())
 
 
+_IN_RULES = ("rules", "overrides", "languages", "url_rules")
+"""Settings that the identities of the rule lists hold."""
+
+
 def rules_for(config: CleanConfig, families: set[str]) -> dict[str, RuleList]:
     """The rule list of each family of text."""
-    return {f: load_rules(config.rules or f, config.overrides, config.languages) for f in sorted(families)}
+    return {
+        f: load_rules(config.rules or f, config.overrides, config.languages, config.url_rules) for f in sorted(families)
+    }
 
 
 def clean(inputs: Inputs, output: Path, config: CleanConfig, settings: RunSettings) -> CleanReport:
@@ -199,7 +207,7 @@ def clean(inputs: Inputs, output: Path, config: CleanConfig, settings: RunSettin
         name="clean",
         version=VERSION,
         config={
-            **{k: v for k, v in to_dict(config).items() if k not in ("rules", "overrides", "languages")},
+            **{k: v for k, v in to_dict(config).items() if k not in _IN_RULES},
             "rules": {family: one.identity for family, one in rules.items()},
             "sources": source_versions(inputs.files),
             "labels": sorted({(f.name, f.source, f.family) for f in inputs.files}),

@@ -18,6 +18,7 @@ from megadata.corpus.lines import LineRules
 from megadata.corpus.normalise import Controls, Whitespace
 from megadata.corpus.repair import Nfc, Repair
 from megadata.corpus.step import Judge, Map, Step
+from megadata.corpus.urlrules import Urls
 from megadata.errors import ConfigError
 from megadata.formats import VERSIONS
 
@@ -26,7 +27,7 @@ RULE_SETS = Path(__file__).parent / "rulesets"
 GROUP = "megadata.rules"
 
 KINDS: dict[str, type[Any]] = {
-    kind.name: kind for kind in (Repair, Nfc, Controls, Whitespace, Language, Languages, Filter, LineRules)
+    kind.name: kind for kind in (Urls, Repair, Nfc, Controls, Whitespace, Language, Languages, Filter, LineRules)
 }
 """Kind of step -> class."""
 
@@ -96,6 +97,7 @@ def read_items(name: str, above: tuple[str, ...] = ()) -> list[Item]:
     items: list[Item] = []
     for number, entry in enumerate(steps, 1):
         kind, settings = _entry(entry, f"{where}: step {number}")
+        settings = _beside(path.parent, kind, settings)
         items += _expand(kind, settings, content.get("label"), f"{where}: step {number}", (*above, name))
     return items
 
@@ -109,6 +111,13 @@ def _entry(entry: Any, where: str) -> tuple[str, dict[str, Any]]:
         if settings is None or isinstance(settings, Mapping):
             return str(kind), dict(settings or {})
     raise ConfigError(f"{where}: expected a step's name, or one name with its settings, found {entry!r}")
+
+
+def _beside(folder: Path, kind: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with the files they name found beside the list."""
+    names = getattr(KINDS.get(kind), "files", ())
+    found = {name: settings[name] for name in names if isinstance(settings.get(name), (list, tuple))}
+    return {**settings, **{name: [str(folder / str(one)) for one in value] for name, value in found.items()}}
 
 
 def _expand(kind: str, settings: dict[str, Any], label: str | None, where: str, above: tuple[str, ...]) -> list[Item]:
@@ -185,6 +194,11 @@ def _rule(drop: dict[str, str], reason: str, value: Any, where: str) -> dict[str
     if not isinstance(value, str):
         raise ConfigError(f"{where}: {reason}: expected a number, a condition or off, found {value!r}")
     return {**drop, reason: value}
+
+
+def with_urls(items: list[Item], lists: list[str]) -> list[Item]:
+    """The items behind a step that asks these lists of addresses."""
+    return [Item("url", "url", {"lists": lists}, "--url-rules"), *items] if lists else items
 
 
 def with_languages(items: list[Item], codes: list[str]) -> list[Item]:

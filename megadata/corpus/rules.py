@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow.compute as pc
 
 from megadata.config import to_dict
-from megadata.corpus.rulefiles import Item, instantiate, override_items, read_items, with_languages
+from megadata.corpus.rulefiles import Item, instantiate, override_items, read_items, with_languages, with_urls
 from megadata.corpus.step import Decision, Judge, JudgeMap, Map, Outcome, Step, Verdict
 from megadata.documents.batch import DocBatch
 from megadata.errors import ConfigError
@@ -24,8 +25,8 @@ from megadata.kernels.base import I64, Bool
 
 __all__ = ["RuleList", "load_rules", "rule_list"]
 
-Why = tuple[str, float | None, str]
-"""Reason, value and condition of a removal."""
+Why = tuple[str, float | None, str, str | None]
+"""Reason, value and condition of a removal, and what matched."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class RuleList:
                     "libraries": list(step.libraries),
                     "config": {
                         field: [list(pair) for pair in value.items()] if isinstance(value, dict) else value
-                        for field, value in to_dict(step).items()
+                        for field, value in getattr(step, "identity", to_dict(step)).items()
                     },
                 }
                 for label, step in self.steps
@@ -86,7 +87,8 @@ class RuleList:
             keep, why = _decide(rules, len(docs))
             if why:
                 out = docs.select(~keep)
-                for (reason, _, _), size in zip(why, out.sizes.tolist(), strict=True):
+                out = _with_matched(out, [matched for _, _, _, matched in why])
+                for (reason, _, _, _), size in zip(why, out.sizes.tolist(), strict=True):
                     counts[f"removed|{reason}"] += 1
                     counts[f"removed_bytes|{reason}"] += size
                 gone.append((places[~keep], out, why))
@@ -103,9 +105,9 @@ class RuleList:
         return Outcome(
             kept=docs,
             removed=removed,
-            reasons=[reason for reason, _, _ in why],
-            values=[value for _, value, _ in why],
-            thresholds=[threshold for _, _, threshold in why],
+            reasons=[reason for reason, _, _, _ in why],
+            values=[value for _, value, _, _ in why],
+            thresholds=[threshold for _, _, threshold, _ in why],
             counts=dict(counts),
         )
 
@@ -133,8 +135,20 @@ def _decide(rules: list[tuple[str, Decision]], count: int) -> tuple[Bool, list[W
     for d in np.flatnonzero(first >= 0).tolist():
         reason, decision = rules[first[d]]
         value = float(decision.values[d])
-        why.append((reason, None if np.isnan(value) else value, decision.threshold))
+        matched = decision.matched[d] if decision.matched is not None else None
+        why.append((reason, None if np.isnan(value) else value, decision.threshold, matched))
     return first < 0, why
+
+
+def _with_matched(docs: DocBatch, matched: list[str | None]) -> DocBatch:
+    """Documents with what decided about them noted in their metadata."""
+    if not any(matched):
+        return docs
+    columns = []
+    for metadata, one in zip(docs.column("metadata"), matched, strict=True):
+        known = orjson.loads(metadata) if metadata else {}
+        columns.append(metadata if one is None else orjson.dumps({**known, "matched": one}).decode())
+    return docs.replace(metadata=columns)
 
 
 def _in_order(
@@ -149,7 +163,9 @@ def _in_order(
     return DocBatch(merged.records.take(order)), [why[i] for i in order.tolist()]
 
 
-def load_rules(name: str, overrides: Iterable[str] = (), languages: Iterable[str] = ()) -> RuleList:
+def load_rules(
+    name: str, overrides: Iterable[str] = (), languages: Iterable[str] = (), url_rules: Iterable[str] = ()
+) -> RuleList:
     """Read a rule list, change it as asked, and make its steps.
 
     Parameters
@@ -162,6 +178,8 @@ def load_rules(name: str, overrides: Iterable[str] = (), languages: Iterable[str
         ``LABEL.REASON=off`` removes it.
     languages
         Codes of languages to keep; puts the steps `language` and `languages` behind the first maps of the list.
+    url_rules
+        Lists of addresses to drop; puts the step `url` in front of all others.
 
     Raises
     ------
@@ -169,6 +187,7 @@ def load_rules(name: str, overrides: Iterable[str] = (), languages: Iterable[str
         For a name, step, field, quantity or value that is unknown or impossible; it names the nearest known one.
     """
     items: list[Item] = [] if name == "none" else read_items(name)
+    items = with_urls(items, list(url_rules))
     items = override_items(items, overrides)
     items = with_languages(items, list(languages))
     return RuleList(name, tuple((item.label, instantiate(item)) for item in items))

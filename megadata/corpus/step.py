@@ -26,6 +26,8 @@ class Decision:
     """float64[D]: the quantity the rule looked at; NaN where it is undefined."""
     threshold: str
     """The condition for dropping, for example ``< 50``."""
+    matched: tuple[str | None, ...] | None = None
+    """For each document what in it decided, where a number cannot say it; becomes `matched` in a removed document's metadata."""
 
 
 Verdict = Mapping[str, Decision]

@@ -45,6 +45,8 @@ class SourceConfig:
     """A shipped list, a rule-set, `none` or a YAML file; the kind decides when left out."""
     languages: tuple[str, ...] = ()
     """Keep documents in these languages only."""
+    url_rules: tuple[str, ...] = ()
+    """Lists of addresses whose documents are dropped; relative paths are relative to the recipe."""
     set: dict[str, Any] = Field(default_factory=dict)
     """Changes to the rules: `quality.too_few_words: 20`."""
     removed: Literal["text", "ids", "none"] = "text"

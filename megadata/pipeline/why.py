@@ -58,6 +58,8 @@ def _verdict(output: Path, stream: str, record: dict[str, Any]) -> Verdict:
     if stream == "kept":
         return Verdict(str(output), "kept", record)
     value = f" (value {record['value']:g})" if record.get("value") is not None else ""
+    matched = (record.get("metadata") or {}).get("matched")
+    value += f", matched: {matched}" if matched else ""
     kept = (record.get("metadata") or {}).get("duplicate_of")
     instead = f", kept instead: {kept}" if kept else ""
     return Verdict(str(output), f"removed: {record.get('reason')}{value}{instead}", record)
