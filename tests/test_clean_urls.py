@@ -18,9 +18,9 @@ from megadata.corpus.clean import CleanConfig, CleanReport, clean
 from megadata.corpus.rules import load_rules
 from megadata.corpus.urllists import candidates, load_url_list
 from megadata.corpus.urlrules import Urls
-from megadata.corpus.urls import address, canonical
 from megadata.documents.batch import DocBatch
 from megadata.documents.inputs import expand
+from megadata.documents.urls import address, canonical
 from megadata.errors import ConfigError
 from megadata.pipeline.why import why
 from megadata.runtime.settings import RunSettings

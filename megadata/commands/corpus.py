@@ -42,6 +42,7 @@ _NOT_YET = "is not part of this version"
 @click.option(
     "--url-rules", multiple=True, metavar="FILE", help="Drop documents whose URL this list names; may be repeated."
 )
+@click.option("--newest", is_flag=True, help="Of several crawls of one URL, keep the newest.")
 @click.option(
     "--removed",
     type=click.Choice(["text", "ids", "none"]),
@@ -71,6 +72,7 @@ def clean(
     rules: str | None,
     languages: str | None,
     url_rules: tuple[str, ...],
+    newest: bool,
     removed: str,
     form: str,
     scores: bool,
@@ -111,6 +113,7 @@ def clean(
         "overrides": overrides,
         "languages": tuple(part.strip() for part in languages.split(",")) if languages else (),
         "url_rules": url_rules,
+        "newest": newest,
         "removed": removed,
         "form": form,
         "read": read,

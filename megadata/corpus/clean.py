@@ -15,12 +15,13 @@ from megadata import formats
 from megadata.config import configclass, to_dict
 from megadata.corpus.rules import RuleList, load_rules
 from megadata.documents.batch import DocBatch
+from megadata.documents.crawls import CrawlNotes
 from megadata.documents.ids import NOTE, IdNotes, write_key_index
 from megadata.documents.inputs import Inputs, plan, read_span, refuse_overlap, source_versions
 from megadata.documents.registry import READERS, sources
+from megadata.documents.settle import settle
 from megadata.documents.shards import encode_lines
 from megadata.documents.source import Problems, ReadOptions
-from megadata.documents.unique import unique_ids
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.files import lock_folder, remove_temporaries, write_json
 from megadata.runtime.manifest import STATE, Manifest, StepSpec, clear_work, input_digests
@@ -46,6 +47,8 @@ class CleanConfig:
     """Keep documents in these languages only (ISO 639-1 codes); all when empty."""
     url_rules: tuple[str, ...] = ()
     """Lists of addresses whose documents are dropped (`megadata.corpus.urllists`)."""
+    newest: bool = False
+    """Of documents with one address (`megadata.documents.urls.canonical`), keep the newest by `metadata.date`."""
     removed: Literal["text", "ids", "none"] = "text"
     """What is kept of removed documents."""
     form: Literal["jsonl.zst", "parquet"] = "jsonl.zst"
@@ -111,27 +114,40 @@ class CleanTask:
     rules: dict[str, RuleList]
     options: ReadOptions
     removed: str
+    newest: bool
 
     def __call__(self, unit: Unit) -> Receipt:
         """Clean one unit."""
         notes = IdNotes(unit.ordinal)
+        crawls = CrawlNotes(unit.ordinal) if self.newest else None
         counts: Counter[str] = Counter()
         with UnitWriter(self.folder, unit) as writer:
             for span in unit.spans:
                 problems = Problems()
                 rules = self.rules[span.file.family]
                 for docs in read_span(span, self.options, problems):
-                    self._batch(docs, rules, writer, notes, counts)
+                    self._batch(docs, rules, writer, notes, crawls, counts)
                 self._problems(problems, span.file.source, writer, notes, counts)
             Exchange(self.folder / "ids", NOTE).write(unit.ordinal, notes.records())
+            if crawls is not None:
+                crawls.write(self.folder)
             return writer.finish(dict(counts))
 
-    def _batch(self, docs: DocBatch, rules: RuleList, writer: UnitWriter, notes: IdNotes, counts: Counter[str]) -> None:
+    def _batch(
+        self,
+        docs: DocBatch,
+        rules: RuleList,
+        writer: UnitWriter,
+        notes: IdNotes,
+        crawls: CrawlNotes | None,
+        counts: Counter[str],
+    ) -> None:
         _count(counts, "documents_in", "bytes_in", docs)
         outcome = rules.apply(docs)
         kept, removed = outcome.kept, outcome.removed
         _count(counts, "documents_kept", "bytes_kept", kept)
-        writer.write("kept", notes.take("kept", kept.ids, _paths(kept), encode_lines(kept)))
+        written = notes.take("kept", kept.ids, _paths(kept), encode_lines(kept))
+        writer.write("kept", written if crawls is None else crawls.take(kept, written))
         if not len(removed):
             return
         for label, reason, size in zip(removed.column("source"), outcome.reasons, removed.sizes.tolist(), strict=True):
@@ -226,11 +242,11 @@ def clean(inputs: Inputs, output: Path, config: CleanConfig, settings: RunSettin
         if manifest is not None:
             settings.progress.note(f"{output}: what other inputs or settings made is replaced")
         folder = work_folder(output, spec)
-        task = CleanTask(folder, rules, config.read, config.removed)
+        task = CleanTask(folder, rules, config.read, config.removed, config.newest)
         with settings.executor() as executor:
             receipts = map_units(executor, task, units, folder, settings.progress, "clean")
             mark_spent(folder)
-            folder, receipts = unique_ids(executor, receipts, units, folder, settings)
+            folder, receipts = settle(executor, receipts, units, folder, settings, config.newest, config.removed)
             shards, plans = assemble_shards(
                 executor, receipts, folder, settings.progress, config.form, config.shard_bytes
             )

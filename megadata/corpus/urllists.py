@@ -33,7 +33,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from megadata.config import build, configclass, parse_yaml
-from megadata.corpus.urls import address
+from megadata.documents.urls import address
 from megadata.errors import ConfigError, CorpusError
 from megadata.formats import VERSIONS
 from megadata.kernels import hashing

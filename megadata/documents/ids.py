@@ -100,11 +100,16 @@ def repeats_of(path: Path, unit: int) -> dict[tuple[str, int], int]:
     return {(STREAMS[stream], offset): number for _, stream, offset, number in repeats[low:high].tolist()}
 
 
+def qualified(own: str, path: str, occurrence: int) -> str:
+    """An id that others have as well, with the path of its document (and a number from the second on)."""
+    return f"{path}:{own}" + (f"#{occurrence}" if occurrence else "")
+
+
 def qualify(line: bytes, occurrence: int) -> tuple[bytes, str, str]:
     """The line with its id qualified by the document's path (and a number from the second on); also (new id, path)."""
     record: dict[str, Any] = orjson.loads(line)
     path = str((record.get("metadata") or {}).get("path", ""))
-    name = f"{path}:{record['id']}" + (f"#{occurrence}" if occurrence else "")
+    name = qualified(record["id"], path, occurrence)
     record["id"] = name
     return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE), name, path
 

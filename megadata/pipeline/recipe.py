@@ -47,6 +47,8 @@ class SourceConfig:
     """Keep documents in these languages only."""
     url_rules: tuple[str, ...] = ()
     """Lists of addresses whose documents are dropped; relative paths are relative to the recipe."""
+    newest: bool = False
+    """Of several crawls of one URL, keep the newest."""
     set: dict[str, Any] = Field(default_factory=dict)
     """Changes to the rules: `quality.too_few_words: 20`."""
     removed: Literal["text", "ids", "none"] = "text"

@@ -145,6 +145,7 @@ class Pipeline:
             rules=rules,
             overrides=_assignments(source.set),
             languages=source.languages,
+            newest=source.newest,
             url_rules=tuple(_beside(self.base, _expand(one)) for one in source.url_rules),
             removed=source.removed,
             read=read,

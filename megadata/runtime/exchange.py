@@ -219,6 +219,15 @@ class Exchange:
                 found.append(KeyRange(len(found), start, stop, size, records, held))
         return found
 
+    def key(self, key: int) -> KeyRange:
+        """The range of one key alone."""
+        records = size = 0
+        for run in self._runs():
+            low, high = run.bounds(key, key + 1)
+            first, last = run.payload_bounds(low, high)
+            records, size = records + high - low, size + last - first
+        return KeyRange(0, key, key + 1, records * self.fields.itemsize + size, records, size)
+
     def read(self, key_range: KeyRange, scratch: Path | None = None) -> Partition:
         """The records of one range, from all runs, in order.
 

@@ -20,6 +20,7 @@ from megadata.corpus.dedup.verdicts import Fates, Verdicts, qualified
 from megadata.documents.batch import DocBatch
 from megadata.documents.ids import NOTE, IdNotes, repeats_of
 from megadata.documents.inputs import read_span
+from megadata.documents.settle import DUPLICATE_OF
 from megadata.documents.shards import encode_lines
 from megadata.documents.source import Problems, ReadOptions
 from megadata.runtime.exchange import Exchange
@@ -28,7 +29,6 @@ from megadata.runtime.units import Unit
 
 EXACT = "exact"
 NEAR = "minhash"
-DUPLICATE_OF = "duplicate_of"
 """Metadata of a removed document: the id of the one that was kept."""
 
 
