@@ -24,6 +24,7 @@ VERSIONS: dict[str, int] = {
     "run": 1,
     "checkpoint": 1,
     "exchange": 1,
+    "unpacked": 1,
 }
 
 UPGRADES: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}

@@ -22,6 +22,7 @@ from megadata.documents.registry import READERS, sources
 from megadata.documents.settle import settle
 from megadata.documents.shards import encode_lines
 from megadata.documents.source import Problems, ReadOptions
+from megadata.documents.unpack import unpack
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.files import lock_folder, remove_temporaries, write_json
 from megadata.runtime.manifest import STATE, Manifest, StepSpec, clear_work, input_digests
@@ -244,6 +245,10 @@ def clean(inputs: Inputs, output: Path, config: CleanConfig, settings: RunSettin
         folder = work_folder(output, spec)
         task = CleanTask(folder, rules, config.read, config.removed, config.newest)
         with settings.executor() as executor:
+            files = unpack(
+                executor, inputs.files, folder / "unpacked", settings.progress, config.read, config.unit_bytes
+            )
+            units = plan(files, config.unit_bytes)
             receipts = map_units(executor, task, units, folder, settings.progress, "clean")
             mark_spent(folder)
             folder, receipts = settle(executor, receipts, units, folder, settings, config.newest, config.removed)

@@ -282,6 +282,11 @@ def _spans(file: InputFile, unit_bytes: int) -> list[Span]:
 def read_span(span: Span, options: ReadOptions, problems: Problems) -> Iterator[DocBatch]:
     """Documents of one span."""
     yield from source(span.file.kind).read(span, options, problems)
+    copy = span.file.unpacked
+    if copy is not None and copy.damage:  # told of once, by the last span, whether or not others have come upon it
+        problems.forget("damaged_compression", span.file.name)
+        if span.stop == copy.length:
+            problems.add("damaged_compression", span.file.name, copy.damage)
 
 
 def read_unit(unit: Unit, options: ReadOptions, problems: Problems) -> Iterator[DocBatch]:

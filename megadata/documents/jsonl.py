@@ -27,6 +27,7 @@ class Jsonl:
     default_source: ClassVar[str] = "text"
     version: ClassVar[str] = "1"
     suffixes: ClassVar[tuple[str, ...]] = (".jsonl", ".ndjson")
+    ranges: ClassVar[bool] = True
 
     def sniff(self, head: bytes, name: str) -> bool:
         """A file whose first line is a whole object, or begins one and is longer than what was read."""

@@ -31,6 +31,8 @@ class ReadOptions:
     """How HTML becomes text: `resiliparse` (fast) or `trafilatura` (best quality)."""
     max_record_bytes: int = 256 << 20
     """Records larger than this many decoded bytes are set aside as `record_too_large`."""
+    max_expansion: int = 250
+    """Decoded bytes for each stored one of a compressed file, beyond a first GiB; what is more is taken for a bomb."""
     max_page_characters: int = 32 << 20
     """Larger HTML pages are set aside as `page_too_large`."""
     max_page_depth: int = 2000
@@ -39,7 +41,7 @@ class ReadOptions:
     """HTML pages that keep an extractor's Python code busy for longer (processor time) are set aside as `page_timeout`."""
 
     def __post_init__(self) -> None:
-        for name in ("max_record_bytes", "max_page_characters", "max_page_depth"):
+        for name in ("max_record_bytes", "max_expansion", "max_page_characters", "max_page_depth"):
             if (value := getattr(self, name)) < 1:
                 raise ConfigError(f"read.{name} must be at least 1, got {value}")
         if not 0 < self.page_seconds < float("inf"):
@@ -79,6 +81,13 @@ class Problems:
         self.counts[reason] += 1
         self.items.append({"reason": reason, "where": where, "detail": detail[:500], "excerpt": excerpt[:500]})
 
+    def forget(self, reason: str, where: str) -> None:
+        """Take back what was added of a place, because it is told elsewhere."""
+        kept = [item for item in self.items if (item["reason"], item["where"]) != (reason, where)]
+        self.counts[reason] -= len(self.items) - len(kept)
+        self.counts += Counter()  # without those that are zero
+        self.items[:] = kept
+
     def skip(self, reason: str) -> None:
         """Count what is left out by choice and is not a fault (a redirect page, a WARC request record)."""
         self.counts[f"skipped:{reason}"] += 1
@@ -95,6 +104,9 @@ class Source(Protocol):
     """Raised whenever the same bytes would be read differently; part of the step's identity."""
     suffixes: ClassVar[tuple[str, ...]]
     """Endings of file names, compression ending removed: ``.warc``."""
+
+    # `ranges: ClassVar[bool] = True` tells that a file is cut into byte ranges wherever its storage allows, so that one that can
+    # only be read from its start is worth a copy (`megadata.documents.unpack`).
 
     def sniff(self, head: bytes, name: str) -> bool:
         """Whether a file with these first bytes (decoded, at most 4 KiB) is of this kind, whatever its name."""

@@ -20,6 +20,7 @@ class TextLines:
     default_source: ClassVar[str] = "text"
     version: ClassVar[str] = "1"
     suffixes: ClassVar[tuple[str, ...]] = ()
+    ranges: ClassVar[bool] = True
 
     def sniff(self, head: bytes, name: str) -> bool:
         """Never: a text file is one document unless the user says otherwise."""

@@ -20,7 +20,7 @@ import orjson
 from megadata import formats
 from megadata.errors import CorpusError
 from megadata.runtime.files import read_json, write_json
-from megadata.runtime.receipts import Read, Receipt
+from megadata.runtime.receipts import Read, Receipt, still_read
 from megadata.runtime.units import Unit
 
 STATE = ".megadata"
@@ -112,14 +112,7 @@ class Manifest:
         state = folder / STATE / "inputs.json"
         if not state.exists():
             return False
-        reads = [Read(**entry) for entry in read_json(state)]
-        at = 0
-        for unit in units:
-            count = len(unit.spans)
-            if not Receipt(unit.ordinal, reads[at : at + count], {}, {}).fits(unit):
-                return False
-            at += count
-        return at == len(reads)
+        return still_read([Read(**entry) for entry in read_json(state)], units)
 
     def _outputs_stand(self, folder: Path) -> bool:
         for output in self.outputs:

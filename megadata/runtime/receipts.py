@@ -38,6 +38,8 @@ class Read:
     size: int
     mtime_ns: int
     digest: str
+    whole: bool = False
+    """Whether the digest is that of the whole file, which was unpacked to be read in spans."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +91,39 @@ class Receipt:
         for read, span in zip(self.read, unit.spans, strict=True):
             if (read.name, read.start, read.stop) != (span.file.name, span.start, span.stop):
                 return False
-            same = (read.size, read.mtime_ns) == (span.file.size, span.file.mtime_ns) and read.mtime_ns != 0
-            if not same and read.digest != digest_span(span):
+            if not _same_bytes(read, span):
                 return False
         return True
 
 
+def _same_bytes(read: Read, span: Span) -> bool:
+    same = (read.size, read.mtime_ns) == (span.file.size, span.file.mtime_ns) and read.mtime_ns != 0
+    return same or read.digest == digest_span(span)
+
+
+def still_read(reads: list[Read], units: list[Unit]) -> bool:
+    """Whether units would read the same bytes again; a file that was unpacked is one span of `units` and many reads."""
+    at = 0
+    for span in (span for unit in units for span in unit.spans):
+        if at == len(reads):
+            return False
+        read = reads[at]
+        if read.whole:
+            if read.name != span.file.name or (span.start, span.stop) != (0, -1) or not _same_bytes(read, span):
+                return False
+            while at < len(reads) and reads[at].name == read.name:
+                at += 1
+            continue
+        if (read.name, read.start, read.stop) != (span.file.name, span.start, span.stop) or not _same_bytes(read, span):
+            return False
+        at += 1
+    return at == len(reads)
+
+
 def digest_span(span: Span) -> str:
-    """SHA-256 of the stored bytes behind a span (of whole frames, where the file has a seek table)."""
+    """SHA-256 of the stored bytes behind a span: of whole frames where there is a seek table, of all where it was unpacked."""
+    if span.file.unpacked is not None:
+        return span.file.unpacked.digest
     table = seek_table(span.file)
     start, stop = span.start, span.stop
     if table is not None and stop != -1:
@@ -110,7 +137,10 @@ def digest_span(span: Span) -> str:
 
 def reads_of(unit: Unit) -> list[Read]:
     """What a unit reads, digested."""
-    return [Read(s.file.name, s.start, s.stop, s.file.size, s.file.mtime_ns, digest_span(s)) for s in unit.spans]
+    return [
+        Read(s.file.name, s.start, s.stop, s.file.size, s.file.mtime_ns, digest_span(s), s.file.unpacked is not None)
+        for s in unit.spans
+    ]
 
 
 @dataclass(slots=True)

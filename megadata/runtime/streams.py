@@ -167,6 +167,27 @@ def open_decoded(path: str) -> BinaryIO:
     return decode(open_raw(path), path)
 
 
+class _Ending(RawIOBase):
+    """The bytes of a stream, and damage where they end."""
+
+    def __init__(self, inner: BinaryIO, damage: str) -> None:
+        self._inner, self._damage = inner, damage
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._inner.read(len(buffer))
+        if not data and len(buffer):
+            raise DamagedStream(self._damage)
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._inner.close()
+        super().close()
+
+
 @dataclass(frozen=True, slots=True)
 class SeekTable:
     """Where the frames of a seekable zstd file begin: stored and decoded offsets, both int64[F + 1]."""
@@ -200,6 +221,8 @@ def _read_seek_table(path: str, size: int, mtime_ns: int) -> SeekTable | None:
 
 def seek_table(file: InputFile) -> SeekTable | None:
     """The seek table of a zstd file, or None where it has none."""
+    if file.unpacked is not None:
+        return _read_seek_table(file.unpacked.path, file.unpacked.size, 0)
     if compression_of(file.path) != "zstd" or not can_be_entered(file.path):
         return None
     return _read_seek_table(file.path, file.size, file.mtime_ns)
@@ -207,6 +230,8 @@ def seek_table(file: InputFile) -> SeekTable | None:
 
 def decoded_length(file: InputFile) -> int | None:
     """Decoded bytes of a file that can be entered anywhere; None where it must be read from its start."""
+    if file.unpacked is not None:
+        return file.unpacked.length
     if compression_of(file.path) is None:
         return file.size if can_be_entered(file.path) else None
     table = seek_table(file)
@@ -215,24 +240,27 @@ def decoded_length(file: InputFile) -> int | None:
 
 def open_at(file: InputFile, start: int) -> BinaryIO:
     """Decoded stream positioned at decoded byte `start`."""
-    raw = open_raw(file.path)
-    if compression_of(file.path) is None:
+    path = file.unpacked.path if file.unpacked is not None else file.path
+    raw = open_raw(path)
+    if compression_of(path) is None:
         raw.seek(start)
         return raw
     table = seek_table(file)
     if table is None:
-        stream = decode(raw, file.path)
+        stream = decode(raw, path)
         skipped = 0
     else:
         frame = max(int(np.searchsorted(table.decoded, start, side="right")) - 1, 0)
         raw.seek(int(table.stored[frame]))
-        stream = decode(raw, file.path)
+        stream = decode(raw, path)
         skipped = int(table.decoded[frame])
     while skipped < start:
         block = stream.read(min(_BUFFER, start - skipped))
         if not block:
             break
         skipped += len(block)
+    if file.unpacked is not None and file.unpacked.damage:
+        return cast("BinaryIO", BufferedReader(_Ending(stream, file.unpacked.damage), _BUFFER))
     return stream
 
 

@@ -16,6 +16,21 @@ UNIT_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)
+class Unpacked:
+    """A decoded copy, as zstd frames with a seek table, of a file that can only be read from its start."""
+
+    path: str
+    size: int
+    """Stored bytes of the copy."""
+    length: int
+    """Decoded bytes."""
+    digest: str
+    """SHA-256 of the original's stored bytes."""
+    damage: str = ""
+    """What ended the original early; empty where it is whole."""
+
+
+@dataclass(frozen=True, slots=True)
 class InputFile:
     """One input file: where it lies, and how it is named in ids and receipts.
 
@@ -32,6 +47,8 @@ class InputFile:
     """Label of the documents' source: the name in `NAME=INPUT`, else the family."""
     family: str
     """What kind of text it is: web, books, wikipedia or text. Decides the rules, and that plain text is read as a book."""
+    unpacked: Unpacked | None = None
+    """The copy that is read instead, where one was made."""
 
 
 @dataclass(frozen=True, slots=True)

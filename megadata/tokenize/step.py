@@ -14,6 +14,7 @@ from megadata.config import to_dict
 from megadata.documents.inputs import Inputs, plan, read_unit, source_versions
 from megadata.documents.registry import READERS
 from megadata.documents.source import Problems, ReadOptions
+from megadata.documents.unpack import unpack
 from megadata.errors import ConfigError, CorpusError, TokenizerError
 from megadata.indexed.format import best_dtype, bin_path, docs_path, idx_path, meta_path, tokenizer_path
 from megadata.indexed.meta import Meta, pack_bits
@@ -133,13 +134,13 @@ class _Run:
             choice = self._choose(units)
             with self.settings.executor() as executor:
                 try:
-                    return self._write(executor, units, choice, manifest)
+                    return self._write(executor, choice, manifest)
                 except EncoderDiffersError as difference:
                     choice = Choice("tokenizers", str(difference))
                     write_json(self._remembered, {"inputs": self._stamps(), "reason": choice.reason})
                     self.settings.progress.note(f"{choice.reason}; starting over with `tokenizers`")
             with self.settings.executor() as executor:
-                return self._write(executor, units, choice, manifest)
+                return self._write(executor, choice, manifest)
 
     @property
     def _remembered(self) -> Path:
@@ -164,10 +165,11 @@ class _Run:
             self.settings.progress.note(f"encoding with `tokenizers`: {choice.reason}")
         return choice
 
-    def _write(self, executor: Executor, units: list[Unit], choice: Choice, before: Manifest | None) -> TokenizeReport:
+    def _write(self, executor: Executor, choice: Choice, before: Manifest | None) -> TokenizeReport:
         spec, config, progress = self.spec(choice.name), self.config, self.settings.progress
         folder = work_folder(self.state, spec)
         encode = EncodeUnit(folder, self.tokenizer, choice.name, config, self.options, self.dtype)
+        units = plan(unpack(executor, self.inputs.files, folder / "unpacked", progress, self.options))
         receipts = map_units(executor, encode, units, folder, progress, "tokenize")
         names = sorted({name for receipt in receipts for name in receipt.parts})
         if not names:

@@ -24,11 +24,12 @@ from tokenizers import models, normalizers, pre_tokenizers, trainers
 from megadata.config import configclass, nearest
 from megadata.documents.inputs import Inputs, plan
 from megadata.documents.source import ReadOptions
+from megadata.documents.unpack import unpack
 from megadata.errors import ConfigError, CorpusError
 from megadata.runtime.files import temporary_name
 from megadata.runtime.settings import RunSettings
 from megadata.runtime.step import unit_bytes
-from megadata.runtime.units import InputFile, Unit
+from megadata.runtime.units import InputFile
 from megadata.tokenize.convert import byte_level, wordpiece
 from megadata.tokenize.encode import choose_encoder
 from megadata.tokenize.load import from_content
@@ -142,7 +143,7 @@ def train_tokenizer(
     folder = temporary_name(output)
     folder.mkdir(parents=True)
     try:
-        spools = _spool(plan(files), folder, options or ReadOptions(), settings)
+        spools = _spool(files, folder, options or ReadOptions(), settings)
         documents, size = sum(s.documents for s in spools), sum(s.bytes for s in spools)
         if size == 0:
             raise CorpusError(
@@ -181,13 +182,14 @@ def train_tokenizer(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _spool(units: list[Unit], folder: Path, options: ReadOptions, settings: RunSettings) -> list[Spool]:
+def _spool(files: list[InputFile], folder: Path, options: ReadOptions, settings: RunSettings) -> list[Spool]:
     found: dict[int, Spool] = {}
-    total = sum(map(unit_bytes, units))
-    with settings.executor() as executor, settings.progress.stage("read", total) as stage:
-        for unit, spool in executor.run(SpoolUnit(folder, options), units):
-            found[unit.ordinal] = spool
-            stage.advance(unit_bytes(unit), documents=spool.documents)
+    with settings.executor() as executor:
+        units = plan(unpack(executor, files, folder / "unpacked", settings.progress, options))
+        with settings.progress.stage("read", sum(map(unit_bytes, units))) as stage:
+            for unit, spool in executor.run(SpoolUnit(folder, options), units):
+                found[unit.ordinal] = spool
+                stage.advance(unit_bytes(unit), documents=spool.documents)
     return [found[unit.ordinal] for unit in units]
 
 

@@ -32,6 +32,7 @@ from megadata.corpus.dedup.write import EXACT, NEAR, Write, stream
 from megadata.documents.ids import NOTE, STREAMS, find_repeats, write_key_index
 from megadata.documents.inputs import Inputs, plan, refuse_overlap, source_versions
 from megadata.documents.registry import READERS, sources
+from megadata.documents.unpack import unpack
 from megadata.errors import ConfigError, CorpusError
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.executor import Executor
@@ -120,6 +121,10 @@ def dedup(inputs: Inputs, output: Path, config: DedupConfig, settings: RunSettin
             settings.progress.note(f"{output}: what other inputs or settings made is replaced")
         folder = work_folder(output, spec)
         with settings.executor() as executor:
+            files = unpack(
+                executor, inputs.files, folder / "unpacked", settings.progress, config.read, config.unit_bytes
+            )
+            units = plan(files, config.unit_bytes)
             run = _Run(inputs, config, settings, executor, units, folder)
             run.decide()
             receipts, shards, plans = run.write()

@@ -20,7 +20,7 @@ from megadata.corpus.sources.wikitext import Wikitext, WikitextError
 from megadata.documents.batch import DocBatch, Record
 from megadata.documents.source import Problems, ReadOptions, batches
 from megadata.errors import CorpusError
-from megadata.runtime.streams import DamagedStream, compression_of, decoded_length, open_at, open_decoded, open_raw
+from megadata.runtime.streams import DamagedStream, compression_of, decoded_length, open_at, open_raw
 from megadata.runtime.units import InputFile, Span, cut
 
 _PAGE = re.compile(rb"<page(?=[\s>])")
@@ -56,6 +56,7 @@ class MediaWiki:
     default_source: ClassVar[str] = "wikipedia"
     version: ClassVar[str] = "1"
     suffixes: ClassVar[tuple[str, ...]] = (".xml",)
+    ranges: ClassVar[bool] = True
 
     def sniff(self, head: bytes, name: str) -> bool:
         """A file whose root element is `mediawiki`."""
@@ -95,7 +96,7 @@ class MediaWiki:
 def _is_wide(file: InputFile) -> bool:
     """Whether a dump was saved as UTF-16, as some editors do."""
     try:
-        with open_decoded(file.path) as stream:
+        with open_at(file, 0) as stream:
             return read_block(stream, 2).startswith(_WIDE)
     except DamagedStream:
         return False
@@ -104,7 +105,7 @@ def _is_wide(file: InputFile) -> bool:
 @lru_cache(maxsize=64)
 def _is_multistream(file: InputFile) -> bool:
     """Whether a bzip2 file has a small first stream with another behind it, as multistream dumps have."""
-    if compression_of(file.path) != "bzip2":
+    if compression_of(file.path) != "bzip2" or file.unpacked is not None:
         return False
     with open_raw(file.path) as raw:
         decoded = 0
@@ -120,7 +121,7 @@ def _chunks(span: Span, problems: Problems, damage: list[str]) -> Iterator[Chunk
     file = span.file
     if _is_wide(file):
         decoder = getincrementaldecoder("utf-16")("replace")
-        for chunk in _streamed(file, damage):
+        for chunk in _streamed(file, 0, None, damage):
             yield Chunk(decoder.decode(chunk.data).encode())
         return
     if _is_multistream(file):
@@ -134,19 +135,17 @@ def _chunks(span: Span, problems: Problems, damage: list[str]) -> Iterator[Chunk
                 yield Chunk(piece.data, piece.position < stop, gap=piece.damaged)
         return
     length = decoded_length(file)
-    if length is not None:
-        stop = length if span.stop == -1 else span.stop
-        with open_at(file, span.start) as stream:
-            yield from plain_chunks(stream, stop - span.start)
-        return
-    yield from _streamed(file, damage)
+    if length is None:
+        yield from _streamed(file, 0, None, damage)
+    else:
+        yield from _streamed(file, span.start, (length if span.stop == -1 else span.stop) - span.start, damage)
 
 
-def _streamed(file: InputFile, damage: list[str]) -> Iterator[Chunk]:
-    """The whole file from its start."""
+def _streamed(file: InputFile, start: int, owned: int | None, damage: list[str]) -> Iterator[Chunk]:
+    """The file from decoded byte `start` on; the first `owned` bytes (all, for None) are the span's."""
     try:
-        with open_decoded(file.path) as stream:
-            yield from plain_chunks(stream, None)
+        with open_at(file, start) as stream:
+            yield from plain_chunks(stream, owned)
     except DamagedStream as error:
         damage.append(without_place(error, file))
 
@@ -156,7 +155,7 @@ def read_site(file: InputFile) -> Site:
     """Site information from the head of a dump; what is missing is made up from the language and the file's name."""
     blocks = bytearray()
     try:
-        with open_decoded(file.path) as stream:
+        with open_at(file, 0) as stream:
             while len(blocks) < _HEAD_BYTES and b"</siteinfo>" not in blocks and b"<page>" not in blocks:
                 block = read_block(stream, 1 << 16)
                 if not block:

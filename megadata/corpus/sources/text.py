@@ -14,7 +14,7 @@ from megadata.corpus.sources.whole import is_binary, read_whole, without_place
 from megadata.corpus.sources.wikinames import database_of
 from megadata.documents.batch import DocBatch, Record
 from megadata.documents.source import Problems, ReadOptions, batches
-from megadata.runtime.streams import DamagedStream, decoded_length, open_at, open_decoded
+from megadata.runtime.streams import DamagedStream, decoded_length, open_at
 from megadata.runtime.units import InputFile, Span, cut
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
@@ -73,6 +73,7 @@ class WikiDoc:
     default_source: ClassVar[str] = "wikipedia"
     version: ClassVar[str] = "1"
     suffixes: ClassVar[tuple[str, ...]] = ()
+    ranges: ClassVar[bool] = True
 
     def sniff(self, head: bytes, name: str) -> bool:
         """A file that opens with such an element."""
@@ -109,13 +110,10 @@ class WikiDoc:
 
 def _chunks(span: Span, damage: list[str]) -> Iterator[Chunk]:
     length = decoded_length(span.file)
-    if length is not None:
-        with open_at(span.file, span.start) as stream:
-            yield from plain_chunks(stream, (length if span.stop == -1 else span.stop) - span.start)
-        return
+    stop = length if span.stop == -1 else span.stop
     try:
-        with open_decoded(span.file.path) as stream:
-            yield from plain_chunks(stream, None)
+        with open_at(span.file, span.start) as stream:
+            yield from plain_chunks(stream, None if length is None or stop is None else stop - span.start)
     except DamagedStream as error:
         damage.append(without_place(error, span.file))
 

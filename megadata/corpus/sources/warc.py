@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import chain, groupby
-from typing import BinaryIO, ClassVar
+from typing import ClassVar
 
 from resiliparse.parse.encoding import detect_mime
 
-from megadata.corpus.sources.blocks import BLOCK, blocks, read_block
+from megadata.corpus.sources.blocks import blocks
 from megadata.corpus.sources.charset import decode
 from megadata.corpus.sources.extract import count_tags, extract, tidy
 from megadata.corpus.sources.http import charset, fields, media_type, parse_response
@@ -26,7 +26,7 @@ from megadata.corpus.sources.warcframe import (
 from megadata.corpus.sources.whole import without_place
 from megadata.documents.batch import DocBatch, Record
 from megadata.documents.source import Problems, ReadOptions, batches
-from megadata.runtime.streams import DamagedStream, compression_of, decoded_length, open_at, open_decoded, open_raw
+from megadata.runtime.streams import DamagedStream, compression_of, decoded_length, open_at, open_raw
 from megadata.runtime.units import InputFile, Span, cut
 
 _HTML = ("text/html", "application/xhtml+xml")
@@ -49,6 +49,7 @@ class Warc:
     default_source: ClassVar[str] = "web"
     version: ClassVar[str] = "2"
     suffixes: ClassVar[tuple[str, ...]] = (".warc",)
+    ranges: ClassVar[bool] = True
 
     def sniff(self, head: bytes, name: str) -> bool:
         """A file that opens with a WARC header."""
@@ -82,7 +83,7 @@ def _codec(file: InputFile) -> Codec | None:
     In such a file the first member ends where a record does.
     """
     compression = compression_of(file.path)
-    if compression not in ("gzip", "zstd") or decoded_length(file) is not None:
+    if file.unpacked is not None or compression not in ("gzip", "zstd") or decoded_length(file) is not None:
         return None
     with open_raw(file.path) as raw:
         dictionary = zstd_dictionary(raw) if compression == "zstd" else None
@@ -109,28 +110,43 @@ def _frames(span: Span, options: ReadOptions, problems: Problems) -> Iterator[tu
         yield from _member_frames(span, codec, options, problems)
         return
     length = decoded_length(span.file)
-    if length is None:
-        yield from _stream_frames(span, options, problems)
-        return
-    stop = length if span.stop == -1 else span.stop
-    with open_at(span.file, max(span.start - 4, 0)) as stream:
-        start = find_record(_until(stop + HEADER_BYTES - max(span.start - 4, 0), stream), span.start, stop)
-    if start is None:
-        return
-    with open_at(span.file, start) as stream:
-        for framed in Framing(blocks(stream), options.max_record_bytes, length - start):
+    stop = span.stop
+    start: int | None = span.start
+    damage: list[str] = []
+    if length is not None:
+        stop = length if stop == -1 else stop
+        before = max(span.start - 4, 0)
+        start = find_record(_until(stop + HEADER_BYTES - before, _blocks(span.file, before, damage)), span.start, stop)
+    if start is not None:
+        broken = span.file.unpacked is not None and bool(span.file.unpacked.damage)
+        room = None if length is None or broken else length - start
+        for framed in Framing(_blocks(span.file, start, damage), options.max_record_bytes, room):
             position = start + framed.offset
             # A broken header is found by no later span: it belongs to the record before it.
-            if position >= stop and framed.problem != "bad_warc_record":
-                return
-            yield position, framed
+            if length is not None and position >= stop and framed.problem != "bad_warc_record":
+                break
+            if not (damage and framed.problem == "truncated_record"):
+                yield position, framed
+    if damage:
+        problems.add("damaged_compression", span.file.name, damage[0])
 
 
-def _until(size: int, stream: BinaryIO) -> Iterator[bytes]:
-    """The first `size` bytes of a stream."""
-    while size > 0 and (block := read_block(stream, min(size, BLOCK))):
+def _blocks(file: InputFile, start: int, damage: list[str]) -> Iterator[bytes]:
+    """The file from decoded byte `start` on; what damage ends it goes to `damage`."""
+    try:
+        with open_at(file, start) as stream:
+            yield from blocks(stream)
+    except DamagedStream as error:
+        damage.append(without_place(error, file))
+
+
+def _until(size: int, found: Iterator[bytes]) -> Iterator[bytes]:
+    """The first `size` bytes."""
+    for block in found:
+        yield block[:size]
         size -= len(block)
-        yield block
+        if size <= 0:
+            return
 
 
 def _member_frames(span: Span, codec: Codec, options: ReadOptions, problems: Problems) -> Iterator[tuple[int, Framed]]:
@@ -168,24 +184,6 @@ def _start_of(pieces: Iterator[Piece]) -> tuple[bytes, bool]:
         if piece.last or size > _WHOLE_BYTES:
             return b"".join(held), piece.last and not piece.damaged
     return b"".join(held), False
-
-
-def _stream_frames(span: Span, options: ReadOptions, problems: Problems) -> Iterator[tuple[int, Framed]]:
-    """Records of a file that is compressed as a whole."""
-    damage: list[str] = []
-
-    def chunks() -> Iterator[bytes]:
-        try:
-            with open_decoded(span.file.path) as stream:
-                yield from blocks(stream)
-        except DamagedStream as error:
-            damage.append(without_place(error, span.file))
-
-    for framed in Framing(chunks(), options.max_record_bytes):
-        if not (damage and framed.problem == "truncated_record"):
-            yield framed.offset, framed
-    if damage:
-        problems.add("damaged_compression", span.file.name, damage[0])
 
 
 def _document(framed: Framed, options: ReadOptions, where: str, problems: Problems) -> Record | None:
