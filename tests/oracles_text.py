@@ -129,12 +129,30 @@ def cut_lines(text: str, cutting: str) -> list[str]:
         return re.split("\n+", text)
     if cutting == "paragraphs":
         return re.split("\n{2,}", text.strip())
+    if cutting == "pairs":
+        return text.split("\n\n")
     lines = text.split("\n")
     return lines if cutting == "newline" else [line for line in lines if line.strip()]
 
 
-def count_lines(text: str, cutting: str, short: int, bullets: str, ends: str) -> list[int]:
+def ascii_lower(text: str) -> str:
+    return "".join(c.lower() if c.isascii() else c for c in text)
+
+
+def count_lines(
+    text: str,
+    cutting: str,
+    short: int,
+    bullets: str,
+    ends: str,
+    edges: str = "mixed",
+    endings: tuple[str, ...] = ("...", "…"),
+) -> list[int]:
     """The columns of kernels.lines.count_lines."""
+
+    def edged(line: str, mixed_strips: bool) -> str:
+        return line if edges == "as_is" or (edges == "mixed" and not mixed_strips) else line.strip()
+
     lines = cut_lines(text, cutting)
     times = Counter(lines)
     seen: set[str] = set()
@@ -142,9 +160,9 @@ def count_lines(text: str, cutting: str, short: int, bullets: str, ends: str) ->
     repeated = [line for line in lines if times[line] > 1]
     return [
         len(lines),
-        sum(line.lstrip()[:1] in set(bullets) for line in lines),
-        sum(line.rstrip().endswith(("...", "…")) for line in lines),
-        sum(line[-1:] in set(ends) for line in lines),
+        sum(edged(line, True)[:1] in set(bullets) for line in lines),
+        sum(ascii_lower(edged(line, True)).endswith(endings) for line in lines),
+        sum(edged(line, False)[-1:] in set(ends) for line in lines),
         sum(len(line) <= short for line in lines),
         len(later),
         sum(map(len, later)),
@@ -190,6 +208,16 @@ def repeated_ngrams(words: list[str], n: int, formula: str) -> tuple[int, int]:
     sizes = [sum(map(len, words[i : i + n])) for i in range(len(grams))]
     if formula == "overlapping":
         return sum(s for g, s in zip(grams, sizes, strict=True) if times[g] > 1), sum(sizes)
+    if formula == "spaced":  # NeMo Curator's RepeatingDuplicateNGramsFilter
+        known: set[str] = set()
+        found = overlap = 0
+        for i, gram in enumerate(grams):
+            if gram in known:
+                found += sum(map(len, words[i + overlap : i + n])) + min(n - overlap, n - 1)
+                overlap = n
+            known.add(gram)
+            overlap = max(overlap - 1, 0)
+        return found, total
     covered: set[int] = set()
     seen: set[str] = set()
     for i, gram in enumerate(grams):
@@ -225,6 +253,7 @@ def keep_lines(
     drop_citations: bool,
     whole_page: bool,
     phrases: list[tuple[str, bool]],
+    words_after: bool = False,
 ) -> tuple[str, list[int]]:
     """The text and the columns of kernels.lines.keep_lines, after C4QualityFilter.filter of datatrove."""
     kept: list[str] = []
@@ -243,7 +272,7 @@ def keep_lines(
         if ends and (not line.endswith(tuple(ends)) or (line.endswith("...") and not ellipsis_ends)):
             counts[4] += 1
             continue
-        if len(words) < min_words:
+        if len(line.split() if words_after else words) < min_words:
             counts[5] += 1
             continue
         hits = [p for p, (phrase, _) in enumerate(phrases) if phrase in line.lower()]

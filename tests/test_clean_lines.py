@@ -22,18 +22,30 @@ def batch(texts: list[str]) -> DocBatch:
     return DocBatch.of([str(i) for i in range(len(texts))], texts)
 
 
-@given(texts=BATCHES, cutting=st.sampled_from(["newline", "visible", "runs", "splitlines"]), short=st.integers(0, 12))
-def test_line_counts_match_the_oracle(texts: list[str], cutting: str, short: int) -> None:
-    measured = Measured(batch(texts), Cuts(lines=cutting, short_line=short, bullets="•-*", end_marks=".!?。"))
-    assert measured.lines.tolist() == [oracles.count_lines(t, cutting, short, "•-*", ".!?。") for t in texts]
+@given(
+    texts=BATCHES,
+    cutting=st.sampled_from(["newline", "visible", "runs", "splitlines"]),
+    short=st.integers(0, 12),
+    edges=st.sampled_from(["mixed", "as_is", "stripped"]),
+    endings=st.sampled_from([("...", "…"), ("…",), ("e.", "same line", "…")]),
+)
+def test_line_counts_match_the_oracle(
+    texts: list[str], cutting: str, short: int, edges: str, endings: tuple[str, ...]
+) -> None:
+    cuts = Cuts(lines=cutting, short_line=short, bullets="•-*", end_marks=".!?。", line_edges=edges, ellipses=endings)
+    expected = [oracles.count_lines(t, cutting, short, "•-*", ".!?。", edges, endings) for t in texts]
+    assert Measured(batch(texts), cuts).lines.tolist() == expected
 
 
-@given(texts=st.lists(st.text("ab \n", max_size=30), min_size=1, max_size=3))
-def test_paragraph_counts_match_the_oracle(texts: list[str]) -> None:
-    measured = Measured(batch(texts), Cuts())
+@given(
+    texts=st.lists(st.text("ab \n", max_size=30), min_size=1, max_size=3), cutting=st.sampled_from(["blank", "pairs"])
+)
+def test_paragraph_counts_match_the_oracle(texts: list[str], cutting: str) -> None:
+    measured = Measured(batch(texts), Cuts(paragraphs=cutting))
+    oracle = {"blank": "paragraphs", "pairs": "pairs"}[cutting]
     columns = [kernels.LINES, kernels.LATER, kernels.LATER_CHARACTERS, kernels.REPEATED, kernels.REPEATED_CHARACTERS]
     for row, text in zip(measured.paragraphs.tolist(), texts, strict=True):
-        expected = oracles.count_lines(text, "paragraphs", 0, "", "")
+        expected = oracles.count_lines(text, oracle, 0, "", "")
         assert [row[c] for c in columns] == [expected[c] for c in columns]
 
 
@@ -69,9 +81,17 @@ LINE_TEXT = st.lists(
     longest=st.sampled_from([None, 5, 40]),
     citations=st.booleans(),
     page=st.sampled_from(["page", "kept_lines"]),
+    counted=st.sampled_from(["first", "after_citations"]),
 )
 def test_kept_lines_match_the_oracle(
-    texts: list[str], ends: str, ellipsis_ends: bool, min_words: int, longest: int | None, citations: bool, page: str
+    texts: list[str],
+    ends: str,
+    ellipsis_ends: bool,
+    min_words: int,
+    longest: int | None,
+    citations: bool,
+    page: str,
+    counted: str,
 ) -> None:
     rules = LineRules(
         end_marks=ends,
@@ -79,6 +99,7 @@ def test_kept_lines_match_the_oracle(
         min_words=min_words,
         max_word_length=longest,
         drop_citations=citations,
+        count_words=counted,
         page_phrases_in=page,
         min_sentences=2,
         phrases=(
@@ -89,7 +110,17 @@ def test_kept_lines_match_the_oracle(
     )
     phrases = [("lorem ipsum", True), ("javascript", False), ("kie", False), ("ok to", False), ("{", True)]
     wanted = [
-        oracles.keep_lines(t, ends, ellipsis_ends, min_words, longest or 0, citations, page == "page", phrases)
+        oracles.keep_lines(
+            t,
+            ends,
+            ellipsis_ends,
+            min_words,
+            longest or 0,
+            citations,
+            page == "page",
+            phrases,
+            counted == "after_citations",
+        )
         for t in texts
     ]
     docs = batch(texts)

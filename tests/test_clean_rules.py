@@ -23,7 +23,10 @@ from megadata.documents.batch import DocBatch
 from megadata.errors import ConfigError
 
 SHIPPED = ("web", "books", "wikipedia", "text")
-RULE_SETS = ("gopher@paper", "gopher@datatrove", "c4@jmlr", "c4@datatrove", "fineweb@paper", "fineweb@datatrove")
+FINEWEB2 = "arb ces cmn deu fas fra hin ind ita jpn kor nld pol por rus spa swe tur ukr vie".split()  # noqa: SIM905
+PUBLISHED = ("gopher@paper", "gopher@datatrove", "gopher@dolma", "c4@jmlr", "c4@tfds", "c4@datatrove", "fineweb@paper",
+             "fineweb@datatrove", "refinedweb@dclm", "nemo-english", "datajuicer")  # fmt: skip
+RULE_SETS = (*PUBLISHED, *(f"fineweb2@{code}" for code in FINEWEB2))
 PROSE = (
     "The river was wide and slow, and the boats that crossed it had to wait for the wind. Nobody in the village knew who had "
     "built the first bridge. Some said it was a miller with more grain than sense; others spoke of a queen who wanted to see "

@@ -10,14 +10,19 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from megadata.config import configclass, nearest
-from megadata.corpus import lines, quality, repetition, spacy_words
+from megadata.corpus import lines, plain, quality, repetition, spacy_words
 from megadata.corpus.quantities import Cuts, Measured, Quantity
 from megadata.corpus.step import Decision, Verdict
 from megadata.documents.batch import DocBatch
 from megadata.errors import ConfigError
 from megadata.kernels.base import F64, Bool
 
-QUANTITIES: dict[str, Quantity] = {**quality.QUANTITIES, **lines.QUANTITIES, **repetition.QUANTITIES}
+QUANTITIES: dict[str, Quantity] = {
+    **quality.QUANTITIES,
+    **lines.QUANTITIES,
+    **repetition.QUANTITIES,
+    **plain.QUANTITIES,
+}
 """All quantities a rule can name."""
 
 OPERATORS: dict[str, Callable[[F64, float], Bool]] = {

@@ -69,6 +69,8 @@ class LineRules:
     """Most characters of a line's longest word; any number when null."""
     drop_citations: bool = False
     """Remove [1], [edit] and [citation needed]."""
+    count_words: Literal["first", "after_citations"] = "first"
+    """Whether `min_words` counts the words of the line as it was found or without its citation marks."""
     phrases: tuple[Phrase, ...] = ()
     """Looked for in this order in each line that passed the rules above; the first one found decides."""
     page_phrases_in: Literal["kept_lines", "page"] = "kept_lines"
@@ -109,6 +111,7 @@ class LineRules:
             self.min_words,
             self.max_word_length or 0,
             self.drop_citations,
+            self.count_words == "after_citations",
             self.page_phrases_in == "page",
             code_points(SENTENCE_ENDS if self.min_sentences is not None and self.sentences == "marks" else ""),
             np.frombuffer(b"".join(text for text, _ in self._flat), np.uint8),

@@ -42,7 +42,10 @@ FORMULAS = {
     "later": repetition_kernels.LATER,
     "all": repetition_kernels.ALL,
     "overlapping": repetition_kernels.OVERLAPPING,
+    "spaced": repetition_kernels.SPACED,
 }
+EDGES = {"mixed": line_kernels.MIXED, "as_is": line_kernels.AS_IS, "stripped": line_kernels.STRIPPED}
+PARAGRAPHS = {"blank": line_kernels.PARAGRAPHS, "pairs": line_kernels.PAIRS}
 TIES = {"first": repetition_kernels.FIRST_SEEN, "longest": repetition_kernels.LONGEST}
 
 
@@ -61,15 +64,22 @@ class Cuts:
     """Words counted as stop words, compared as they are written."""
     bullets: str = "•‣▶◀◦■□▪▫–-*"
     """Characters that make a line bulleted when it begins with one."""
+    ellipses: tuple[str, ...] = ("...", "…")
+    """What makes a line elliptic when it ends with one; in lower case, whatever the line's."""
     end_marks: str = TERMINAL
     """Characters that make a line ended when it ends with one."""
+    line_edges: Literal["mixed", "as_is", "stripped"] = "mixed"
+    """Where a line begins and ends: with its blanks (`as_is`), without (`stripped`), or with them for end marks only."""
+    paragraphs: Literal["blank", "pairs"] = "blank"
+    r"""`blank`: the stripped text, split at "\n{2,}"; `pairs`: split("\n\n"), empty paragraphs counted."""
     short_line: int = 30
     """Most characters of a short line."""
     repeated_lines: Literal["later", "all"] = "later"
     """Whether the first of equal lines or paragraphs counts as repeated too (`all`)."""
-    line_share_of: Literal["text", "unbroken"] = "text"
-    """What repeated characters of lines and paragraphs are a share of: the text, or the text without newlines."""
-    repeated_ngrams: Literal["skipping", "later", "all", "overlapping"] = "later"
+    line_share_of: Literal["text", "unbroken", "lines", "words"] = "text"
+    """What repeated characters of lines and paragraphs are a share of: the text, the text without newlines, all lines (or
+    paragraphs), or all words, which can make the share larger than one."""
+    repeated_ngrams: Literal["skipping", "later", "all", "overlapping", "spaced"] = "later"
     """Formula of repeated n-grams, see `megadata.kernels.repetition`: `skipping` is datatrove's."""
     ngram_share_of: Literal["text", "ngrams"] = "ngrams"
     """What characters of n-grams are a share of: the text (then top n-grams count with their spaces), or all characters that
@@ -154,6 +164,16 @@ class Measured:
         self.repeats = sorted(set(repeats))
 
     @property
+    def texts(self) -> list[str]:
+        """The documents as strings, for quantities that no kernel measures."""
+        return self._docs.derive("texts", lambda: self._docs.texts)
+
+    @property
+    def split_words(self) -> list[list[str]]:
+        """The words of each document, cut at white space."""
+        return self._docs.derive("split words", lambda: [text.split() for text in self.texts])
+
+    @property
     def _cut(self) -> Words:
         cutting, language = self.cuts.words, self.cuts.language
 
@@ -186,13 +206,25 @@ class Measured:
 
         def make() -> I64:
             out = np.empty((self._count, line_kernels.COUNTS), np.int64)
-            bullets, ends = code_points(cuts.bullets), code_points(cuts.end_marks)
+            endings = [ending.encode() for ending in cuts.ellipses]
             line_kernels.count_lines(
-                self._text, self._offsets, class_table(), cutting, visible, cuts.short_line, bullets, ends, out
+                self._text,
+                self._offsets,
+                class_table(),
+                cutting,
+                visible,
+                EDGES[cuts.line_edges],
+                cuts.short_line,
+                code_points(cuts.bullets),
+                code_points(cuts.end_marks),
+                np.frombuffer(b"".join(endings), np.uint8),
+                np.cumsum([0, *map(len, endings)], dtype=np.int64),
+                out,
             )
             return out
 
-        return self._docs.derive(("lines", cutting, visible, cuts.short_line, cuts.bullets, cuts.end_marks), make)
+        choices = (cuts.line_edges, cuts.short_line, cuts.bullets, cuts.end_marks, cuts.ellipses)
+        return self._docs.derive(("lines", cutting, visible, *choices), make)
 
     @cached_property
     def lines(self) -> I64:
@@ -201,8 +233,8 @@ class Measured:
 
     @cached_property
     def paragraphs(self) -> I64:
-        """int64[D, line_kernels.COUNTS] of the paragraphs, which are cut at two or more newlines."""
-        return self._lines(line_kernels.PARAGRAPHS, False)
+        """int64[D, line_kernels.COUNTS] of the paragraphs."""
+        return self._lines(PARAGRAPHS[self.cuts.paragraphs], False)
 
     @cached_property
     def _ngrams(self) -> tuple[I64, I64, I64]:

@@ -20,6 +20,10 @@ def _repeated(m: Measured, counts: I64) -> F64:
 
 def _repeated_characters(m: Measured, counts: I64) -> F64:
     column = columns.LATER_CHARACTERS if m.cuts.repeated_lines == "later" else columns.REPEATED_CHARACTERS
+    if m.cuts.line_share_of == "lines":
+        return ratio(counts[:, column], counts[:, columns.LINE_CHARACTERS])
+    if m.cuts.line_share_of == "words":
+        return ratio(counts[:, column], m.words[:, words.WORD_CHARACTERS])
     whole = m.words[:, words.CHARACTERS]
     if m.cuts.line_share_of == "unbroken":
         whole = whole - m.words[:, words.NEWLINES]
@@ -42,13 +46,13 @@ REPEATS = {f"repeated_{n}gram_share": n for n in range(1, LONGEST + 1)}
 QUANTITIES = {
     "repeated_line_share": Quantity("repeated lines per line", lambda m: _repeated(m, m.lines), 1.0),
     "repeated_line_character_share": Quantity(
-        "characters in repeated lines, as a share", lambda m: _repeated_characters(m, m.lines), 1.0
+        "characters in repeated lines, as a share", lambda m: _repeated_characters(m, m.lines)
     ),
     "repeated_paragraph_share": Quantity(
         "repeated paragraphs per paragraph", lambda m: _repeated(m, m.paragraphs), 1.0
     ),
     "repeated_paragraph_character_share": Quantity(
-        "characters in repeated paragraphs, as a share", lambda m: _repeated_characters(m, m.paragraphs), 1.0
+        "characters in repeated paragraphs, as a share", lambda m: _repeated_characters(m, m.paragraphs)
     ),
     **{
         name: Quantity(f"characters in the most frequent {n}-gram, as a share", functools.partial(_top, n=n))

@@ -19,6 +19,7 @@ from megadata.corpus.normalise import Controls, Whitespace
 from megadata.corpus.repair import Nfc, Repair
 from megadata.corpus.step import Judge, Map, Step
 from megadata.corpus.urlrules import Urls
+from megadata.corpus.web_lines import WebLines
 from megadata.errors import ConfigError
 from megadata.formats import VERSIONS
 
@@ -27,7 +28,8 @@ RULE_SETS = Path(__file__).parent / "rulesets"
 GROUP = "megadata.rules"
 
 KINDS: dict[str, type[Any]] = {
-    kind.name: kind for kind in (Urls, Repair, Nfc, Controls, Whitespace, Language, Languages, Filter, LineRules)
+    kind.name: kind
+    for kind in (Urls, Repair, Nfc, Controls, Whitespace, Language, Languages, Filter, LineRules, WebLines)
 }
 """Kind of step -> class."""
 
@@ -123,7 +125,14 @@ def _beside(folder: Path, kind: str, settings: dict[str, Any]) -> dict[str, Any]
 def _expand(kind: str, settings: dict[str, Any], label: str | None, where: str, above: tuple[str, ...]) -> list[Item]:
     if kind in KINDS or (kind in registered() and _file_of(kind) is None):
         own = settings.pop("label", None)
-        return [Item(kind, str(own or (label if kind in ("filter", "lines") and label else kind)), settings, where)]
+        return [
+            Item(
+                kind,
+                str(own or (label if kind in ("filter", "lines", "web_lines") and label else kind)),
+                settings,
+                where,
+            )
+        ]
     try:
         items = read_items(kind, above)
     except ConfigError as error:

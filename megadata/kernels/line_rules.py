@@ -146,6 +146,7 @@ def sentences_in(text: U8, start: int, stop: int, classes: U16, ends: I64) -> in
     types.int64,
     types.boolean,
     types.boolean,
+    types.boolean,
     reads(types.int64),
     reads(types.uint8),
     reads(types.int64),
@@ -163,6 +164,7 @@ def keep_lines(
     min_words: int,
     max_word_length: int,
     drop_citations: bool,
+    words_after: bool,
     whole_page: bool,
     sentence_ends: I64,
     phrases: U8,
@@ -176,7 +178,8 @@ def keep_lines(
 
     In this order a line is dropped for a word of more than `max_word_length` characters (0: any length), for not ending with
     one of `ends_E` (none: any end; "..." only when `ellipsis_ends`), for fewer than `min_words` words; of the phrases, the first
-    one it holds drops the line, or the page where `drops_page_P` says so. Citation marks are removed before the end is looked at.
+    one it holds drops the line, or the page where `drops_page_P` says so. Citation marks are removed before the end is looked at,
+    and before `min_words` are counted where `words_after` says so.
     `whole_page` looks for page phrases in every line, also in those dropped before. Counts: the constants above; PAGE_PHRASE is
     1 + the number of the phrase that drops the page, else 0. Sentences are counted where `sentence_ends` holds any mark.
     """
@@ -245,6 +248,15 @@ def keep_lines(
                 if not holds(ends_E, code) or (elliptic and not ellipsis_ends):
                     counts_DQ[d, OPEN_ENDS] += 1
                     continue
+            if words_after and bracket:
+                words = 0
+                inside = False
+                at = line
+                while at < last:
+                    code, at = decode(out_N, at)
+                    visible = integer(classes[code]) & SPACE == 0
+                    words += visible and not inside
+                    inside = visible
             if words < min_words:
                 counts_DQ[d, FEW_WORDS] += 1
                 continue

@@ -1,6 +1,6 @@
 """Lines and paragraphs: how they are cut, what they begin and end with, and which repeat.
 
-Letters: N bytes, D documents, B bullets, E end marks.
+Letters: N bytes, D documents, B bullets, E end marks, L endings.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from megadata.kernels.repetition import EMPTY, find_slot, table_size
 from megadata.kernels.text import BREAK, SPACE, decode, integer
 from megadata.kernels.words import MULTIPLIER, hash_bytes
 
-NEWLINE, NEWLINE_RUNS, PARAGRAPHS, SPLITLINES = 0, 1, 2, 3  # how lines are cut, see `next_line`
+NEWLINE, NEWLINE_RUNS, PARAGRAPHS, SPLITLINES, PAIRS = 0, 1, 2, 3, 4  # how lines are cut, see `next_line`
+MIXED, AS_IS, STRIPPED = 0, 1, 2  # where a line begins and ends, see `count_lines`
 
 LINES, BULLETED, ELLIPTIC, ENDED, SHORT = 0, 1, 2, 3, 4
 LATER, LATER_CHARACTERS, REPEATED, REPEATED_CHARACTERS, LINE_CHARACTERS = 5, 6, 7, 8, 9
@@ -24,8 +25,9 @@ COUNTS = 10  # columns of `count_lines`
 def next_line(text: U8, at: int, end: int, classes: U16, cutting: int) -> tuple[int, int]:
     r"""The end of the line that begins at `at`, and where the next one begins: -1 after the last.
 
-    NEWLINE cuts as str.split("\n"), NEWLINE_RUNS as re.split("\n+"), PARAGRAPHS as re.split("\n{2,}"), SPLITLINES as
-    str.splitlines (which knows no empty last line: the caller stops when the next line would begin at `end`).
+    NEWLINE cuts as str.split("\n"), NEWLINE_RUNS as re.split("\n+"), PARAGRAPHS as re.split("\n{2,}"), PAIRS as
+    str.split("\n\n"), SPLITLINES as str.splitlines (which knows no empty last line: the caller stops when the next line would
+    begin at `end`).
     """
     while at < end:
         byte = text[at]
@@ -34,7 +36,9 @@ def next_line(text: U8, at: int, end: int, classes: U16, cutting: int) -> tuple[
             if cutting in (NEWLINE_RUNS, PARAGRAPHS):
                 while after < end and text[after] == 10:
                     after += 1
-            if cutting != PARAGRAPHS or after - at > 1:
+            elif cutting == PAIRS and after < end and text[after] == 10:
+                after += 1
+            if (cutting != PARAGRAPHS and cutting != PAIRS) or after - at > 1:
                 return at, after
             at = after
         elif cutting == SPLITLINES and (byte < 32 or byte >= 0x80):
@@ -94,6 +98,24 @@ def stripped(text: U8, start: int, stop: int, classes: U16) -> tuple[int, int]:
     return start, stop
 
 
+@helper
+def ends_with(text: U8, start: int, stop: int, endings: U8, ending_offsets: I64) -> bool:
+    """Whether text[start:stop] ends with one of the endings; letters of ASCII are compared in lower case."""
+    for e in range(ending_offsets.size - 1):
+        size = ending_offsets[e + 1] - ending_offsets[e]
+        if size > stop - start:
+            continue
+        same = True
+        for k in range(size):
+            byte: int = integer(text[stop - size + k])
+            if (byte + 32 if 65 <= byte <= 90 else byte) != endings[ending_offsets[e] + k]:
+                same = False
+                break
+        if same:
+            return True
+    return False
+
+
 @kernel(
     reads(types.uint8),
     reads(types.int64),
@@ -101,7 +123,10 @@ def stripped(text: U8, start: int, stop: int, classes: U16) -> tuple[int, int]:
     types.int64,
     types.boolean,
     types.int64,
+    types.int64,
     reads(types.int64),
+    reads(types.int64),
+    reads(types.uint8),
     reads(types.int64),
     writes(types.int64, 2),
 )
@@ -111,16 +136,21 @@ def count_lines(
     classes: U16,
     cutting: int,
     visible: bool,
+    edges: int,
     short: int,
     bullets_B: I64,
     ends_E: I64,
+    endings: U8,
+    endings_L: I64,
     out_DQ: I64,
 ) -> None:
     """Fill row d of `out_DQ` (int64[D, COUNTS]) with counts over the lines of document d; the columns are the constants above.
 
-    `visible` leaves out lines of whitespace only. A line is bulleted by its first visible character, elliptic by "..." or
-    U+2026 as its last visible ones, ended by its very last character, short with at most `short` characters. LATER counts
-    second and later occurrences of a line, REPEATED all occurrences of lines that occur twice. PARAGRAPHS strips the document.
+    `visible` leaves out lines of whitespace only. A line is bulleted by its first character, elliptic by one of the `endings` (in
+    lower case, at offsets `endings_L`) as its last ones, ended by its last character, short with at most `short` characters. What
+    is first and last depends on `edges`: of the line as it is, of the line without white space around it, or (MIXED) of the
+    line as it is for `ends_E` only. LATER counts second and later occurrences of a line, REPEATED all occurrences of lines that
+    occur twice. PARAGRAPHS strips the document.
     """
     keys = np.zeros(table_size(64), np.uint64)
     repeats = np.empty(keys.size, np.bool_)
@@ -141,6 +171,7 @@ def count_lines(
             if cutting == SPLITLINES and following == end:
                 following = -1
             visible_start, visible_stop = stripped(text_N, start, stop, classes)
+            opening = -1
             first = -1
             last_visible = -1
             last = -1
@@ -150,6 +181,7 @@ def count_lines(
             elif visible:
                 continue
             if start < stop:
+                opening, _ = decode(text_N, start)
                 last = code_before(text_N, stop)
             characters = 0
             for i in range(start, stop):
@@ -157,16 +189,13 @@ def count_lines(
             out_DQ[d, LINES] += 1
             out_DQ[d, LINE_CHARACTERS] += characters
             out_DQ[d, SHORT] += characters <= short
-            if first >= 0 and holds(bullets_B, first):
+            bullet = opening if edges == AS_IS else first
+            if bullet >= 0 and holds(bullets_B, bullet):
                 out_DQ[d, BULLETED] += 1
-            if last_visible == 0x2026 or (
-                last_visible == 46
-                and visible_stop - start >= 3
-                and text_N[visible_stop - 2] == 46
-                and text_N[visible_stop - 3] == 46
-            ):
+            if ends_with(text_N, start, stop if edges == AS_IS else visible_stop, endings, endings_L):
                 out_DQ[d, ELLIPTIC] += 1
-            if last >= 0 and holds(ends_E, last):
+            final = last_visible if edges == STRIPPED else last
+            if final >= 0 and holds(ends_E, final):
                 out_DQ[d, ENDED] += 1
             value = hash_bytes(text_N, start, stop)
             if value == EMPTY:

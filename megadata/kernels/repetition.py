@@ -14,7 +14,7 @@ from megadata.kernels.text import integer
 from megadata.kernels.words import BYTE, MULTIPLIER, SEED, ZERO, fold, hash_bytes
 
 FIRST_SEEN, LONGEST = 0, 1  # which of equally frequent n-grams is the top one
-LATER, ALL, OVERLAPPING = 1, 2, 3  # what counts as a repeated n-gram, see `repeated_ngrams`
+LATER, ALL, OVERLAPPING, SPACED = 1, 2, 3, 4  # what counts as a repeated n-gram, see `repeated_ngrams`
 
 MIX = np.uint64(0xFF51AFD7ED558CCD)
 FOLD = np.uint64(32)
@@ -77,9 +77,10 @@ def repeated_ngrams(
     count as often as it occurs.
 
     Repeated n-grams, by `formula`: LATER adds the words covered by second and later occurrences, each once; ALL the words
-    covered by any occurrence of an n-gram that occurs twice, each once; OVERLAPPING the characters of all such occurrences,
-    however often they overlap. `total_DR` is the characters that could be repeated: those of all words, for OVERLAPPING those
-    of all n-grams. No document may have more than `most_words` words.
+    covered by any occurrence of an n-gram that occurs twice, each once; SPACED as LATER, with the spaces between the words of
+    each stretch; OVERLAPPING the characters of all such occurrences, however often they overlap. `total_DR` is the characters
+    that could be repeated: those of all words, for OVERLAPPING those of all n-grams. No document may have more than
+    `most_words` words.
     """
     until = np.empty(most_words + 1, np.int64)  # characters of the words before each
     grams = np.empty(most_words, np.uint64)
@@ -151,8 +152,10 @@ def repeated_ngrams(
                         longest = length
                 elif formula == OVERLAPPING:
                     repeated += length
-                elif formula != LATER or firsts[slots[c]] != i:
+                elif formula == ALL or firsts[slots[c]] != i:
                     repeated += until[i + n] - until[max(i, covered)]
+                    if formula == SPACED:
+                        repeated += min(i + n - max(i, covered), n - 1)
                     covered = i + n
             candidates = kept
             if is_top:
