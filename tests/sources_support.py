@@ -69,6 +69,13 @@ def warc_record(kind: str, content: bytes, number: int, version: str = "1.0", **
     return f"WARC/{version}\r\n{lines}\r\n".encode() + content + b"\r\n\r\n"
 
 
+def arc_record(
+    url: str, content: bytes, media: str = "text/html", more: str = "", date: str = "20080430204825"
+) -> bytes:
+    """One record of an ARC file, version 1 or (with `more`) 2."""
+    return f"{url} 10.0.0.1 {date} {media} {more}{len(content)}\n".encode() + content + b"\n"
+
+
 def http_response(body: bytes, *fields: str, status: str = "200 OK") -> bytes:
     """An HTTP response with these header lines."""
     return "\r\n".join([f"HTTP/1.1 {status}", *fields, "", ""]).encode() + body

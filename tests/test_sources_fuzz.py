@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 from sources_support import (
+    arc_record,
     dump_head,
     dump_page,
     epub_file,
     gzip_members,
+    http_response,
     multistream,
     page,
     paragraph,
@@ -20,6 +22,7 @@ from sources_support import (
 )
 
 RECORDS = [response_record(page(paragraph(f"Number {n}")).encode(), n) for n in range(4)]
+ARC = [arc_record(f"http://x/{n}", http_response(page(paragraph(f"Number {n}")).encode())) for n in range(4)]
 PAGES = [dump_page(n, f"'''A''' [[b|c]] {{{{convert|{n}|km}}}} <ref>x</ref> {{| |}} " * 9) for n in range(1, 5)]
 BOOK = (
     "The Project Gutenberg EBook of X\n\n*** START OF THIS PROJECT GUTENBERG EBOOK X ***\n\n[Illustration: y]\n\n"
@@ -29,6 +32,8 @@ BOOK = (
 SEEDS: list[tuple[str, str, bytes]] = [
     ("warc", "a.warc", b"".join(RECORDS)),
     ("warc", "a.warc.gz", gzip_members(RECORDS)),
+    ("arc", "a.arc", b"".join(ARC)),
+    ("arc", "a.arc.gz", gzip_members(ARC)),
     ("mediawiki", "d.xml", "".join([dump_head(), *PAGES, "</mediawiki>\n"]).encode()),
     ("mediawiki", "d.xml.bz2", multistream(dump_head(), ["".join(PAGES[:2]), "".join(PAGES[2:])])),
     (

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections import Counter
 from pathlib import Path
 
+import orjson
 import pytest
+from fastwarc.warc import ArchiveIterator
 from sources_support import Documents, input_file, read
 
 from megadata.documents.inputs import expand
@@ -100,16 +103,40 @@ def test_files_of_wikiextractor_are_read_whole(real_data: Path) -> None:
     assert sum("</" in d["text"] or "&amp;" in d["text"] for d in documents) < 5
 
 
+def records_in(path: Path, kind: str) -> int | None:
+    """Records of an archive as another reader counts them; None for archives it cannot read through."""
+    if kind == "arc":
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        line = rb"(?:https?|dns|filedesc):[^\n]+ [0-9.]+ \d{14} \S+ \d+\n(?=HTTP/|\d{14}\n|1 \d)"
+        return None if path.name == "bad.arc" else len(re.findall(line, data))
+    try:
+        with path.open("rb") as stream:
+            return sum(1 for _ in ArchiveIterator(stream, parse_http=False))
+    except OSError:
+        return None
+
+
 def test_every_archive_gives_the_same_documents_whole_and_in_spans(real_data: Path) -> None:
     for path in sorted((real_data / "web/warc").rglob("*")):
         kind = recognise(str(path), path.name) if path.is_file() else None
-        if kind not in ("warc", "wet"):
+        if kind not in ("warc", "wet", "arc"):
             continue
         documents, problems = read(path, kind, 1 << 30)
         assert documents or problems.counts, path
+        found = records_in(path, kind)
+        assert found is None or len(documents) + sum(problems.counts.values()) == found, path
         again, counted = read(path, kind, 5000)
         assert again == documents, path
         assert counted.counts == problems.counts, path
+
+
+def test_an_arc_file_and_its_twin_in_warc_hold_the_same_pages(real_data: Path) -> None:
+    folder = real_data / "web/warc/heritrix-iah"
+    arc, _ = read(folder / "IAH-20080430204825-00000-blackbook.arc.gz", "arc")
+    warc, _ = read(folder / "IAH-20080430204825-00000-blackbook.warc.gz", "warc")
+    assert len(arc) > 100
+    pages = [[(d["url"], orjson.loads(d["metadata"])["date"], d["text"]) for d in found] for found in (arc, warc)]
+    assert pages[0] == pages[1]
 
 
 def test_the_same_page_as_warc_and_wet_gives_much_the_same_text(real_data: Path) -> None:

@@ -9,12 +9,14 @@ import tracemalloc
 import zlib
 from pathlib import Path
 
+import orjson
 import pytest
 import zstandard
 from fastwarc.stream_io import BrotliWriter
 from hypothesis import given
 from hypothesis import strategies as st
 from sources_support import (
+    arc_record,
     gzip_members,
     http_response,
     page,
@@ -26,7 +28,9 @@ from sources_support import (
 )
 
 from megadata.corpus.sources.http import parse_response, unchunk
+from megadata.documents.inputs import expand
 from megadata.documents.registry import recognise
+from megadata.errors import CorpusError
 
 HTML = "Content-Type: text/html; charset=utf-8"
 
@@ -392,3 +396,73 @@ def test_memory_is_bounded_by_the_record_not_the_file(tmp_path: Path) -> None:
         assert len(documents) == 1
         assert problems.counts["skipped:metadata"] == 60
         assert peak < 8 << 20
+
+
+def arc_records(count: int, version: int = 1) -> list[bytes]:
+    more = "200 - - 0 a.arc " if version == 2 else ""
+    head = f"{version} 0 By hand\nURL IP-address Archive-date Content-type Archive-length\n".encode()
+    records = [
+        arc_record("filedesc://a.arc", head, "text/plain"),
+        arc_record("dns:example.org", b"x 1", "text/dns", more),
+    ]
+    for n in range(1, count + 1):
+        body = http_response(page(paragraph(f"Number {n}") * (n % 5 + 1)).encode(), HTML)
+        records.append(arc_record(f"http://example.org/a page {n}", body, "text/html", more))
+    return records
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("name", ["a.arc", "a.arc.gz", "whole.arc.gz"])
+def test_arc_files_are_read_whole_and_in_spans(tmp_path: Path, name: str, version: int) -> None:
+    path = tmp_path / name
+    path.write_bytes(PACKINGS[name.replace("arc", "warc")](arc_records(9, version)))
+    documents, problems = read(path, "arc", 1 << 30)
+    assert [d["url"] for d in documents] == [f"http://example.org/a page {n}" for n in range(1, 10)]
+    assert orjson.loads(documents[0]["metadata"])["date"] == "2008-04-30T20:48:25Z"
+    assert "Number 1 is the subject" in documents[0]["text"]
+    assert problems.counts == {"skipped:filedesc": 1, "skipped:not_http": 1}
+    assert recognise(str(path), name) == "arc"
+    for unit_bytes in (90, 700, 3000):
+        again, counted = read(path, "arc", unit_bytes)
+        assert (again, counted.counts) == (documents, problems.counts)
+
+
+@pytest.mark.parametrize("name", ["a.arc", "a.arc.gz"])
+@pytest.mark.parametrize("kind", ["truncated", "bytes missing", "garbage between", "garbage first"])
+def test_damage_of_arc_files_costs_what_it_hits(tmp_path: Path, name: str, kind: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(damage(PACKINGS[name.replace("arc", "warc")](arc_records(12)), kind))
+    documents, problems = read(path, "arc", 1 << 30)
+    assert len(documents) >= (4 if kind == "truncated" else 10)
+    for unit_bytes in (100, 700):
+        again, counted = read(path, "arc", unit_bytes)
+        assert (again, counted.counts) == (documents, problems.counts)
+
+
+def test_pages_without_an_http_header_are_read_where_the_record_says_html(tmp_path: Path) -> None:
+    body = page(paragraph("Bare")).encode()
+    path = tmp_path / "a.warc"
+    path.write_bytes(warc_record("response", body, 1, Content_Type="text/html", WARC_Target_URI="http://x/"))
+    (document,), _ = read(path, "warc")
+    assert "Bare is the subject" in document["text"]
+    path = tmp_path / "a.arc"
+    path.write_bytes(arc_record("http://x/", body))
+    (document,), _ = read(path, "arc")
+    assert "Bare is the subject" in document["text"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a.warc.wat.gz", r"is a WAT file .* which megadata does not read; read the crawl's WARC or WET files"),
+        ("a.cdx.gz", r"is an index of web archives, which megadata does not read; read the WARC files it names"),
+        ("a.wacz", r"is a WACZ package, which megadata does not read; unpack it \(unzip FILE\)"),
+    ],
+)
+def test_what_lies_beside_archives_is_refused_with_what_to_do(tmp_path: Path, name: str, message: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(b"x") if name.endswith(".gz") else b"x")
+    with pytest.raises(CorpusError, match=message):
+        expand([str(path)])
+    (tmp_path / "b.warc").write_bytes(b"".join(pages(1)))
+    assert expand([str(tmp_path)]).passed_over

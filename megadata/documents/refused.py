@@ -58,6 +58,16 @@ _MAGIC: tuple[tuple[int, bytes, Refused], ...] = (
 )
 """(position, bytes there, kind). Earlier entries win."""
 
+BY_ENDING: dict[str, Refused] = {
+    ".wat": Refused(
+        "a WAT file (what a crawler noted of pages, without their text)", "read the crawl's WARC or WET files"
+    ),
+    ".cdx": Refused("an index of web archives", "read the WARC files it names"),
+    ".cdxj": Refused("an index of web archives", "read the WARC files it names"),
+    ".wacz": Refused("a WACZ package", "unpack it (unzip FILE) and read the WARC files in its folder archive/"),
+}
+"""Endings, compression endings removed, that tell more than the first bytes."""
+
 _OFFICE = (b"word/", b"xl/", b"ppt/", b"[Content_Types].xml", b"mimetypeapplication/vnd.oasis.opendocument")
 
 

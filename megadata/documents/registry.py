@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 from pathlib import PurePosixPath
 from typing import cast
 
-from megadata.documents.refused import Refused, refusal
+from megadata.documents.refused import BY_ENDING, Refused, refusal
 from megadata.documents.source import Source
 from megadata.errors import ConfigError, CorpusError
 from megadata.runtime.streams import COMPRESSIONS, open_decoded
@@ -22,6 +22,7 @@ OURS = {
     "lines": "megadata.documents.textlines:TextLines",
     "warc": "megadata.corpus.sources.warc:Warc",
     "wet": "megadata.corpus.sources.wet:Wet",
+    "arc": "megadata.corpus.sources.arc:Arc",
     "html": "megadata.corpus.sources.html:Html",
     "mediawiki": "megadata.corpus.sources.mediawiki:MediaWiki",
     "wikidoc": "megadata.corpus.sources.text:WikiDoc",
@@ -74,6 +75,8 @@ def recognise(path: str, name: str, family: str | None = None) -> str | Refused 
     """
     known = sources()
     ending = suffix_of(name)
+    if ending in BY_ENDING:
+        return BY_ENDING[ending]
     by_name = [kind for kind, one in known.items() if ending and ending in one.suffixes]
     if len(by_name) == 1 and (by_name[0] != "txt" or family != "books"):
         return by_name[0]

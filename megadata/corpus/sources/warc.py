@@ -12,12 +12,14 @@ from resiliparse.parse.encoding import detect_mime
 from megadata.corpus.sources.blocks import blocks
 from megadata.corpus.sources.charset import decode
 from megadata.corpus.sources.extract import count_tags, extract, tidy
-from megadata.corpus.sources.http import charset, fields, media_type, parse_response
+from megadata.corpus.sources.http import Response, charset, fields, media_type, parse_response
 from megadata.corpus.sources.members import GZIP, Codec, Members, Piece, zstd, zstd_dictionary
 from megadata.corpus.sources.warcframe import (
     HEADER_BYTES,
+    WARC,
     Framed,
     Framing,
+    Grammar,
     find_record,
     one_record,
     opens_record,
@@ -51,13 +53,15 @@ class Warc:
     suffixes: ClassVar[tuple[str, ...]] = (".warc",)
     ranges: ClassVar[bool] = True
 
+    grammar: ClassVar[Grammar] = WARC
+
     def sniff(self, head: bytes, name: str) -> bool:
         """A file that opens with a WARC header."""
         return opens_record(head)
 
     def spans(self, file: InputFile, unit_bytes: int) -> list[Span]:
         """Ranges of stored bytes where records are compressed one by one, of plain bytes where they are not compressed."""
-        if _codec(file) is not None:
+        if _codec(file, self.grammar) is not None:
             return cut(file, file.size, unit_bytes)
         length = decoded_length(file)
         return [Span(file, 0, -1)] if length is None else cut(file, length, unit_bytes)
@@ -67,17 +71,21 @@ class Warc:
         yield from batches(self._records(span, options, problems), span.file)
 
     def _records(self, span: Span, options: ReadOptions, problems: Problems) -> Iterator[tuple[int, Record]]:
-        for position, framed in _frames(span, options, problems):
+        for position, framed in _frames(span, self.grammar, options, problems):
             if framed.problem:
                 problems.add(framed.problem, f"{span.file.name}:{position}", framed.detail)
                 continue
-            document = _document(framed, options, f"{span.file.name}:{position}", problems)
+            document = self.document(framed, options, f"{span.file.name}:{position}", problems)
             if document is not None:
                 yield position, document
 
+    def document(self, framed: Framed, options: ReadOptions, where: str, problems: Problems) -> Record | None:
+        """The document of one record, or None where it is left out or set aside."""
+        return _document(framed, options, where, problems)
+
 
 @lru_cache(maxsize=64)
-def _codec(file: InputFile) -> Codec | None:
+def _codec(file: InputFile, grammar: Grammar) -> Codec | None:
     """Codec of a file whose records are compressed one by one; None for plain files and for whole-file compression.
 
     In such a file the first member ends where a record does.
@@ -88,7 +96,7 @@ def _codec(file: InputFile) -> Codec | None:
     with open_raw(file.path) as raw:
         dictionary = zstd_dictionary(raw) if compression == "zstd" else None
         codec = GZIP if compression == "gzip" else zstd(dictionary)
-        members = Members(raw, codec, opens_record, lambda position, detail: None)
+        members = Members(raw, codec, grammar.opens, lambda position, detail: None)
         size, first = 0, []
         for piece in members.read(0, _PROBE_BYTES):
             size += len(piece.data)
@@ -96,18 +104,18 @@ def _codec(file: InputFile) -> Codec | None:
             if piece.damaged:
                 return codec
             if piece.last:
-                framed = list(Framing(iter(first), _PROBE_BYTES))
+                framed = list(Framing(iter(first), _PROBE_BYTES, grammar))
                 return None if not framed or framed[-1].problem == "truncated_record" else codec
             if size > _PROBE_BYTES:
                 return None
     return codec
 
 
-def _frames(span: Span, options: ReadOptions, problems: Problems) -> Iterator[tuple[int, Framed]]:
+def _frames(span: Span, grammar: Grammar, options: ReadOptions, problems: Problems) -> Iterator[tuple[int, Framed]]:
     """Records that begin in the span, with their positions in the file."""
-    codec = _codec(span.file)
+    codec = _codec(span.file, grammar)
     if codec is not None:
-        yield from _member_frames(span, codec, options, problems)
+        yield from _member_frames(span, codec, grammar, options, problems)
         return
     length = decoded_length(span.file)
     stop = span.stop
@@ -116,11 +124,13 @@ def _frames(span: Span, options: ReadOptions, problems: Problems) -> Iterator[tu
     if length is not None:
         stop = length if stop == -1 else stop
         before = max(span.start - 4, 0)
-        start = find_record(_until(stop + HEADER_BYTES - before, _blocks(span.file, before, damage)), span.start, stop)
+        start = find_record(
+            _until(stop + HEADER_BYTES - before, _blocks(span.file, before, damage)), span.start, stop, grammar
+        )
     if start is not None:
         broken = span.file.unpacked is not None and bool(span.file.unpacked.damage)
         room = None if length is None or broken else length - start
-        for framed in Framing(_blocks(span.file, start, damage), options.max_record_bytes, room):
+        for framed in Framing(_blocks(span.file, start, damage), options.max_record_bytes, grammar, room):
             position = start + framed.offset
             # A broken header is found by no later span: it belongs to the record before it.
             if length is not None and position >= stop and framed.problem != "bad_warc_record":
@@ -149,7 +159,9 @@ def _until(size: int, found: Iterator[bytes]) -> Iterator[bytes]:
             return
 
 
-def _member_frames(span: Span, codec: Codec, options: ReadOptions, problems: Problems) -> Iterator[tuple[int, Framed]]:
+def _member_frames(
+    span: Span, codec: Codec, grammar: Grammar, options: ReadOptions, problems: Problems
+) -> Iterator[tuple[int, Framed]]:
     damaged: list[int] = []
 
     def on_damage(position: int, detail: str) -> None:
@@ -158,14 +170,14 @@ def _member_frames(span: Span, codec: Codec, options: ReadOptions, problems: Pro
 
     stop = span.file.size if span.stop == -1 else span.stop
     with open_raw(span.file.path) as raw:
-        members = Members(raw, codec, opens_record, on_damage).read(span.start, stop)
+        members = Members(raw, codec, grammar.opens, on_damage).read(span.start, stop)
         for position, pieces in groupby(members, key=lambda piece: piece.position):
             start, whole = _start_of(pieces)
-            if whole and (record := one_record(start, options.max_record_bytes)) is not None:
+            if whole and (record := one_record(start, options.max_record_bytes, grammar)) is not None:
                 yield position, record
                 continue
             held: Framed | None = None
-            for framed in Framing(chain((start,), (piece.data for piece in pieces)), options.max_record_bytes):
+            for framed in Framing(chain((start,), (piece.data for piece in pieces)), options.max_record_bytes, grammar):
                 if held is not None:
                     yield position, held
                 held = framed
@@ -194,51 +206,79 @@ def _document(framed: Framed, options: ReadOptions, where: str, problems: Proble
         return None
     headers = fields(framed.data[: framed.content].decode("utf-8", "replace"))
     declared = headers.get("content-type", "")
-    if kind == "response":
-        response = parse_response(framed.data, options.max_record_bytes, framed.content, framed.stop)
-        if response is None:
-            if media_type(declared) in ("application/http", ""):
-                content = framed.data[framed.content : framed.content + 200]
-                problems.add("bad_http", where, "expected an HTTP status line", content.decode("utf-8", "replace"))
-            else:
-                problems.skip("not_http")
-            return None
-        if not 200 <= response.status < 300:
-            problems.skip("http_status")
-            return None
-        kind_of_text, said, body, problem = response.media_type, response.charset, response.body, response.problem
-    elif kind == "resource" and (_url(headers) or "").startswith(_NOT_PAGES):
+    if kind == "resource" and (_url(headers) or "").startswith(_NOT_PAGES):
         problems.skip("crawler_notes")
         return None
+    page: Response | None
+    if kind == "response":
+        page = archived_response(framed, declared, options, where, problems)
     else:
-        body, problem = framed.data[framed.content : framed.stop], ""
-        if kind == "conversion":
-            return _as_record(headers, tidy(decode(body, markup=False)), where, problems)
-        kind_of_text, said = media_type(declared), charset(declared)
-    kind_of_text = kind_of_text or detect_mime(body[:_PROBE_BYTES])
-    if kind_of_text not in _HTML + _TEXT:
+        page = stored(framed, declared)
+        if kind == "conversion" and page.media_type not in _HTML:
+            text = plain_text(decode(page.body, page.charset, markup=False), where, problems)
+            return _as_record(headers, text) if text is not None else None
+    text = page_text(page, _url(headers), options, where, problems) if page is not None else None
+    return _as_record(headers, text) if text is not None else None
+
+
+def stored(framed: Framed, declared: str) -> Response:
+    """The content of a record as a page, of the Content-Type that the record declares."""
+    return Response(200, media_type(declared), charset(declared), framed.data[framed.content : framed.stop])
+
+
+def archived_response(
+    framed: Framed, declared: str, options: ReadOptions, where: str, problems: Problems
+) -> Response | None:
+    """The page in a record of an HTTP response; None where it is left out or set aside.
+
+    Some tools write pages without the HTTP header; the record then declares HTML.
+    """
+    response = parse_response(framed.data, options.max_record_bytes, framed.content, framed.stop)
+    if response is not None:
+        if 200 <= response.status < 300:
+            return response
+        problems.skip("http_status")
+    elif media_type(declared) in _HTML:
+        return stored(framed, declared)
+    elif media_type(declared) in ("application/http", ""):
+        content = framed.data[framed.content : framed.content + 200]
+        problems.add("bad_http", where, "expected an HTTP status line", content.decode("utf-8", "replace"))
+    else:
+        problems.skip("not_http")
+    return None
+
+
+def page_text(page: Response, url: str | None, options: ReadOptions, where: str, problems: Problems) -> str | None:
+    """Text of a page or of a plain text; None where it is left out or set aside."""
+    body = page.body
+    media = page.media_type or detect_mime(body[:_PROBE_BYTES])
+    if media not in _HTML + _TEXT:
         problems.skip("media_type")
         return None
-    if problem == "too_large":
+    if page.problem == "too_large":
         problems.add("record_too_large", where, f"more than {options.max_record_bytes} bytes when decompressed")
         return None
-    if problem and not body:
-        problems.add("bad_http", where, problem)
+    if page.problem and not body:
+        problems.add("bad_http", where, page.problem)
         return None
     if not body or body.isspace():
         problems.skip("empty_body")
         return None
-    text = decode(body, said, markup=kind_of_text in _HTML)
-    if kind_of_text in _TEXT and not text.lstrip()[:15].lower().startswith(("<!doctype html", "<html")):
-        return _as_record(headers, tidy(text), where, problems)
-    found = extract(text, _url(headers), options, where, problems, tags=count_tags(body))
-    return _as_record(headers, found, where, problems) if found is not None else None
+    text = decode(body, page.charset, markup=media in _HTML)
+    if media in _TEXT and not text.lstrip()[:15].lower().startswith(("<!doctype html", "<html")):
+        return plain_text(text, where, problems)
+    return extract(text, url, options, where, problems, tags=count_tags(body))
 
 
-def _as_record(headers: dict[str, str], text: str, where: str, problems: Problems) -> Record | None:
+def plain_text(text: str, where: str, problems: Problems) -> str | None:
+    """A text as it stands, tidied; None where there is none."""
+    text = tidy(text)
     if not text:
         problems.add("no_text", where, "the record holds no text")
-        return None
+    return text or None
+
+
+def _as_record(headers: dict[str, str], text: str) -> Record:
     date = headers.get("warc-date")
     own = headers.get("warc-record-id", "").strip("<>")
     return Record(text, id=own or None, url=_url(headers), metadata={"date": date} if date else None)

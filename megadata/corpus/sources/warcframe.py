@@ -1,9 +1,9 @@
-"""Where WARC records begin and end inside a decoded stream, also where lengths lie or bytes are missing."""
+"""Where records of web archives begin and end inside a decoded stream, also where lengths lie or bytes are missing."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 HEADER_BYTES = 1 << 16
@@ -13,6 +13,7 @@ _TYPE = re.compile(rb"\nWARC-Type:[ \t]*([^\r\n]*)", re.IGNORECASE)
 _BLANK = re.compile(rb"\r?\n\r?\n")
 _VERSION = re.compile(rb"WARC/\d\.\d+\r?\n")
 _NEXT = re.compile(rb"(?<=\n)\r?\n(?=WARC/\d\.\d+\r?\n)")
+_AHEAD = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,18 @@ class Framed:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """What a record of one kind of archive looks like."""
+
+    opens: Callable[[bytes], bool]
+    """Whether some first bytes (or all that are left) begin a record."""
+    header: Callable[[bytes | bytearray, int], tuple[int, int] | str]
+    """(bytes of the header, bytes of the content) of the record at a position, or what is wrong with it."""
+    next: re.Pattern[bytes]
+    """Ends where a record might begin, wherever in a stream."""
+
+
 def opens_record(data: bytes) -> bool:
     """Whether decoded bytes (a few first ones) begin a WARC record."""
     return data.startswith(b"WARC/")
@@ -42,9 +55,9 @@ def record_type(record: Framed) -> str:
     return found[1].decode("utf-8", "replace").strip().lower() if found is not None else ""
 
 
-def one_record(data: bytes, max_bytes: int) -> Framed | None:
+def one_record(data: bytes, max_bytes: int, grammar: Grammar) -> Framed | None:
     """The record that `data` is, with the line ends behind it; None where `Framing` must look closer."""
-    header = _parse_header(data, 0)
+    header = grammar.header(data, 0)
     if isinstance(header, str) or header[1] > max_bytes:
         return None
     start, stop = header[0], sum(header)
@@ -60,11 +73,12 @@ class Framing:
     ----------
     chunks : the decoded bytes.
     max_bytes : records longer than this are passed over.
+    grammar : what a record looks like.
     left : bytes that the stream holds, where known; longer lengths are seen to be wrong at once.
     """
 
-    def __init__(self, chunks: Iterator[bytes], max_bytes: int, left: int | None = None) -> None:
-        self._chunks, self._max, self._left = chunks, max_bytes, left
+    def __init__(self, chunks: Iterator[bytes], max_bytes: int, grammar: Grammar, left: int | None = None) -> None:
+        self._chunks, self._max, self._grammar, self._left = chunks, max_bytes, grammar, left
         self._buffer = bytearray()
         self.offset = 0
 
@@ -131,20 +145,20 @@ class Framing:
         size = 1 << 12
         while True:
             whole = self._fill(size)
-            header = _parse_header(self._buffer, 0)
+            header = self._grammar.header(self._buffer, 0)
             if not isinstance(header, str) or not whole or size >= HEADER_BYTES:
                 return header
             size *= 2
 
     def _ends_at(self, total: int) -> bool:
         """Whether a record may end here: nothing but line ends up to the next record or the end of the stream."""
-        ahead = 16
+        ahead = _AHEAD
         while True:
             more = self._fill(total + ahead)
             rest = bytes(self._buffer[total : total + ahead]).lstrip(b"\r\n")
-            if rest:
-                return b"WARC/".startswith(rest[:5]) and (len(rest) >= 5 or not more)
-            if not more:
+            if rest and (len(rest) >= _AHEAD or not more):
+                return self._grammar.opens(rest)
+            if not rest and not more:
                 return True
             ahead *= 2
 
@@ -153,13 +167,14 @@ class Framing:
         self._drop(max(skip - 4, 0))
         at = 0
         while True:
-            found = _NEXT.search(self._buffer, at)
+            found = self._grammar.next.search(self._buffer, at)
             if found is not None:
-                at = found.end()
+                at = found.end()  # a pattern may match nothing but a place
                 self._fill(at + HEADER_BYTES)
-                if not isinstance(_parse_header(self._buffer, at), str):
+                if not isinstance(self._grammar.header(self._buffer, at), str):
                     self._drop(at)
                     return True
+                at += 1
                 continue
             self._drop(max(len(self._buffer) - 32, 0))
             at = 0
@@ -168,7 +183,7 @@ class Framing:
                 return False
 
 
-def find_record(chunks: Iterator[bytes], start: int, stop: int) -> int | None:
+def find_record(chunks: Iterator[bytes], start: int, stop: int, grammar: Grammar) -> int | None:
     """Offset of the first record header in [start, stop) of a plain file.
 
     Parameters
@@ -176,7 +191,7 @@ def find_record(chunks: Iterator[bytes], start: int, stop: int) -> int | None:
     chunks : the file's bytes from ``max(start - 4, 0)`` to `HEADER_BYTES` behind `stop`.
     """
     base = max(start - 4, 0)
-    framing = Framing(chunks, 0)
+    framing = Framing(chunks, 0, grammar)
     found = start > 0 and framing.seek(0)
     while found and base + framing.offset < start:
         found = framing.seek(5)
@@ -195,3 +210,6 @@ def _parse_header(buffer: bytes | bytearray, at: int) -> tuple[int, int] | str:
     if length is None or _TYPE.search(buffer, at, blank.end()) is None:
         return "no WARC-Type" if length is not None else "no Content-Length"
     return blank.end() - at, int(length[1])
+
+
+WARC = Grammar(opens_record, _parse_header, _NEXT)
