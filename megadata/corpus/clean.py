@@ -124,7 +124,7 @@ class CleanTask:
         counts: Counter[str] = Counter()
         with UnitWriter(self.folder, unit) as writer:
             for span in unit.spans:
-                problems = Problems()
+                problems = Problems(self.options.max_set_aside)
                 rules = self.rules[span.file.family]
                 for docs in read_span(span, self.options, problems):
                     self._batch(docs, rules, writer, notes, crawls, counts)

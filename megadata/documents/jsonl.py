@@ -105,13 +105,18 @@ class _Rows:
         if len(text) > MAX_TEXT_BYTES // 4 and len(text.encode()) > MAX_TEXT_BYTES:
             self._fail("record_too_large", position, f"text longer than {MAX_TEXT_BYTES} bytes", line)
             return
+        try:
+            notes = self._notes(record)
+        except orjson.JSONEncodeError:
+            self._fail("bad_json", position, "fields nested deeper than 250 levels", line)
+            return
         own = _dig(record, self._id_path)
         url, source = record.get("url"), record.get("source")
         self.ids.append(_as_id(own) or f"{self._file.name}:{position}")
         self._texts.append(text)
         self._sources.append(source if isinstance(source, str) and source else self._file.source)
         self._urls.append(url if isinstance(url, str) else None)
-        self._metadata.append(self._notes(record))
+        self._metadata.append(notes)
         self._bytes += len(text)
 
     def _has_column(self, key: str, value: Any) -> bool:

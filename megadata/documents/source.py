@@ -40,8 +40,11 @@ class ReadOptions:
     page_seconds: float = 20.0
     """HTML pages that keep an extractor's Python code busy for longer (processor time) are set aside as `page_timeout`."""
 
+    max_set_aside: int = 10_000
+    """Records of one reason in one span that are kept among the removed documents; all are counted."""
+
     def __post_init__(self) -> None:
-        for name in ("max_record_bytes", "max_expansion", "max_page_characters", "max_page_depth"):
+        for name in ("max_set_aside", "max_record_bytes", "max_expansion", "max_page_characters", "max_page_depth"):
             if (value := getattr(self, name)) < 1:
                 raise ConfigError(f"read.{name} must be at least 1, got {value}")
         if not 0 < self.page_seconds < float("inf"):
@@ -70,15 +73,20 @@ def read_options(values: Mapping[str, Any], assignments: Iterable[str] = ()) -> 
 class Problems:
     """Records that could not be read: counted by reason and kept, so that nothing is silently dropped.
 
-    A reader calls `add` and goes on with the next record.
+    A reader calls `add` and goes on with the next record. What is kept of it is bounded: a damaged file can hold a bad record
+    every other byte.
     """
 
+    most: int = 10_000
+    """Records of one reason that are kept; more of them are only counted."""
     counts: Counter[str] = field(default_factory=Counter)
     items: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, reason: str, where: str, detail: str = "", excerpt: str = "") -> None:
         """Set a record aside: `reason` is a stable name (``bad_json``), `where` a file and position."""
         self.counts[reason] += 1
+        if self.counts[reason] > self.most:
+            return
         self.items.append({"reason": reason, "where": where, "detail": detail[:500], "excerpt": excerpt[:500]})
 
     def forget(self, reason: str, where: str) -> None:

@@ -33,6 +33,16 @@ MAGIC = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd", ".bz2": b"BZh", ".xz":
 _SEEK_TABLE_MAGIC = 0x8F92EAB1
 _SKIPPABLE_MAGIC = 0x184D2A5E
 _BUFFER = 1 << 20
+_ZSTD_STEP = 4096
+"""Stored bytes decoded at once: a zstd block of 4 bytes can stand for 128 KiB."""
+_XZ_MEMORY = 256 << 20
+_EXPANSION, _EXPANSION_FROM = 1000, 1 << 30
+
+
+def is_bomb(decoded: int, stored: int) -> bool:
+    """Whether so much came of so little that a file can only be made to keep its reader busy: a thousandfold, from 1 GiB on."""
+    return decoded > _EXPANSION_FROM + _EXPANSION * stored
+
 
 
 class DamagedStream(CorpusError):
@@ -102,6 +112,11 @@ class _Decoding(RawIOBase):
             ) from error
         buffer[: len(data)] = data
         self._delivered += len(data)
+        if self._delivered > _EXPANSION_FROM and is_bomb(self._delivered, self._raw.tell()):
+            raise DamagedStream(
+                f"{self._path}: expected a {self._compression} stream of text, found a bomb: {self._delivered} bytes came of "
+                f"{self._raw.tell()}; delete the file, or unpack it by hand"
+            )
         return len(data)
 
     def close(self) -> None:
@@ -115,7 +130,7 @@ class ZstdFrames(RawIOBase):
 
     def __init__(self, raw: BinaryIO) -> None:
         self._raw = raw
-        self._left = b""
+        self._left = memoryview(b"")
         self._decoder: Any = None
         self._ready = b""
 
@@ -124,15 +139,61 @@ class ZstdFrames(RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         while not self._ready:
-            block = self._left or self._raw.read(_BUFFER)
-            self._left = b""
-            if not block:
+            block = self._left[:_ZSTD_STEP]
+            if block:
+                self._left = self._left[_ZSTD_STEP:]
+            elif stored := self._raw.read(_BUFFER):
+                self._left = memoryview(stored)
+                continue
+            else:
                 if self._decoder is not None:
                     raise EOFError("the last frame is not complete")
                 return 0
             if self._decoder is None:
                 self._decoder = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
             self._ready = self._decoder.decompress(block)
+            if self._decoder.eof:
+                if unused := self._decoder.unused_data:
+                    self._left = memoryview(unused + bytes(self._left))
+                self._decoder = None
+        count = min(len(buffer), len(self._ready))
+        buffer[:count] = self._ready[:count]
+        self._ready = self._ready[count:]
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class XzStreams(RawIOBase):
+    """All streams of an xz file; one that asks for more than `_XZ_MEMORY` is refused (``xz -9`` asks for 65 MiB)."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw = raw
+        self._decoder: lzma.LZMADecompressor | None = None
+        self._left = b""
+        self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            if self._decoder is None or self._decoder.needs_input:
+                block = self._left or self._raw.read(_BUFFER)
+                self._left = b""
+                if self._decoder is None:
+                    if block and not (block := block.lstrip(b"\0")):
+                        continue
+                    if not block:
+                        return 0
+                    self._decoder = lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
+                elif not block:
+                    raise EOFError("the last stream is not complete")
+            else:
+                block = b""
+            self._ready = self._decoder.decompress(block, _BUFFER)
             if self._decoder.eof:
                 self._left = self._decoder.unused_data
                 self._decoder = None
@@ -149,7 +210,7 @@ class ZstdFrames(RawIOBase):
 _OPENERS: dict[str, Callable[[BinaryIO], Any]] = {
     "gzip": lambda raw: gzip.GzipFile(fileobj=raw),
     "bzip2": bz2.BZ2File,
-    "xz": lzma.LZMAFile,
+    "xz": lambda raw: BufferedReader(XzStreams(raw), _BUFFER),
     "zstd": lambda raw: BufferedReader(ZstdFrames(raw), _BUFFER),
 }
 

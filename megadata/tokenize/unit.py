@@ -78,7 +78,7 @@ class EncodeUnit:
         EncoderDiffersError
             When a sample of the unit has other ids with `tokenizers`.
         """
-        problems = Problems()
+        problems = Problems(self.options.max_set_aside)
         exchange = Exchange(self.folder / "runs", RECORD)
         counts: Counter[str] = Counter()
         groups: Counter[str] = Counter()

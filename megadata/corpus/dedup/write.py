@@ -55,7 +55,7 @@ class Write:
             work = _UnitOutput(self, unit, writer)
             for span in unit.spans:
                 label = span.file.source if self.labels else ""
-                problems = Problems()
+                problems = Problems(self.options.max_set_aside)
                 for docs in read_span(span, self.options, problems):
                     work.batch(docs, label)
                 work.unreadable(problems, label, span.file.source)

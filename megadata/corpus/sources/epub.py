@@ -8,6 +8,7 @@ import re
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 from urllib.parse import unquote
@@ -18,15 +19,18 @@ from megadata.corpus.sources.safexml import XmlError, parse
 from megadata.corpus.sources.xhtml import page_text
 
 MAX_ENTRIES = 20_000
+_ENTRY = b"PK\x01\x02"
+"""Begins what the directory of a zip file says of one entry."""
 _PAGES = ("application/xhtml+xml", "text/html", "application/x-dtbook+xml", "text/x-oeb1-document")
 _FRAME = frozenset(
     ("cover", "toc", "index", "copyright-page", "loi", "lot", "imprint", "colophon", "landmarks", "page-list")
 )
 _TYPES = re.compile(r"""\bepub:type\s*=\s*["']([^"'>]{1,200})["']""")
-_BODY = re.compile(r"<body\b[^>]*>", re.IGNORECASE)
-_SECTION = re.compile(r"<(?:section|div|nav)\b[^>]*>", re.IGNORECASE)
-_LINK = re.compile(r"<a\b[^>]*\bhref\b[^>]*>(.*?)</a\s*>", re.IGNORECASE | re.DOTALL)
-_MARKUP = re.compile(r"<[^>]*>")
+_BODY = re.compile(r"<body\b[^<>]*>", re.IGNORECASE)
+_SECTION = re.compile(r"<(?:section|div|nav)\b[^<>]*>", re.IGNORECASE)
+_ANCHOR = re.compile(r"<a\b([^<>]*)>|</a\s*>", re.IGNORECASE)
+_HREF = re.compile(r"\bhref\b", re.IGNORECASE)
+_MARKUP = re.compile(r"<[^<>]*>")
 _UNREADABLE = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, RuntimeError, ValueError,
 )  # fmt: skip
@@ -63,6 +67,9 @@ def read_epub(stream: BinaryIO, max_bytes: int) -> Book:
     EpubError
         When the file is no zip file, has no package document, is encrypted, or unpacks to more than `max_bytes`.
     """
+    count = stream.read().count(_ENTRY)
+    if count > MAX_ENTRIES:  # before the zip reader makes an object of each
+        raise EpubError("bad_epub", f"{count} entries, at most {MAX_ENTRIES} are read")
     try:
         with zipfile.ZipFile(stream) as archive:
             return _read(_Archive(archive, max_bytes))
@@ -76,8 +83,6 @@ class _Archive:
     def __init__(self, archive: zipfile.ZipFile, max_bytes: int) -> None:
         self._archive, self._left, self._max = archive, max_bytes, max_bytes
         names = archive.namelist()
-        if len(names) > MAX_ENTRIES:
-            raise EpubError("bad_epub", f"{len(names)} entries, at most {MAX_ENTRIES} are read")
         self._names = {name.lower(): name for name in reversed(names)} | {name: name for name in names}
 
     def find(self, ending: str) -> str | None:
@@ -155,12 +160,23 @@ def is_frame(html: str) -> bool:
         types = _TYPES.search(tag[0]) if tag is not None else None
         if types is not None and _FRAME & set(types[1].split()):
             return True
-    links = _LINK.findall(html[start:])
+    links = list(_links(html, start))
     if len(links) < 5:
         return False
     linked = sum(len(_MARKUP.sub("", text).strip()) for text in links)
     whole = len(" ".join(_MARKUP.sub(" ", html[start:]).split()))
     return linked * 10 > whole * 6
+
+
+def _links(html: str, start: int) -> Iterator[str]:
+    """What stands between the tags of links."""
+    opened: int | None = None
+    for tag in _ANCHOR.finditer(html, start):
+        if tag[1] is None and opened is not None:
+            yield html[opened : tag.start()]
+            opened = None
+        elif tag[1] is not None and opened is None and _HREF.search(tag[1]):
+            opened = tag.end()
 
 
 def _frame_pages(package: Element, folder: str) -> set[str]:

@@ -44,7 +44,7 @@ _PICTURE = re.compile(
     re.IGNORECASE,
 )
 _PAGE_NUMBER = re.compile(
-    r"[ \t]*(?:\[(?:pg?\.?|page|s\.|seite)[ \t]*[0-9ivxlc]{1,6}\.?\]|\{(?:pg?\.?|page)?[ \t]*[0-9ivxlc]{1,6}\})",
+    r"(?<![ \t])[ \t]*(?:\[(?:pg?\.?|page|s\.|seite)[ \t]*[0-9ivxlc]{1,6}\.?\]|\{(?:pg?\.?|page)?[ \t]*[0-9ivxlc]{1,6}\})",
     re.IGNORECASE,
 )
 _EMPHASIS = re.compile(r"(?<![\w_])_([^_\n]{1,300}(?:\n[^_\n]{1,300}){0,12})_(?![\w_])")
@@ -167,10 +167,11 @@ def _reflow(block: list[str], width: int) -> list[str]:
     table = sum("   " in line.strip() for line in block) * 3 >= len(block)
     if table or _is_verse(block, width) or wraps < needed * (len(block) - 1):
         return [line[common:] for line in block]
-    joined = block[0].strip()
+    pieces = [block[0].strip()]
     for line in block[1:]:
-        joined = _join(joined, line.strip())
-    return [re.sub(r" {2,}", " ", joined)]
+        pieces.append(_between(pieces[-1], line.strip()))
+        pieces.append(line.strip())
+    return [re.sub(r" {2,}", " ", "".join(pieces))]
 
 
 def _is_verse(block: list[str], width: int) -> bool:
@@ -187,9 +188,8 @@ def _is_wrap(line: str, following: str, width: int) -> bool:
     return split_word or len(line) + 1 + len(word) > width - 4
 
 
-def _join(before: str, after: str) -> str:
+def _between(before: str, after: str) -> str:
+    """What stands for the break between two lines: a space, or nothing inside a word and between Chinese characters."""
     if before.endswith(("-", "—")) and not before.rstrip("-—").endswith(" ") and not after.startswith("-"):
-        return before + after
-    if before and after and _CJK.match(before[-1]) and _CJK.match(after[0]):
-        return before + after
-    return f"{before} {after}"
+        return ""
+    return "" if before and after and _CJK.match(before[-1]) and _CJK.match(after[0]) else " "

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import zstandard
 from fastwarc.stream_io import BrotliReader
 
+MAX_CODINGS = 5
+"""Content codings of one body that are undone: a body can be made that each decoding gives again."""
 _CHUNK = re.compile(rb"[ \t]*([0-9a-fA-F]{1,12})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _BLANK = re.compile(rb"\r?\n\r?\n")
 _STATUS = re.compile(rb"HTTP/[\d.]+[ \t]+(\d{3})\b")
@@ -42,7 +44,10 @@ def parse_response(data: bytes, max_bytes: int, start: int = 0, stop: int | None
     problem = ""
     if "chunked" in headers.get("transfer-encoding", "").lower():
         body, problem = unchunk(body)
-    for coding in reversed([c.strip().lower() for c in headers.get("content-encoding", "").split(",") if c.strip()]):
+    codings = [c.strip().lower() for c in headers.get("content-encoding", "").split(",") if c.strip()]
+    if len(codings) > MAX_CODINGS:
+        body, problem, codings = b"", f"{len(codings)} content codings, at most {MAX_CODINGS} are undone", []
+    for coding in reversed(codings):
         body, wrong = decompress(body, coding, max_bytes)
         problem = problem or wrong
     kind = headers.get("content-type", "")
@@ -62,17 +67,17 @@ def charset(field: str) -> str | None:
 
 def fields(head: str) -> dict[str, str]:
     """Fields behind the first line of a header by lower-case name; the first of a kind counts, continued lines are joined."""
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     last = ""
     for line in head.split("\n")[1:]:
         if line[:1] in (" ", "\t") and last:
-            found[last] += " " + line.strip()
+            found[last].append(line.strip())
             continue
         name, colon, value = line.partition(":")
         if colon:
             last = name.strip().lower()
-            found.setdefault(last, value.strip())
-    return found
+            found.setdefault(last, [value.strip()])
+    return {name: " ".join(values) for name, values in found.items()}
 
 
 def unchunk(body: bytes) -> tuple[bytes, str]:

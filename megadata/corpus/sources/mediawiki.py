@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 from megadata.corpus.sources.blocks import read_block
 from megadata.corpus.sources.elements import Chunk, Elements, plain_chunks
 from megadata.corpus.sources.members import BZIP2, Members
+from megadata.corpus.sources.safexml import MAX_ELEMENTS
 from megadata.corpus.sources.whole import without_place
 from megadata.corpus.sources.wikinames import database_of, split_address
 from megadata.corpus.sources.wikitext import Wikitext, WikitextError
@@ -26,8 +27,8 @@ from megadata.runtime.units import InputFile, Span, cut
 _PAGE = re.compile(rb"<page(?=[\s>])")
 _PAGE_END = b"</page>"
 _HEAD_BYTES = 4 << 20
-_SITEINFO = re.compile(rb"<siteinfo>.*?</siteinfo>", re.DOTALL)
-_LANGUAGE = re.compile(rb"""<mediawiki[^>]*\bxml:lang\s*=\s*["']([^"'>]+)["']""")
+_SITEINFO, _SITEINFO_END = b"<siteinfo>", b"</siteinfo>"
+_LANGUAGE = re.compile(rb"""<mediawiki[^<>]*?\bxml:lang\s*=\s*["']([^"'<>]+)["']""")
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _WIDE = (BOM_UTF16_LE, BOM_UTF16_BE)
 _FIRST_STREAM_BYTES = 8 << 20
@@ -167,8 +168,9 @@ def read_site(file: InputFile) -> Site:
         blocks = bytearray(blocks.decode("utf-16", "replace").encode())
     language = _LANGUAGE.search(blocks)
     tongue = language[1].decode("ascii", "replace") if language is not None else ""
-    found = _SITEINFO.search(blocks)
-    root = _parse(found[0]) if found is not None else None
+    start = blocks.find(_SITEINFO)
+    end = blocks.find(_SITEINFO_END, start)
+    root = _parse(bytes(blocks[start : end + len(_SITEINFO_END)])) if 0 <= start < end else None
     if root is None:
         return Site(file.name.rpartition("/")[2].partition(".")[0], "", tongue, ())
     address = split_address(root.findtext("base") or "")
@@ -184,7 +186,12 @@ def read_site(file: InputFile) -> Site:
 
 
 def _parse(data: bytes) -> ElementTree.Element | None:
-    """The element in `data`, which begins with its opening tag; bytes and characters that XML forbids are passed over."""
+    """The element in `data`, which begins with its opening tag; bytes and characters that XML forbids are passed over.
+
+    None for what is no XML, or has more tags and attributes than a tree should hold.
+    """
+    if data.count(b"<") + data.count(b'="') + data.count(b"='") > 2 * MAX_ELEMENTS:
+        return None
     try:
         return ElementTree.fromstring(data)
     except ElementTree.ParseError:

@@ -17,11 +17,15 @@ from typing import Any, BinaryIO
 import zstandard
 from zlib_ng import zlib_ng
 
+from megadata.runtime.streams import is_bomb
+
 _WINDOW = 1 << 20
 _TRIAL_BYTES = 1 << 18
 _OPENING = 16
 """Decoded bytes that tell whether a member opens as it should."""
 _MOST_OUTPUT = 1 << 20
+_LOOK_FROM = 1 << 30
+_MOST_DICTIONARY = 32 << 20
 _ZLIB_ERROR: type[Exception] = vars(zlib_ng)["error"]  # its stub says it is an instance
 _DAMAGE = (_ZLIB_ERROR, OSError, EOFError, ValueError, zstandard.ZstdError)
 
@@ -57,14 +61,19 @@ def zstd(dictionary: bytes | None = None) -> Codec:
 
 
 def zstd_dictionary(raw: BinaryIO) -> bytes | None:
-    """Dictionary in the first frame of a ``.warc.zst`` file (IIPC, "Zstandard for WARC"), or None."""
+    """Dictionary in the first frame of a ``.warc.zst`` file (IIPC, "Zstandard for WARC"), or None; bombs are none."""
     head = raw.read(8)
     if head[:4] != b"\x5d\x2a\x4d\x18":
         return None
-    content = raw.read(int.from_bytes(head[4:8], "little"))
+    size = int.from_bytes(head[4:8], "little")
+    content = raw.read(size) if size <= _MOST_DICTIONARY else b""
     if content.startswith(b"\x28\xb5\x2f\xfd"):
-        content = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj().decompress(content)
-    return content
+        try:
+            with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(content) as reader:
+                content = reader.read(_MOST_DICTIONARY + 1)
+        except zstandard.ZstdError:
+            return None
+    return content if 0 < len(content) <= _MOST_DICTIONARY else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +119,7 @@ class Members:
         self._buffer = b""
         self._reaches_end = False
         self._stop = 0
+        self._decoded = 0
 
     def read(self, start: int, stop: int, beyond: bool = False) -> Iterator[Piece]:
         """Decoded pieces of all members that begin in [start, stop); with `beyond`, go on after `stop` to the end.
@@ -117,6 +127,7 @@ class Members:
         Bytes between members that are none belong to the member before them.
         """
         self._stop = stop
+        self._decoded = 0
         limit = None if beyond else stop
         position = self._after_padding(0) if start == 0 else start
         begun = None if position is None else self._begin(position)
@@ -129,6 +140,12 @@ class Members:
             for piece_end, piece in self._decode(position, begun):
                 yield piece
                 end = piece_end
+                self._decoded += len(piece.data)
+                stored = max(position - start, 0) + self._codec.block
+                if self._decoded > _LOOK_FROM and is_bomb(self._decoded, stored):
+                    self._report(position, position, f"a bomb: {self._decoded} bytes came of about {stored}")
+                    yield Piece(position, b"", last=True, damaged=True)
+                    return
             begun = None
             if end is None:
                 position = self._find(position + 1, limit)
@@ -176,7 +193,9 @@ class Members:
             return True
         decoder, fed, decoded = self._codec.decoder(), 0, b""
         try:
-            while fed < _TRIAL_BYTES and (block := self._at(position + fed, max(fed, 512))):
+            while fed < _TRIAL_BYTES and (
+                block := self._at(position + fed, min(max(fed, 512), max(self._codec.block, 512)))
+            ):
                 fed += len(block)
                 decoded += decoder.decompress(block, 64) if self._codec.bounded else decoder.decompress(block)
                 if len(decoded) >= _OPENING or decoder.eof:

@@ -7,6 +7,11 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 MAX_DEPTH = 500
+MAX_ELEMENTS = 1_000_000
+"""Elements and attributes of one document: each takes some hundred bytes of memory, and four of the file."""
+_BLOCK = 1 << 16
+_MAX_TOKEN = 1 << 20
+"""Longest tag or comment, in bytes: the parser holds all attributes of a tag at once."""
 
 
 class XmlError(ValueError):
@@ -19,18 +24,21 @@ def parse(data: bytes) -> Element:
     Raises
     ------
     XmlError
-        Where the XML is not well-formed, declares an entity, or nests deeper than `MAX_DEPTH`.
+        Where the XML is not well-formed, declares an entity, nests deeper than `MAX_DEPTH`, or has more than `MAX_ELEMENTS`.
     """
     builder = TreeBuilder()
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.buffer_text = True
-    depth = 0
+    depth = count = 0
 
     def start(tag: str, attributes: dict[str, str]) -> None:
-        nonlocal depth
+        nonlocal depth, count
         depth += 1
+        count += 1 + len(attributes)
         if depth > MAX_DEPTH:
             raise XmlError(f"more than {MAX_DEPTH} elements inside one another")
+        if count > MAX_ELEMENTS:
+            raise XmlError(f"more than {MAX_ELEMENTS} elements and attributes")
         builder.start(tag.rpartition(" ")[2], {name.rpartition(" ")[2]: value for name, value in attributes.items()})
 
     def end(tag: str) -> None:
@@ -46,7 +54,11 @@ def parse(data: bytes) -> Element:
     parser.CharacterDataHandler = builder.data
     parser.EntityDeclHandler = refuse
     try:
-        parser.Parse(data, True)
+        for at in range(0, len(data), _BLOCK):
+            parser.Parse(data[at : at + _BLOCK], False)
+            if at + _BLOCK - parser.CurrentByteIndex > _MAX_TOKEN:
+                raise XmlError(f"a tag of more than {_MAX_TOKEN} bytes")
+        parser.Parse(b"", True)
         return builder.close()
     except expat.ExpatError as error:
         raise XmlError(str(error)) from error

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterator
 from typing import ClassVar
 
 from megadata.corpus.sources.charset import decode
+from megadata.corpus.sources.entities import unescape
 from megadata.corpus.sources.elements import Chunk, Elements, plain_chunks
 from megadata.corpus.sources.extract import tidy
 from megadata.corpus.sources.whole import is_binary, read_whole, without_place
@@ -20,8 +20,8 @@ from megadata.runtime.units import InputFile, Span, cut
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _DOC = re.compile(rb'<doc (?=id="|url="|title=")')
 _DOC_END = b"</doc>"
-_ATTRIBUTE = re.compile(r'(\w+)="([^"]*)"')
-_TAG = re.compile(r"</?[^\W\d][^<>\n]{0,200}>|<!--.*?-->")
+_ATTRIBUTE = re.compile(r'\b(\w+)="([^"]*)"')
+_TAG = re.compile(r"</?[^\W\d][^<>\n]{0,200}>")
 _LEFT_OVER = re.compile(
     r"</?(?:templatestyles|onlyinclude|includeonly|noinclude|poem|section|ref|br|nowiki|gallery|div|span)\b[^<>\n]*/?>"
     r"|__[A-Z]{4,}__",
@@ -118,12 +118,27 @@ def _chunks(span: Span, damage: list[str]) -> Iterator[Chunk]:
         damage.append(without_place(error, span.file))
 
 
+def _without_comments(text: str) -> str:
+    """Text without comments that begin and end in one line."""
+    if "<!--" not in text:
+        return text
+    lines = text.split("\n")
+    for number, line in enumerate(lines):
+        kept: list[str] = []
+        at = 0
+        while (start := line.find("<!--", at)) >= 0 and (end := line.find("-->", start + 4)) >= 0:
+            kept.append(line[at:start])
+            at = end + 3
+        lines[number] = "".join(kept) + line[at:]
+    return "\n".join(lines)
+
+
 def _article(data: bytes) -> Record | None:
     head, _, body = decode(data, markup=False).partition("\n")
-    attributes = {name: html.unescape(value) for name, value in _ATTRIBUTE.findall(head)}
+    attributes = {name: unescape(value) for name, value in _ATTRIBUTE.findall(head)}
     title, url, number = (attributes.get(name, "") for name in ("title", "url", "id"))
     body = body.removesuffix(_DOC_END.decode())
-    body = _LEFT_OVER.sub("", html.unescape(_TAG.sub("", body))).replace("\xa0", " ")
+    body = _LEFT_OVER.sub("", unescape(_TAG.sub("", _without_comments(body)))).replace("\xa0", " ")
     first, _, rest = body.lstrip("\n").partition("\n")
     text = tidy(rest if title and first.strip() == title.strip() else body)
     if not text.strip():

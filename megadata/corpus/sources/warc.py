@@ -49,7 +49,7 @@ class Warc:
 
     kind: ClassVar[str] = "warc"
     default_source: ClassVar[str] = "web"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     suffixes: ClassVar[tuple[str, ...]] = (".warc",)
     ranges: ClassVar[bool] = True
 

@@ -99,7 +99,7 @@ class Framing:
                 self.seek(start)
             elif length > self._max:
                 yield Framed(self.offset, problem="record_too_large", detail=f"{length} bytes, limit {self._max}")
-                self._drop(total)
+                self.seek(start)  # not so many bytes on: a length that lies would take good records with it
             elif not self._fill(total):
                 found = len(self._buffer) - start
                 yield Framed(self.offset, problem="truncated_record", detail=f"Content-Length {length}, found {found}")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from megadata.corpus.sources.wikilinks import OUTER
 
-_HEADING = re.compile(r"(={1,6})[ \t]*(.+?)[ \t]*\1[ \t]*\Z")
 _ITEM = re.compile(r"([*#:;]+)[ \t]*(.*)\Z", re.DOTALL)
 _NOTHING = re.compile(r"[\s*#:;|.,/•·–—-]*\Z")
 _SPACES = re.compile(r"[ \t]{2,}")
@@ -25,10 +25,9 @@ def shape(text: str, gone: str) -> str:
     blocks: list[tuple[int, list[str]]] = [(0, [])]
     numbers: list[int] = []
     for line in text.split("\n"):
-        heading = _HEADING.match(line) if line.startswith("=") else None
-        if heading is not None:
-            title = heading[2].replace(OUTER, "").strip().strip("=").strip()
-            blocks.append((len(heading[1]), [title]))
+        level, title = _heading(line) if line.startswith("=") else (0, "")
+        if level:
+            blocks.append((level, [title]))
             numbers.clear()
             continue
         item = _ITEM.match(line)
@@ -43,21 +42,46 @@ def shape(text: str, gone: str) -> str:
     return _join(_without_empty_sections(blocks))
 
 
+def _heading(line: str) -> tuple[int, str]:
+    """(level, title) of a heading; level 0 for a line that is none."""
+    line = line.rstrip(" \t")
+    inside = line.strip("=")
+    if inside:
+        level = min(len(line) - len(line.lstrip("=")), len(line) - len(line.rstrip("=")), 6)
+    else:
+        level = min((len(line) - 1) // 2, 6)
+    return max(level, 0), line[level : len(line) - level].replace(OUTER, "").strip().strip("=").strip()
+
+
 def _mend(text: str, gone: str) -> str:
     """Close brackets, spaces and lines over what was left out."""
-    mark = re.escape(gone)
-    fill = rf"[\s,;:/·–—{mark}]*"
-    text = re.sub(rf"[ \t]?[(（]{fill}{mark}{fill}[)）]", "", text)
-    text = re.sub(rf"([(（])[ \t,;:/·]*{mark}[ \t,;:/·{mark}]*", r"\1", text)
-    text = re.sub(rf"[ \t,;:/·]*{mark}[ \t,;:/·{mark}]*([)）])", r"\1", text)
+    pair, opening, closing, spaces = _around(gone)
+    text = pair.sub(lambda m: "" if gone in m[0] else m[0], text)
+    text = opening.sub(lambda m: m[1] if gone in m[0] else m[0], text)
+    text = closing.sub(lambda m: m[1] if gone in m[0] else m[0], text)
     lines = []
     for line in text.split("\n"):
         if gone in line:
-            line = re.sub(rf"[ \t]*{mark}(?=[ \t{mark}]*(?:[.,;:!?]|$))", "", line).replace(gone, "")
+            line = spaces.sub(lambda m: m[0].rpartition(gone)[2], line).replace(gone, "")
             if _NOTHING.match(line):
                 continue
         lines.append(line)
     return "\n".join(lines)
+
+
+@cache
+def _around(gone: str) -> tuple[re.Pattern[str], ...]:
+    """What stands around marks: both brackets, an opening one, a closing one, spaces before a stop or the end.
+
+    Each begins only where its run of characters begins, so that a search takes linear time.
+    """
+    mark = re.escape(gone)
+    return (
+        re.compile(rf"[ \t]?[(（][\s,;:/·–—{mark}]*[)）]"),
+        re.compile(rf"([(（])[ \t,;:/·{mark}]+"),
+        re.compile(rf"(?<![ \t,;:/·{mark}])[ \t,;:/·{mark}]+([)）])"),
+        re.compile(rf"(?<![ \t{mark}])[ \t{mark}]+(?=[.,;:!?]|$)"),
+    )
 
 
 def _list_item(marks: str, text: str, numbers: list[int]) -> str:

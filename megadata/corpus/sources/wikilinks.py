@@ -9,10 +9,12 @@ from megadata.corpus.sources.wikinames import category_names, file_names
 
 OUTER = "\x04"
 """Stands before the text of an outer link, until lists that hold nothing else are dropped."""
+_MOST_COPIES = 64
+"""Times that a character may stand inside links inside links, on average; beyond, only the brackets are left out."""
 _BRACKETS = re.compile(r"\[\[|\]\]")
 _OUTER_LINK = re.compile(
     r"\[(?:(?:https?|ftps?|ircs?|mailto|news|gopher|git|svn|tel|urn|geo|magnet|sftp|nntp|telnet|xmpp|sip):|//)"
-    r"""[^\s\[\]<>"]*[ \t]*([^\[\]\n]*)\]""",
+    r"""[^\s\[\]<>"]*+[ \t]*+([^\[\]\n]*+)\]""",
     re.IGNORECASE,
 )
 _LANGUAGE = re.compile(r"(?:[a-z]{2,3}(?:-[a-z]{2,10}){0,2}|simple|nds-nl)")
@@ -23,7 +25,7 @@ _PICTURE = re.compile(
 )
 _LINKS_ALONE = re.compile(r"^(?:\[\[[^\[\]|:\n ]{1,30}:[^\[\]\n ][^\[\]\n]*\]\][ \t]*)+$", re.MULTILINE)
 """Lines of nothing but ``[[Word:Name]]``: categories and other languages, whatever their names."""
-_QUALIFIER = re.compile(r"\s*[(（][^()（）]*[)）]\s*$")
+_QUALIFIER = re.compile(r"(?<!\s)\s*[(（][^()（）]*[)）]\s*$")
 
 
 class LinkRules:
@@ -49,6 +51,7 @@ class LinkRules:
         text = _LINKS_ALONE.sub("", text)
         stack: list[list[str]] = [[]]
         at = 0
+        budget = _MOST_COPIES * len(text)
         for token in _BRACKETS.finditer(text):
             stack[-1].append(text[at : token.start()])
             at = token.end()
@@ -57,6 +60,11 @@ class LinkRules:
             elif len(stack) > 1:
                 inner = "".join(stack.pop())
                 stack[-1].append(self.label(inner))
+                budget -= len(inner)
+                if budget < 0:
+                    stack[-1].append(text[at:].replace("[[", "").replace("]]", ""))
+                    at = len(text)
+                    break
         stack[-1].append(text[at:])
         return "".join("".join(parts) for parts in stack)
 

@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from megadata.corpus.sources.templates import tables
 
-_REDIRECT = re.compile(r"\s*#\s*[^\W\d_][^\s\[#*:]{1,30}\s*:?\s*\[\[")
+_REDIRECT = re.compile(r"\s*#\s*[^\W\d_][^\s\[#*:]{1,30}\s*(?::\s*)?\[\[")
 
 
 @cache

@@ -8,10 +8,10 @@ arguments begin and end agrees with mwparserfromhell's tree, which the tests wal
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterable
 
+from megadata.corpus.sources.entities import unescape
 from megadata.corpus.sources.templates import fill, rule_for
 from megadata.corpus.sources.wikilines import shape
 from megadata.corpus.sources.wikilinks import LinkRules, external_links
@@ -43,7 +43,8 @@ _FUNCTION = re.compile(r"(formatnum|lc|uc|lcfirst|ucfirst)\s*:(.*)", re.DOTALL |
 _BLOCK_DISPLAY = re.compile(r"""display\s*=\s*["']?block""", re.IGNORECASE)
 _VARIANTS = re.compile(r"-\{([^{}]*)\}-")
 _TABLE_TAG = re.compile(r"<(/?)table\b[^<>]*>", re.IGNORECASE)
-_HIDDEN = re.compile(r"<(span|div)\b[^<>]*display\s*:\s*none[^<>]*>[^<>]*</\1\s*>", re.IGNORECASE)
+_FLAT = re.compile(r"<(span|div)\b([^<>]*+)>[^<>]*+</\1\s*>", re.IGNORECASE)
+_NOT_SHOWN = re.compile(r"display\s*:\s*none", re.IGNORECASE)
 _SCRIPTED = re.compile(r"<(su[bp])\b[^<>]*>([^<>]*)</\1\s*>", re.IGNORECASE)
 _BREAK = re.compile(
     r"<(?:/?(?:p|div|blockquote|poem|center|h[1-6])|br|hr|tr|/ul|/ol|dd|dt|(li))(?=[\s/>])[^<>]*>", re.IGNORECASE
@@ -110,7 +111,7 @@ class Wikitext:
         text = _QUOTES.sub(_quotes, text)
         text = _MAGIC_WORD.sub(lambda m: "" if m[1].isupper() or not m[1].isascii() else m[0], text)
         text = _STRAY.sub("", text)
-        text = _ENTITY_SPACES.sub(" ", html.unescape(text))
+        text = _ENTITY_SPACES.sub(" ", unescape(text))
         text = shape(text, GONE)
         return _HELD_MARK.sub(lambda m: held[int(m[1])] if int(m[1]) < len(held) else "", text)
 
@@ -220,7 +221,7 @@ def _extensions(text: str, held: list[str]) -> str:
             held.append(f"{sign}\\ce{{{latex}}}{sign}" if name != "math" else f"{sign}{latex}{sign}")
             parts.append(f"{_HELD}{len(held) - 1}{_HELD_END}")
         elif name in _VERBATIM and inside:
-            code = html.unescape(inside.strip("\n") if name != "nowiki" else inside)
+            code = unescape(inside.strip("\n") if name != "nowiki" else inside)
             held.append(code)
             mark = f"{_HELD}{len(held) - 1}{_HELD_END}"
             parts.append(mark if "\n" not in code else f"\n\n{mark}\n\n")
@@ -271,7 +272,7 @@ def _tags(text: str) -> str:
     """Text without HTML tags; breaks become lines, raised and lowered digits their own characters."""
     if "<" not in text:
         return text
-    text = _HIDDEN.sub("", text)
+    text = _FLAT.sub(lambda m: "" if _NOT_SHOWN.search(m[2]) else m[0], text)
     text = _SCRIPTED.sub(_script, text)
     text = _BREAK.sub(lambda m: "\n* " if m[1] else "\n", text)
     return _TAG.sub("", text)
