@@ -63,9 +63,9 @@ def _uses(tree: ast.AST, name: str) -> set[str]:
             methods.add(node.attr)
             called.add(id(node.value))
     for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and node.id == name and id(node) not in called:
-            if not isinstance(node.ctx, ast.Store):
-                methods.add("?")
+        other = isinstance(node, ast.Name) and node.id == name and id(node) not in called
+        if other and not isinstance(node.ctx, ast.Store):
+            methods.add("?")
     return methods
 
 
@@ -86,7 +86,9 @@ def inline_calls(*packages: str) -> list[tuple[str, int, str]]:
                         and node.func.value.id == "re"
                         and node.func.attr not in ("escape", "purge")
                     ):
-                        text = node.args[0].value if isinstance(node.args[0], ast.Constant) else ast.unparse(node.args[0])
+                        text = (
+                            node.args[0].value if isinstance(node.args[0], ast.Constant) else ast.unparse(node.args[0])
+                        )
                         found.append((module.__name__, node.lineno, f"{node.func.attr}:{text}"))
     return sorted(set(found))
 

@@ -36,13 +36,12 @@ _BUFFER = 1 << 20
 _ZSTD_STEP = 4096
 """Stored bytes decoded at once: a zstd block of 4 bytes can stand for 128 KiB."""
 _XZ_MEMORY = 256 << 20
-_EXPANSION, _EXPANSION_FROM = 1000, 1 << 30
+_EXPANSION, _EXPANSION_FROM = 10_000, 1 << 30
 
 
 def is_bomb(decoded: int, stored: int) -> bool:
-    """Whether so much came of so little that a file can only be made to keep its reader busy: a thousandfold, from 1 GiB on."""
+    """Whether so much came of so little that a file can only be made to keep its reader busy: ten thousandfold, from 1 GiB on."""
     return decoded > _EXPANSION_FROM + _EXPANSION * stored
-
 
 
 class DamagedStream(CorpusError):

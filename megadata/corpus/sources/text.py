@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from megadata.corpus.sources.charset import decode
-from megadata.corpus.sources.entities import unescape
 from megadata.corpus.sources.elements import Chunk, Elements, plain_chunks
+from megadata.corpus.sources.entities import unescape
 from megadata.corpus.sources.extract import tidy
 from megadata.corpus.sources.whole import is_binary, read_whole, without_place
 from megadata.corpus.sources.wikinames import database_of
