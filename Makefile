@@ -16,7 +16,7 @@ test: setup  ## the test suite
 test-long: setup  ## the full counts: kills, mutations, layouts
 	$(PYTEST) -m long --timeout 3000
 
-test-peers: setup  ## comparisons with other libraries (installs them)
+test-peers: setup peers  ## comparisons with other libraries (installs them)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps megatron-core
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt transformers
 	$(PYTEST) -m peers
@@ -36,6 +36,13 @@ contracts: setup
 docs: setup  ## fails when docs/cli.md differs from --help
 	$(BIN)/python -m megadata.commands.reference --check docs/cli.md
 
+peers: .peers/datatrove/.installed  ## environments of libraries that cannot share ours
+
+.peers/%/.installed: benchmarks/peers/%.txt
+	test -x .peers/$*/bin/python || $(PYTHON) -m venv .peers/$*
+	.peers/$*/bin/python -m pip install --quiet --requirement $<
+	touch $@
+
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
@@ -46,4 +53,4 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .peers demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

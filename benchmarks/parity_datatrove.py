@@ -100,6 +100,12 @@ def read_decisions(path: Path) -> dict[str, dict[str, list[str | None]]]:
         return {record["id"]: record for record in map(json.loads, lines)}
 
 
+def read_documents(path: Path) -> list[tuple[str, str]]:
+    """(id, text) of JSON lines."""
+    with path.open(encoding="utf-8") as lines:
+        return [(record["id"], record["text"]) for record in map(json.loads, lines)]
+
+
 def expected(column: str, answer: list[str | None]) -> tuple[str | None, str | None]:
     """The peer's answer in our words."""
     reason = answer[0]
@@ -131,11 +137,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer", required=True, help="python of an environment with datatrove and spaCy")
     parser.add_argument("--decisions", type=Path, nargs="*", help="files the peer wrote before, instead of running it")
+    parser.add_argument("--documents", type=Path, nargs="*", help="files of the documents that --decisions are about")
     parser.add_argument(
         "--limit", type=int, default=0, help="look at every n-th document only, so that at most this many are"
     )
     arguments = parser.parse_args()
-    documents = real_documents()
+    documents = [one for path in arguments.documents or () for one in read_documents(path)] or real_documents()
     if arguments.limit:
         documents = documents[:: max(1, -(-len(documents) // arguments.limit))]
     theirs: dict[str, dict[str, list[str | None]]] = {}

@@ -94,10 +94,22 @@ def load_yaml(path: Path | str) -> dict[str, Any]:
     return parse_yaml(text, str(path))
 
 
+class _Unique(yaml.SafeLoader):
+    """YAML's safe loader, to which a key that is given twice is an error: the second would replace the first unseen."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        twice = [key for key in keys if keys.count(key) > 1]
+        if twice:
+            problem = f"the key {twice[0]!r} is given twice; remove one of them"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def parse_yaml(text: str, where: str) -> dict[str, Any]:
     """Parse YAML text that holds one mapping."""
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, _Unique)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark is not None else ""

@@ -36,7 +36,9 @@ _NOT_YET = "is not part of this version"
     help="What kind of text the inputs hold; decides the rules.",
 )
 @click.option(
-    "--rules", metavar="NAME|FILE", help="A shipped list, a rule-set such as gopher@paper, none, or a YAML file."
+    "--rules",
+    metavar="NAME|FILE,...",
+    help="A shipped list, a rule-set such as gopher@paper, a YAML file, or several with commas; none for no rules.",
 )
 @click.option("--languages", metavar="en,de", help="Keep documents in these languages only.")
 @click.option(

@@ -31,6 +31,7 @@ OPERATORS: dict[str, Callable[[F64, float], Bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+REASON = re.compile(r"\w[\w-]*")
 CONDITION = re.compile(r"\s*(\w+)\s*(<=|>=|<|>)\s*(-?[\d_]+(?:\.\d+)?)\s*")
 
 
@@ -91,6 +92,8 @@ class Filter(Cuts):
         if self.words == "spacy":
             spacy_words.pipeline(self.language)
         for reason, text in self.drop.items():
+            if not REASON.fullmatch(reason):
+                raise ConfigError(f"drop: {reason!r} is no name of a reason; use letters, digits, _ and -")
             try:
                 parse_condition(text)
             except ConfigError as error:

@@ -50,9 +50,15 @@ class Phrase:
     """What goes when one is found."""
 
     def __post_init__(self) -> None:
+        if not self.any_of:
+            raise ConfigError(f"phrases.{self.reason}: any_of is empty, so that nothing is looked for; name phrases")
         for phrase in self.any_of:
             if not phrase or phrase != phrase.lower():
                 raise ConfigError(f"phrases.{self.reason}: expected phrases in lower case, found {phrase!r}")
+            if len(phrase.splitlines()) != 1 or phrase != phrase.strip():
+                raise ConfigError(
+                    f"phrases.{self.reason}: {phrase!r} is never found: lines hold no line breaks and no blanks at their ends"
+                )
 
 
 @configclass
@@ -86,8 +92,23 @@ class LineRules:
     version: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
+        for name, value, least in (
+            ("min_words", self.min_words, 0),
+            ("max_word_length", self.max_word_length, 1),
+            ("min_sentences", self.min_sentences, 1),
+        ):
+            if value is not None and value < least:
+                raise ConfigError(f"{name}: expected {least} or more, found {value}")
+        if len(set(self.reasons)) < len(self.reasons):
+            raise ConfigError(f"phrases: two of them drop pages for one reason ({', '.join(self.reasons)}); merge them")
         if self.sentences == "spacy":
             spacy_words.pipeline(self.language)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The reasons it drops documents for."""
+        few = () if self.min_sentences is None else ("too_few_sentences",)
+        return (*(phrase.reason for phrase in self.phrases if phrase.drops == "page"), *few)
 
     @property
     def libraries(self) -> tuple[str, ...]:

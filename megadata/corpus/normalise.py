@@ -10,6 +10,7 @@ import numpy as np
 from megadata.config import configclass
 from megadata.corpus.characters import action_table
 from megadata.documents.batch import DocBatch
+from megadata.errors import ConfigError
 from megadata.kernels.base import U8
 from megadata.kernels.text import replace_characters
 
@@ -70,6 +71,10 @@ class Whitespace:
     """Most newlines in a row; 0 for any number."""
     strip: bool = True
     """Drop blanks and newlines at both ends of the document."""
+
+    def __post_init__(self) -> None:
+        if self.newlines < 0:
+            raise ConfigError(f"newlines: expected 0 (any number) or more, found {self.newlines}")
 
     name: ClassVar[str] = "whitespace"
     version: ClassVar[int] = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from importlib.metadata import entry_points
@@ -12,6 +13,7 @@ from typing import Any
 import yaml
 
 from megadata.config import build, load_yaml, nearest
+from megadata.corpus.defects import check_filter
 from megadata.corpus.filter import Filter, parse_condition
 from megadata.corpus.language import Language, Languages
 from megadata.corpus.lines import LineRules
@@ -32,6 +34,9 @@ KINDS: dict[str, type[Any]] = {
     for kind in (Urls, Repair, Nfc, Controls, Whitespace, Language, Languages, Filter, LineRules, WebLines)
 }
 """Kind of step -> class."""
+
+MAPS = ("repair", "nfc", "controls", "whitespace")
+"""Kinds that only change text; a list may begin with them."""
 
 TOP_KEYS = ("rules", "about", "sources", "label", "steps")
 
@@ -72,6 +77,34 @@ def _file_of(name: str) -> Path | None:
     if name.endswith((".yaml", ".yml")):
         return Path(name)
     return None
+
+
+def split_names(text: str) -> list[str]:
+    """The names in ``gopher@paper,c4@tfds``; a file whose path holds commas is one name. Empty for ``none``."""
+    names = [text] if Path(text).is_file() else [part.strip() for part in text.split(",")]
+    if names == ["none"]:
+        return []
+    for name in names:
+        if not name or name == "none":
+            raise ConfigError(f"rules {text!r}: expected names with commas between them, found {name!r} among them")
+        if names.count(name) > 1:
+            raise ConfigError(f"rules {text!r}: {name} is named twice; remove one of them")
+    return names
+
+
+def read_lists(names: list[str]) -> list[Item]:
+    """The steps of several lists one after another, with labels of their own where two lists share one for steps that judge."""
+    lists = [read_items(name) for name in names]
+    labels = Counter(label for items in lists for label in {item.label for item in items})
+    found: list[Item] = []
+    for name, items in zip(names, lists, strict=True):
+        for item in items:
+            label = item.label
+            if labels[label] > 1 and item.kind not in MAPS:
+                own = Path(name).stem if name.endswith((".yaml", ".yml")) else name
+                label = (own if own.startswith(f"{label}@") else f"{label}@{own}").replace(".", "_")
+            found.append(replace(item, label=label))
+    return found
 
 
 def read_items(name: str, above: tuple[str, ...] = ()) -> list[Item]:
@@ -163,6 +196,8 @@ def override_items(items: list[Item], overrides: Iterable[str]) -> list[Item]:
 
 def _change(items: list[Item], label: str, field: str, value: Any, where: str) -> list[Item]:
     """The items (only those labelled `label`, unless empty) with one field or one rule's condition changed."""
+    if field == "drop" and isinstance(value, Mapping):
+        return _change_rules(items, label, value, where)
     changed = []
     known: set[str] = set()
     hits = 0
@@ -177,11 +212,6 @@ def _change(items: list[Item], label: str, field: str, value: Any, where: str) -
         if field in drop:
             hits += 1
             changed.append(replace(item, settings={**item.settings, "drop": _rule(drop, field, value, where)}))
-        elif field == "drop" and "drop" in names and isinstance(value, Mapping):
-            hits += 1
-            for reason, condition in value.items():
-                drop = _rule(drop, str(reason), condition, where)
-            changed.append(replace(item, settings={**item.settings, "drop": drop}))
         elif field in names and field != "drop":
             hits += 1
             changed.append(replace(item, settings={**item.settings, field: value}))
@@ -190,6 +220,21 @@ def _change(items: list[Item], label: str, field: str, value: Any, where: str) -
     if not hits:
         raise ConfigError(f"{where}: unknown field or rule {field!r}{nearest(field, known)}")
     return changed
+
+
+def _change_rules(items: list[Item], label: str, rules: Mapping[str, Any], where: str) -> list[Item]:
+    """The items with several conditions changed, each where its reason is; the last filter gets those with a new reason."""
+    filters = [item for item in items if item.kind == "filter" and label in ("", item.label)]
+    if not filters:
+        raise ConfigError(f"{where}: drop: these rules have no step `filter`")
+    for reason, condition in rules.items():
+        having = [item for item in filters if reason in item.settings.get("drop", {})] or filters[-1:]
+        for item in having:
+            drop = _rule(dict(item.settings.get("drop") or {}), str(reason), condition, where)
+            new = replace(item, settings={**item.settings, "drop": drop})
+            items = [new if one is item else one for one in items]
+            filters = [new if one is item else one for one in filters]
+    return items
 
 
 def _rule(drop: dict[str, str], reason: str, value: Any, where: str) -> dict[str, str]:
@@ -220,7 +265,7 @@ def with_languages(items: list[Item], codes: list[str]) -> list[Item]:
         keep = {**present[0].settings, "keep": codes}
         return [replace(item, settings=keep, where=where) if item is present[0] else item for item in items]
     at = 0
-    while at < len(items) and items[at].kind in ("repair", "nfc", "controls", "whitespace"):
+    while at < len(items) and items[at].kind in MAPS:
         at += 1
     steps = [Item("languages", "languages", {"keep": codes}, where)]
     if not any(item.kind == "language" for item in items):
@@ -237,6 +282,11 @@ def instantiate(item: Item) -> Step:
         raise (
             error if str(error).startswith(item.where) else ConfigError(f"{item.where}: {item.kind}: {error}")
         ) from None
+    if isinstance(step, Filter):
+        try:
+            check_filter(step)
+        except ConfigError as error:
+            raise ConfigError(f"{item.where}: {item.kind}: {error}") from None
     if not isinstance(step, (Judge, Map)):
         raise ConfigError(f"{item.where}: {item.kind}: {cls.__name__} has neither judge() nor map()")
     return step

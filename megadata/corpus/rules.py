@@ -17,7 +17,9 @@ import orjson
 import pyarrow.compute as pc
 
 from megadata.config import to_dict
-from megadata.corpus.rulefiles import Item, instantiate, override_items, read_items, with_languages, with_urls
+from megadata.corpus.defects import check_filter, check_steps
+from megadata.corpus.filter import Filter
+from megadata.corpus.rulefiles import instantiate, override_items, read_lists, split_names, with_languages, with_urls
 from megadata.corpus.step import Decision, Judge, JudgeMap, Map, Outcome, Step, Verdict
 from megadata.documents.batch import DocBatch
 from megadata.errors import ConfigError
@@ -172,7 +174,8 @@ def load_rules(
     ----------
     name
         A shipped list (`web`, `books`, `wikipedia`, `text`), a rule-set (`gopher@datatrove`), a name registered by another
-        package, the path of a YAML file, or `none` for no steps at all.
+        package, the path of a YAML file, or several of these with commas between them; `none` for no steps at all. Steps of
+        several lists that would have one label get their list's name as label.
     overrides
         ``LABEL.FIELD=VALUE``, for example ``quality.words=whitespace``; ``LABEL.REASON=VALUE`` changes the threshold of one rule,
         ``LABEL.REASON=off`` removes it.
@@ -186,11 +189,13 @@ def load_rules(
     ConfigError
         For a name, step, field, quantity or value that is unknown or impossible; it names the nearest known one.
     """
-    items: list[Item] = [] if name == "none" else read_items(name)
+    items = read_lists(split_names(name))
     items = with_urls(items, list(url_rules))
     items = override_items(items, overrides)
     items = with_languages(items, list(languages))
-    return RuleList(name, tuple((item.label, instantiate(item)) for item in items))
+    steps = tuple((item.label, instantiate(item)) for item in items)
+    check_steps(steps, f"rules {name}")
+    return RuleList(name, steps)
 
 
 def rule_list(steps: Iterable[tuple[str, Step]] | Mapping[str, Step], name: str = "custom") -> RuleList:
@@ -199,10 +204,13 @@ def rule_list(steps: Iterable[tuple[str, Step]] | Mapping[str, Step], name: str 
     Raises
     ------
     ConfigError
-        When one of them neither judges nor maps.
+        When one of them neither judges nor maps, or rules cannot be meant (`megadata.corpus.defects`).
     """
     pairs = tuple(steps.items() if isinstance(steps, Mapping) else steps)
     for label, step in pairs:
         if not isinstance(step, (Judge, Map)):
             raise ConfigError(f"rules {name}: step {label!r} ({type(step).__name__}) has neither judge() nor map()")
+        if isinstance(step, Filter):
+            check_filter(step)
+    check_steps(pairs, f"rules {name}")
     return RuleList(name, pairs)

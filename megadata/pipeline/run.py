@@ -137,8 +137,9 @@ class Pipeline:
         from megadata.corpus.clean import CleanConfig, clean
 
         rules = source.rules
-        if rules is not None and (self.base / rules).is_file():
-            rules = str(self.base / rules)
+        if rules is not None:
+            parts = [rules] if (self.base / rules).is_file() else [part.strip() for part in rules.split(",")]
+            rules = ",".join(str(self.base / part) if (self.base / part).is_file() else part for part in parts)
         fields = {"text_field": source.text_field, "id_field": source.id_field, "extractor": source.extractor}
         read, _ = read_options({**fields, **source.read})
         config = CleanConfig(
