@@ -5,27 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from megadata.documents.batch import DocBatch
-from megadata.documents.source import BATCH_DOCUMENTS, Problems, ReadOptions
+from megadata.documents.columns import check_text, documents
+from megadata.documents.source import BATCH_BYTES, BATCH_DOCUMENTS, Problems, ReadOptions
 from megadata.errors import CorpusError
-from megadata.runtime.streams import open_raw
+from megadata.runtime.streams import compression_of, open_raw
 from megadata.runtime.units import InputFile, Span
+
+_DICTIONARY_BYTES = 1 << 20
+"""Writers end a dictionary at about this size."""
 
 
 class ParquetFile:
     """Any Parquet file with a column of text; a span covers whole row groups.
 
-    A row group belongs to the span that holds its first byte. Columns other than text, id, source, url and metadata are kept
-    inside the metadata.
+    A row group belongs to the span that holds its first byte. A row group that cannot be read is set aside, and reading goes on
+    with the next. Pages are read as they are needed, so memory does not grow with the row group.
     """
 
     kind: ClassVar[str] = "parquet"
     default_source: ClassVar[str] = "text"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     suffixes: ClassVar[tuple[str, ...]] = (".parquet",)
 
     def sniff(self, head: bytes, name: str) -> bool:
@@ -37,84 +40,74 @@ class ParquetFile:
         try:
             with open_raw(file.path) as raw:
                 footer = pq.ParquetFile(raw).metadata
-        except (pa.ArrowInvalid, OSError):
+        except (pa.ArrowException, OSError):
             return [Span(file, 0, -1)]
-        starts = [_first_byte(footer.row_group(g)) for g in range(footer.num_row_groups)]
         borders = [0]
-        for group, start in enumerate(starts):
+        for group in range(footer.num_row_groups):
+            start = _first_byte(footer.row_group(group), file)
             if start - borders[-1] >= unit_bytes and group:
                 borders.append(start)
         return [Span(file, a, b) for a, b in zip(borders, [*borders[1:], file.size], strict=True)]
 
     def read(self, span: Span, options: ReadOptions, problems: Problems) -> Iterator[DocBatch]:
         """Documents of the span's row groups."""
+        file = span.file
+        if compression_of(file.path) is not None:
+            raise CorpusError(
+                f"{file.name}: Parquet is compressed inside and is read as it is; decompress the file first"
+            )
+        with open_raw(file.path) as raw:
+            try:
+                table = pq.ParquetFile(raw, buffer_size=1 << 20, pre_buffer=False)
+                schema = table.schema_arrow
+            except (pa.ArrowException, OSError) as error:
+                problems.add("damaged_parquet", file.name, str(error))
+                return
+            check_text(schema, options, file)
+            row = 0
+            for group in range(table.metadata.num_row_groups):
+                meta = table.metadata.row_group(group)
+                first = _first_byte(meta, file)
+                if span.start <= first and (span.stop == -1 or first < span.stop):
+                    yield from _group(table, group, row, file, options, problems)
+                row += meta.num_rows
+
+
+def _group(
+    table: Any, group: int, row: int, file: InputFile, options: ReadOptions, problems: Problems
+) -> Iterator[DocBatch]:
+    size = _rows_at_once(table.metadata.row_group(group))
+    batches = table.iter_batches(size, row_groups=[group], use_threads=False)
+    while True:
         try:
-            with open_raw(span.file.path) as raw:
-                table = pq.ParquetFile(raw)
-                names = table.schema_arrow.names
-                if options.text_field not in names:
-                    raise CorpusError(
-                        f"{span.file.name}: expected a text column {options.text_field!r}, found columns {', '.join(names)}; "
-                        "name it with --text-field"
-                    )
-                row = 0
-                for group in range(table.metadata.num_row_groups):
-                    meta = table.metadata.row_group(group)
-                    inside = span.start <= _first_byte(meta) and (span.stop == -1 or _first_byte(meta) < span.stop)
-                    if inside:
-                        for records in table.iter_batches(BATCH_DOCUMENTS, row_groups=[group]):
-                            yield from _batch(records, row, span.file, options, problems)
-                            row += records.num_rows
-                    else:
-                        row += meta.num_rows
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-            problems.add("damaged_parquet", span.file.name, str(error))
+            records = next(batches, None)
+        except (pa.ArrowException, OSError) as error:
+            problems.add("damaged_parquet", f"{file.name}:{row}", f"row group {group}: {error}")
+            return
+        if records is None:
+            return
+        yield from documents(records, row, file, options, problems)
+        row += records.num_rows
 
 
-def _first_byte(group: Any) -> int:
+def _first_byte(group: Any, file: InputFile) -> int:
+    """Where a row group begins; a damaged footer may tell positions outside the file."""
+    if group.num_columns == 0:
+        return 0
     column = group.column(0)
     offset = column.dictionary_page_offset
-    return int(column.data_page_offset if offset is None else min(offset, column.data_page_offset))
+    first = int(column.data_page_offset if offset is None else min(offset, column.data_page_offset))
+    return min(max(first, 0), max(file.size - 1, 0))
 
 
-def _batch(
-    records: pa.RecordBatch, first_row: int, file: InputFile, options: ReadOptions, problems: Problems
-) -> Iterator[DocBatch]:
-    columns = {name: records.column(i).to_pylist() for i, name in enumerate(records.schema.names)}
-    ids: list[str] = []
-    texts: list[str] = []
-    sources: list[str] = []
-    urls: list[str | None] = []
-    notes: list[str | None] = []
-    others = [n for n in columns if n not in (options.text_field, options.id_field, "source", "url", "metadata")]
-    nothing = [None] * records.num_rows
-    for at, text in enumerate(columns[options.text_field]):
-        row = first_row + at
-        if not isinstance(text, str):
-            problems.add("no_text_field", f"{file.name}:{row}", f"column {options.text_field!r}: {type(text).__name__}")
-            continue
-        own = columns.get(options.id_field, nothing)[at]
-        source, url = columns.get("source", nothing)[at], columns.get("url", nothing)[at]
-        ids.append(str(own) if own not in (None, "") else f"{file.name}:{row}")
-        texts.append(text)
-        sources.append(source if isinstance(source, str) and source else file.source)
-        urls.append(url if isinstance(url, str) else None)
-        notes.append(_notes(columns.get("metadata", nothing)[at], {n: columns[n][at] for n in others}, file))
-    if ids:
-        yield DocBatch.of(ids, texts, sources, urls, notes)
-
-
-def _notes(own: Any, others: dict[str, Any], file: InputFile) -> str:
-    notes: dict[str, Any] = {}
-    if isinstance(own, str):
-        try:
-            own = orjson.loads(own)
-        except orjson.JSONDecodeError:
-            own = {"metadata": own}
-    if isinstance(own, dict):
-        notes.update(own)
-    for name, value in others.items():
-        if value is not None:
-            notes.setdefault(name, value)
-    notes.setdefault("path", file.name)
-    return orjson.dumps(notes, default=str).decode()
+def _rows_at_once(group: Any) -> int:
+    """Rows that hold about a batch of bytes, by the mean of the row group; fewer where a dictionary may hold long values."""
+    rows = BATCH_DOCUMENTS
+    for number in range(group.num_columns):
+        column = group.column(number)
+        mean = max(column.total_uncompressed_size // max(group.num_rows, 1), 1)
+        rows = min(rows, BATCH_BYTES // mean)
+        if column.has_dictionary_page:
+            longest = min(column.total_uncompressed_size, _DICTIONARY_BYTES)
+            rows = min(rows, max(256 * _DICTIONARY_BYTES // max(longest, 1), 1))
+    return max(rows, 1)

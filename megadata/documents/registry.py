@@ -13,12 +13,13 @@ from typing import cast
 
 from megadata.documents.refused import BY_ENDING, Refused, refusal
 from megadata.documents.source import Source
-from megadata.errors import ConfigError, CorpusError
-from megadata.runtime.streams import COMPRESSIONS, open_decoded
+from megadata.errors import ConfigError
+from megadata.runtime.streams import COMPRESSIONS, DamagedStream, open_decoded
 
 OURS = {
     "jsonl": "megadata.documents.jsonl:Jsonl",
     "parquet": "megadata.documents.parquet:ParquetFile",
+    "arrow": "megadata.documents.arrow:ArrowIpc",
     "lines": "megadata.documents.textlines:TextLines",
     "warc": "megadata.corpus.sources.warc:Warc",
     "wet": "megadata.corpus.sources.wet:Wet",
@@ -68,6 +69,15 @@ def suffix_of(name: str) -> str:
     return PurePosixPath(path.stem).suffix if path.suffix in COMPRESSIONS else path.suffix
 
 
+CARD = Refused("a dataset card", "name the files of the dataset")
+
+
+def _is_card(path: str) -> bool:
+    """Whether a README opens with the fields by which the Hugging Face hub describes a repository."""
+    with open_decoded(path) as stream:
+        return stream.read(4) == b"---\n"
+
+
 def recognise(path: str, name: str, family: str | None = None) -> str | Refused | None:
     """Kind of a file by its ending and first bytes; what it is where we know it and do not read it; None where nothing fits.
 
@@ -77,13 +87,15 @@ def recognise(path: str, name: str, family: str | None = None) -> str | Refused 
     ending = suffix_of(name)
     if ending in BY_ENDING:
         return BY_ENDING[ending]
+    if PurePosixPath(name).name == "README.md" and _is_card(path):
+        return CARD
     by_name = [kind for kind, one in known.items() if ending and ending in one.suffixes]
     if len(by_name) == 1 and (by_name[0] != "txt" or family != "books"):
         return by_name[0]
     try:
         with open_decoded(path) as stream:
             head = stream.read(HEAD_BYTES)
-    except CorpusError:
+    except DamagedStream:
         return by_name[0] if by_name else None
     candidates = by_name or list(known)
     if family == "books" and "txt" in candidates:

@@ -1,0 +1,138 @@
+"""Records with named fields on their way to documents: which field becomes what, and what is kept beside the text."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import orjson
+
+from megadata.documents.batch import MAX_TEXT_BYTES, DocBatch
+from megadata.documents.source import BATCH_BYTES, BATCH_DOCUMENTS, Problems, ReadOptions
+from megadata.runtime.units import InputFile
+
+
+class Rows:
+    """Records of JSON lines, JSON and tables, collected into a batch.
+
+    The text and the id are taken from the fields that the options name (a dotted path reaches into objects), ``source``,
+    ``url`` and ``metadata`` where they are of our shape; every other field is kept inside the metadata.
+    """
+
+    def __init__(self, file: InputFile, options: ReadOptions, problems: Problems) -> None:
+        self._file, self._options, self._problems = file, options, problems
+        self._text_path = options.text_field.split(".")
+        self._id_path = options.id_field.split(".")
+        self._clear()
+
+    def _clear(self) -> None:
+        self._ids: list[str] = []
+        self._texts: list[str] = []
+        self._sources: list[str] = []
+        self._urls: list[str | None] = []
+        self._metadata: list[str | None] = []
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @property
+    def full(self) -> bool:
+        """Whether the batch should be taken."""
+        return len(self._ids) >= BATCH_DOCUMENTS or self._bytes >= BATCH_BYTES
+
+    def take(self) -> DocBatch:
+        """The batch; the next begins empty."""
+        batch = DocBatch.of(self._ids, self._texts, self._sources, self._urls, self._metadata)
+        self._clear()
+        return batch
+
+    def fail(self, reason: str, position: int, detail: str, raw: bytes = b"") -> None:
+        """Set a record aside."""
+        excerpt = raw[:500].decode("utf-8", "replace")
+        self._problems.add(reason, f"{self._file.name}:{position}", detail, excerpt)
+
+    def add(self, position: int, record: object, raw: bytes) -> None:
+        """Add a record that begins at `position`; `raw` is shown where it must be set aside. The record is changed."""
+        if not isinstance(record, dict):
+            self.fail("not_an_object", position, f"expected an object, found {type(record).__name__}", raw)
+            return
+        text = dig(record, self._text_path)
+        if not isinstance(text, str):
+            found = "no such field" if text is None else type(text).__name__
+            self.fail("no_text_field", position, f"field {self._options.text_field!r}: {found}", raw)
+            return
+        if len(text) > MAX_TEXT_BYTES // 4 and len(text.encode()) > MAX_TEXT_BYTES:
+            self.fail("record_too_large", position, f"text longer than {MAX_TEXT_BYTES} bytes", raw)
+            return
+        own = as_id(dig(record, self._id_path))
+        try:
+            notes = self._notes(record)
+        except orjson.JSONEncodeError:
+            self.fail("bad_json", position, "fields nested deeper than 250 levels", raw)
+            return
+        url, source = record.get("url"), record.get("source")
+        self._ids.append(own or f"{self._file.name}:{position}")
+        self._texts.append(text)
+        self._sources.append(source if isinstance(source, str) and source else self._file.source)
+        self._urls.append(url if isinstance(url, str) else None)
+        self._metadata.append(notes)
+        self._bytes += len(text)
+
+    def _has_column(self, key: str, value: Any) -> bool:
+        """Whether a top-level field was used whole, for the text, the id, the source, the URL or the metadata."""
+        if key == self._options.text_field or (key == self._options.id_field and as_id(value)):
+            return True
+        kept = {
+            "source": isinstance(value, str),
+            "url": isinstance(value, str) or value is None,
+            "metadata": isinstance(value, dict),
+        }
+        return kept.get(key, False)
+
+    def _notes(self, record: dict[str, Any]) -> str:
+        """The metadata as JSON: the record's own, every field we have no column for, and the path."""
+        remove(record, self._text_path)
+        own = record.get("metadata")
+        notes: dict[str, Any] = dict(own) if isinstance(own, dict) else {}
+        for key, value in record.items():
+            if not self._has_column(key, value):
+                notes.setdefault(key, value)
+        notes.setdefault("path", self._file.name)
+        return orjson.dumps(notes).decode()
+
+
+def as_id(value: object) -> str | None:
+    """A record's own id: text or a whole number."""
+    if isinstance(value, str):
+        return value or None
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, float) and (not math.isfinite(value) or not value.is_integer()):
+        return None
+    return str(int(value)) if isinstance(value, int | float) else None
+
+
+def dig(record: dict[str, Any], path: list[str]) -> Any:
+    """Value at a dotted path; None where the path ends early. A field whose own name holds the dots comes first."""
+    if len(path) > 1 and ".".join(path) in record:
+        return record[".".join(path)]
+    value: Any = record
+    for key in path:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(key)
+    return value
+
+
+def remove(record: dict[str, Any], path: list[str]) -> None:
+    """Take the value at a path of several names out of the record, so that a nested text is not kept twice."""
+    whole = ".".join(path)
+    if len(path) == 1 or whole in record:
+        record.pop(whole, None)
+        return
+    inside: Any = record
+    for key in path[:-1]:
+        inside = inside.get(key) if isinstance(inside, dict) else None
+    if isinstance(inside, dict):
+        inside.pop(path[-1], None)
