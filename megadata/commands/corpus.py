@@ -140,12 +140,7 @@ def show_clean(report: CleanReport) -> None:
         sizes = (human(report.of("bytes_in", name)), human(report.of("bytes_kept", name)))
         table.add_row(name, f"{into:,}", f"{kept:,}", f"{into - kept:,}", f"{unreadable:,}", *sizes)
     print_table(table)
-    reasons = report.reasons()
-    if reasons:
-        why = make_table("removed because", "reason", "documents", "text")
-        for reason, documents, size in reasons:
-            why.add_row(reason, f"{documents:,}", human(size))
-        print_table(why)
+    _show_rules(report)
     unread: dict[str, int] = {}
     for key, number in report.counts.items():
         kind, _, reason = [*key.split("|"), "", ""][:3]
@@ -163,6 +158,25 @@ def show_clean(report: CleanReport) -> None:
         click.echo(f"{len(report.passed_over)} files of unknown kind were passed over: {names}", err=True)
     if report.current:
         click.echo(f"{report.output} was up to date", err=True)
+
+
+def _show_rules(report: CleanReport) -> None:
+    """What was removed, rule by rule, in the order in which rules are asked."""
+    rules = dict(report.rules())
+    rows = {reason: (documents, size) for reason, documents, size in report.reasons()}
+    if rows:
+        why = make_table("removed because", "rule", "drops when", "documents", "text", "no other rule would")
+        from megadata.runtime.progress import human
+
+        for name in sorted(rows, key=lambda name: list(rules).index(name) if name in rules else len(rules)):
+            rule = rules.get(name)
+            alone = ("", "") if rule is None else (rule.condition, f"{rule.only:,}")
+            why.add_row(name, alone[0], f"{rows[name][0]:,}", human(rows[name][1]), alone[1])
+        print_table(why)
+    idle = [name for name, rule in rules.items() if not rule.matched]
+    if idle and report.total("documents_in"):
+        shown = ", ".join(idle[:6]) + (f" and {len(idle) - 6} more" if len(idle) > 6 else "")
+        click.echo(f"{len(idle)} of {len(rules)} rules matched nothing: {shown}", err=True)
 
 
 @click.command()

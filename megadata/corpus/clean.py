@@ -13,6 +13,7 @@ import orjson
 
 from megadata import formats
 from megadata.config import configclass, to_dict
+from megadata.corpus.record import Record, Recorder, RuleRecord
 from megadata.corpus.rules import RuleList, load_rules
 from megadata.documents.batch import DocBatch
 from megadata.documents.crawls import CrawlNotes
@@ -24,7 +25,7 @@ from megadata.documents.shards import encode_lines
 from megadata.documents.source import Problems, ReadOptions
 from megadata.documents.unpack import unpack
 from megadata.runtime.exchange import Exchange
-from megadata.runtime.files import lock_folder, remove_temporaries, write_json
+from megadata.runtime.files import lock_folder, read_json, remove_temporaries, write_json
 from megadata.runtime.manifest import STATE, Manifest, StepSpec, clear_work, input_digests
 from megadata.runtime.receipts import Receipt, UnitWriter
 from megadata.runtime.settings import RunSettings
@@ -71,6 +72,8 @@ class CleanReport:
     current: bool = False
     """Whether everything was already done."""
     passed_over: list[str] = field(default_factory=list)
+    records: dict[str, Record] = field(default_factory=dict)
+    """What every rule did, by source."""
 
     def of(self, name: str, source: str) -> int:
         """A counter of one source."""
@@ -85,26 +88,26 @@ class CleanReport:
         """Labels of the sources read."""
         return sorted({k.split("|")[1] for k in self.counts if k.startswith("documents_in|")})
 
+    def rules(self) -> list[tuple[str, RuleRecord]]:
+        """Every rule and what it did to all sources, in the order in which rules are asked."""
+        found: dict[str, RuleRecord] = {}
+        for record in self.records.values():
+            for name, rule in record.rules.items():
+                conditions = {rule.condition, found[name].condition if name in found else rule.condition}
+                found.setdefault(name, RuleRecord()).add(rule)
+                found[name].condition = " or ".join(sorted(conditions))
+        return list(found.items())
+
     def reasons(self) -> list[tuple[str, int, int]]:
         """(reason, documents, bytes) of all removals, most first."""
-        found = [k.split("|", 2)[2] for k in self.counts if k.startswith("removed|")]
-        rows = [
-            (
-                reason,
-                int(
-                    sum(v for k, v in self.counts.items() if k.startswith("removed|") and k.split("|", 2)[2] == reason)
-                ),
-                int(
-                    sum(
-                        v
-                        for k, v in self.counts.items()
-                        if k.startswith("removed_bytes|") and k.split("|", 2)[2] == reason
-                    )
-                ),
-            )
-            for reason in dict.fromkeys(found)
-        ]
-        return sorted(rows, key=lambda row: (-row[1], row[0]))
+        found: dict[str, tuple[int, int]] = {}
+        for key, number in self.counts.items():
+            kind, _, reason = [*key.split("|", 2), "", ""][:3]
+            if kind in ("removed", "removed_bytes"):
+                documents, size = found.get(reason, (0, 0))
+                more = int(number)
+                found[reason] = (documents + more, size) if kind == "removed" else (documents, size + more)
+        return sorted(((reason, *both) for reason, both in found.items()), key=lambda row: (-row[1], row[0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +125,18 @@ class CleanTask:
         notes = IdNotes(unit.ordinal)
         crawls = CrawlNotes(unit.ordinal) if self.newest else None
         counts: Counter[str] = Counter()
+        recorder = Recorder(excerpts=self.removed == "text")
         with UnitWriter(self.folder, unit) as writer:
             for span in unit.spans:
                 problems = Problems(self.options.max_set_aside)
                 rules = self.rules[span.file.family]
                 for docs in read_span(span, self.options, problems):
-                    self._batch(docs, rules, writer, notes, crawls, counts)
+                    self._batch(docs, rules, writer, notes, crawls, counts, recorder)
                 self._problems(problems, span.file.source, writer, notes, counts)
             Exchange(self.folder / "ids", NOTE).write(unit.ordinal, notes.records())
             if crawls is not None:
                 crawls.write(self.folder)
+            write_json(_record_path(self.folder, unit.ordinal), recorder.plain(), sync=False)
             return writer.finish(dict(counts))
 
     def _batch(
@@ -142,9 +147,10 @@ class CleanTask:
         notes: IdNotes,
         crawls: CrawlNotes | None,
         counts: Counter[str],
+        recorder: Recorder,
     ) -> None:
         _count(counts, "documents_in", "bytes_in", docs)
-        outcome = rules.apply(docs)
+        outcome = rules.apply(docs, recorder)
         kept, removed = outcome.kept, outcome.removed
         _count(counts, "documents_kept", "bytes_kept", kept)
         written = notes.take("kept", kept.ids, _paths(kept), encode_lines(kept))
@@ -158,7 +164,7 @@ class CleanTask:
             return
         paths = _paths(removed)
         shown = removed if self.removed == "text" else removed.replace(text=[""] * len(removed))
-        lines = encode_lines(shown, outcome.reasons, outcome.values)
+        lines = encode_lines(shown, outcome.reasons, outcome.values, outcome.thresholds)
         writer.write("removed", notes.take("removed", removed.ids, paths, lines))
 
     def _problems(
@@ -184,6 +190,18 @@ class CleanTask:
                 for item in problems.items
             )
             writer.write("removed", notes.skip("removed", lines))
+
+
+def _record_path(folder: Path, ordinal: int) -> Path:
+    return folder / "records" / f"{ordinal:06d}.json"
+
+
+def _records(folder: Path, units: list[Unit]) -> Recorder:
+    """The records of all units, in their order."""
+    whole = Recorder()
+    for unit in units:
+        whole.add(read_json(_record_path(folder, unit.ordinal)))
+    return whole
 
 
 def _paths(docs: DocBatch) -> Iterator[str]:
@@ -239,7 +257,9 @@ def clean(inputs: Inputs, output: Path, config: CleanConfig, settings: RunSettin
         manifest = Manifest.load(output)
         if manifest is not None and manifest.is_current(output, spec.identity, units):
             clear_work(output)
-            return CleanReport(output, manifest.totals, True, inputs.passed_over)
+            known = Recorder()
+            known.add(formats.check("stats", read_json(output / "stats.json"), output / "stats.json")["sources"])
+            return CleanReport(output, manifest.totals, True, inputs.passed_over, known.sources)
         if manifest is not None:
             settings.progress.note(f"{output}: what other inputs or settings made is replaced")
         folder = work_folder(output, spec)
@@ -250,6 +270,7 @@ def clean(inputs: Inputs, output: Path, config: CleanConfig, settings: RunSettin
             )
             units = plan(files, config.unit_bytes)
             receipts = map_units(executor, task, units, folder, settings.progress, "clean")
+            recorder = _records(folder, units)
             mark_spent(folder)
             folder, receipts = settle(executor, receipts, units, folder, settings, config.newest, config.removed)
             shards, plans = assemble_shards(
@@ -264,11 +285,11 @@ def clean(inputs: Inputs, output: Path, config: CleanConfig, settings: RunSettin
         (output / "keys.idx").unlink(missing_ok=True)
         if (folder / "keys.idx").exists():
             (folder / "keys.idx").replace(output / "keys.idx")
-        write_json(output / "stats.json", formats.stamp("stats", {"counts": totals}))
+        write_json(output / "stats.json", formats.stamp("stats", {"counts": totals, "sources": recorder.plain()}))
         made = Manifest("clean", spec.identity, spec.describe(), input_digests(receipts), outputs, totals)
         made.save(output, receipts)
         clear_work(output)
-    return CleanReport(output, totals, False, inputs.passed_over)
+    return CleanReport(output, totals, False, inputs.passed_over, recorder.sources)
 
 
 def _totals(receipts: list[Receipt]) -> dict[str, Any]:

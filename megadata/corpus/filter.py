@@ -108,6 +108,12 @@ class Filter(Cuts):
         measured = Measured(docs, self, tops, repeats)
         values = {name: QUANTITIES[name].formula(measured) for name in named}
         return {
-            reason: Decision(OPERATORS[c.comparison](values[c.quantity], c.threshold), values[c.quantity], c.text)
+            reason: Decision(
+                OPERATORS[c.comparison](values[c.quantity], c.threshold),
+                values[c.quantity],
+                c.text,
+                limit=c.threshold,
+                share=QUANTITIES[c.quantity].most == 1.0,
+            )
             for reason, c in conditions.items()
         }

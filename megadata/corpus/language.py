@@ -117,7 +117,7 @@ class Languages:
         other = np.array([bool(self.keep) and label not in self.keep for label, _ in answers], np.bool_)
         return {
             "other_language": Decision(other, scores, f"not {', '.join(self.keep)}"),
-            "unsure": Decision(scores < self.min_score, scores, f"< {self.min_score:g}"),
+            "unsure": Decision(scores < self.min_score, scores, f"< {self.min_score:g}", None, self.min_score, True),
         }
 
     def _tags(self, docs: DocBatch) -> list[tuple[str, float]] | None:

@@ -162,7 +162,12 @@ class LineRules:
             sentences = counts[:, rules.SENTENCES]
             if self.sentences == "spacy":
                 sentences = spacy_words.count_sentences(mapped.texts, self.language)
-            few = Decision(sentences < self.min_sentences, sentences.astype(np.float64), f"< {self.min_sentences}")
+            few = Decision(
+                sentences < self.min_sentences,
+                sentences.astype(np.float64),
+                f"< {self.min_sentences}",
+                limit=self.min_sentences,
+            )
             verdict["too_few_sentences"] = few
         return verdict, mapped
 

@@ -19,11 +19,12 @@ import pyarrow.compute as pc
 from megadata.config import to_dict
 from megadata.corpus.defects import check_filter, check_steps
 from megadata.corpus.filter import Filter
+from megadata.corpus.record import Recorder
 from megadata.corpus.rulefiles import instantiate, override_items, read_lists, split_names, with_languages, with_urls
 from megadata.corpus.step import Decision, Judge, JudgeMap, Map, Outcome, Step, Verdict
 from megadata.documents.batch import DocBatch
 from megadata.errors import ConfigError
-from megadata.kernels.base import I64, Bool
+from megadata.kernels.base import I64
 
 __all__ = ["RuleList", "load_rules", "rule_list"]
 
@@ -60,8 +61,13 @@ class RuleList:
             ]
         }
 
-    def apply(self, docs: DocBatch) -> Outcome:
+    def apply(self, docs: DocBatch, recorder: Recorder | None = None) -> Outcome:
         """Run all steps over one batch; what becomes of a document does not depend on the others in it.
+
+        Parameters
+        ----------
+        recorder
+            Gets to know what every rule says of every document.
 
         Returns
         -------
@@ -69,6 +75,8 @@ class RuleList:
             Its `counts` add up over batches: ``documents_in``, ``bytes_in``, ``documents_kept``, ``bytes_kept``, and for each
             label and reason ``changed|LABEL`` (altered documents), ``removed|LABEL.REASON``, ``removed_bytes|LABEL.REASON``.
         """
+        if recorder is not None:
+            recorder.sized(docs, "in")
         counts: Counter[str] = Counter({"documents_in": len(docs), "bytes_in": int(docs.sizes.sum())})
         places = np.arange(len(docs))
         gone: list[tuple[I64, DocBatch, list[Why]]] = []
@@ -86,7 +94,10 @@ class RuleList:
                 elif isinstance(step, Map):
                     mapped = step.map(docs)
                 rules.extend((f"{label}.{reason}", decision) for reason, decision in verdict.items())
-            keep, why = _decide(rules, len(docs))
+            first, why = _decide(rules, len(docs))
+            keep = first < 0
+            if recorder is not None:
+                recorder.judged(rules, docs, first)
             if why:
                 out = docs.select(~keep)
                 out = _with_matched(out, [matched for _, _, _, matched in why])
@@ -102,6 +113,8 @@ class RuleList:
                 before, after = docs.records.column("text"), mapped.records.column("text")
                 counts[f"changed|{steps[0][0]}"] += pc.sum(pc.not_equal(before, after)).as_py() or 0
             docs = mapped
+        if recorder is not None:
+            recorder.sized(docs, "kept")
         counts.update({"documents_kept": len(docs), "bytes_kept": int(docs.sizes.sum())})
         removed, why = _in_order(gone)
         return Outcome(
@@ -128,8 +141,8 @@ def _together(steps: Iterable[tuple[str, Step]]) -> list[list[tuple[str, Step]]]
     return groups
 
 
-def _decide(rules: list[tuple[str, Decision]], count: int) -> tuple[Bool, list[Why]]:
-    """Which documents stay, and for the others in order: the first reason, the value and the condition."""
+def _decide(rules: list[tuple[str, Decision]], count: int) -> tuple[I64, list[Why]]:
+    """The number of each document's first reason, -1 for those that stay; and for the others in order what decided."""
     first = np.full(count, -1, np.int64)
     for number, (_, decision) in enumerate(rules):
         first[(first < 0) & decision.mask] = number
@@ -139,7 +152,7 @@ def _decide(rules: list[tuple[str, Decision]], count: int) -> tuple[Bool, list[W
         value = float(decision.values[d])
         matched = decision.matched[d] if decision.matched is not None else None
         why.append((reason, None if np.isnan(value) else value, decision.threshold, matched))
-    return first < 0, why
+    return first, why
 
 
 def _with_matched(docs: DocBatch, matched: list[str | None]) -> DocBatch:

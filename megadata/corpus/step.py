@@ -28,6 +28,10 @@ class Decision:
     """The condition for dropping, for example ``< 50``."""
     matched: tuple[str | None, ...] | None = None
     """For each document what in it decided, where a number cannot say it; becomes `matched` in a removed document's metadata."""
+    limit: float | None = None
+    """The threshold as a number, where the rule compares with one."""
+    share: bool = False
+    """Whether the quantity is a share, from 0 to 1."""
 
 
 Verdict = Mapping[str, Decision]

@@ -13,11 +13,14 @@ _LINE = orjson.OPT_APPEND_NEWLINE
 
 
 def encode_lines(
-    docs: DocBatch, reasons: Sequence[str] | None = None, values: Sequence[float | None] | None = None
+    docs: DocBatch,
+    reasons: Sequence[str] | None = None,
+    values: Sequence[float | None] | None = None,
+    thresholds: Sequence[str] | None = None,
 ) -> Iterator[bytes]:
     """One JSON line a document: ``id, text, source``, then ``url`` and ``metadata`` where there are any.
 
-    Removed documents also carry the ``reason`` and the measured ``value`` behind it.
+    Removed documents also carry the ``reason``, the measured ``value`` behind it and, where given, the ``threshold`` it passed.
     """
     for row, document in enumerate(docs):
         line: dict[str, Any] = {"id": document["id"], "text": document["text"], "source": document["source"]}
@@ -28,4 +31,6 @@ def encode_lines(
         if reasons is not None:
             line["reason"] = reasons[row]
             line["value"] = values[row] if values is not None else None
+            if thresholds is not None:
+                line["threshold"] = thresholds[row]
         yield orjson.dumps(line, option=_LINE)

@@ -219,6 +219,24 @@ def count_symbols(text_N: U8, offsets: I64, out_DQ: I64) -> None:
         out_DQ[d, NEWLINES] = newlines
 
 
+@kernel(reads(types.uint8), reads(types.int64), writes(types.int64, 2))
+def measure_text(text_N: U8, offsets: I64, out_D3: I64) -> None:
+    """Bytes, characters, and words between ASCII white space of each document."""
+    for d in range(offsets.size - 1):
+        characters: int = 0
+        words: int = 0
+        inside = False
+        for i in range(offsets[d], offsets[d + 1]):
+            byte = text_N[i]
+            characters += (byte & 0xC0) != 0x80
+            visible = byte > 32
+            words += visible and not inside
+            inside = visible
+        out_D3[d, 0] = offsets[d + 1] - offsets[d]
+        out_D3[d, 1] = characters
+        out_D3[d, 2] = words
+
+
 @kernel(
     reads(types.int32),
     reads(types.uint16),

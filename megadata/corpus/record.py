@@ -1,0 +1,250 @@
+"""The record of a cleaning: what every rule did, how its quantity is distributed, and documents close to its threshold.
+
+Records are sums: those of batches add up to those of units, and these to those of a corpus, in any grouping.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from megadata.corpus.step import Decision
+from megadata.documents.batch import DocBatch
+from megadata.kernels import words as word_kernels
+from megadata.kernels.base import F64, I64
+
+NEAR = 3
+"""Documents kept as examples on each side of a threshold."""
+_FAR = 0.5
+"""Documents farther from a threshold, as a share of it, are no examples."""
+_EXCERPT = 200
+_FINEST = -48
+"""Power of two, in steps, below which all values share the first bin."""
+_STEPS = 8
+"""Bins per doubling of a quantity that has no largest value."""
+_SHARES = 50
+"""Bins from 0 to 1 of a quantity that is a share."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A document close to a threshold."""
+
+    distance: float
+    """From the threshold, as a share of it."""
+    id: str
+    value: float
+    text: str
+    """How it begins."""
+
+
+@dataclass(slots=True)
+class RuleRecord:
+    """What one rule did. Documents are counted of those that reached it: earlier steps may have removed others."""
+
+    condition: str = ""
+    asked: int = 0
+    matched: int = 0
+    """Documents for which it holds, whatever other rules say."""
+    only: int = 0
+    """Those of them for which no other rule asked at the same time holds: they would stay without it."""
+    removed: int = 0
+    """Documents whose first reason it is."""
+    bytes: int = 0
+    characters: int = 0
+    words: int = 0
+    """Words between white space, as `wc -w` counts them, of the documents removed."""
+    dropped: list[Example] = field(default_factory=list)
+    """The removed documents closest to the threshold."""
+    passed: list[Example] = field(default_factory=list)
+    """The closest of those for which it does not hold."""
+    histogram: Counter[int] = field(default_factory=Counter)
+    """Bin -> documents; see `bin_edges`. -1 is for values that are undefined."""
+    share: bool = False
+    """Whether the quantity is a share, from 0 to 1."""
+
+    def add(self, other: RuleRecord) -> None:
+        """Add another record of the same rule."""
+        self.condition, self.share = other.condition, other.share
+        for name in ("asked", "matched", "only", "removed", "bytes", "characters", "words"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.dropped = nearest([*self.dropped, *other.dropped])
+        self.passed = nearest([*self.passed, *other.passed])
+        self.histogram.update(other.histogram)
+
+    def plain(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        values: dict[str, Any] = {name: getattr(self, name) for name in _NUMBERS}
+        values["histogram"] = {str(k): v for k, v in sorted(self.histogram.items())}
+        for name in ("dropped", "passed"):
+            values[name] = [[e.distance, e.id, e.value, e.text] for e in getattr(self, name)]
+        return values
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> RuleRecord:
+        """A record from its plain values."""
+        made = cls(**{name: values[name] for name in _NUMBERS})
+        made.histogram = Counter({int(k): v for k, v in values["histogram"].items()})
+        made.dropped, made.passed = ([Example(*e) for e in values[name]] for name in ("dropped", "passed"))
+        return made
+
+
+_NUMBERS = ("condition", "share", "asked", "matched", "only", "removed", "bytes", "characters", "words")
+
+
+def nearest(examples: Iterable[Example]) -> list[Example]:
+    """The `NEAR` closest ones."""
+    return sorted(examples, key=lambda e: (e.distance, e.id))[:NEAR]
+
+
+@dataclass(slots=True)
+class Record:
+    """What a rule list did to the documents of one source."""
+
+    rules: dict[str, RuleRecord] = field(default_factory=dict)
+    """``LABEL.REASON`` -> record, in the order in which the rules are asked."""
+    sizes: Counter[str] = field(default_factory=Counter)
+    """Documents, bytes, characters and words that came in and that stayed."""
+
+    def add(self, other: Record) -> None:
+        """Add another record."""
+        for name, rule in other.rules.items():
+            self.rules.setdefault(name, RuleRecord()).add(rule)
+        self.sizes.update(other.sizes)
+
+    def plain(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        rules = [{"rule": name, **rule.plain()} for name, rule in self.rules.items()]
+        return {"sizes": dict(sorted(self.sizes.items())), "rules": rules}
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Record:
+        """A record from its plain values."""
+        return cls({rule["rule"]: RuleRecord.of(rule) for rule in values["rules"]}, Counter(values["sizes"]))
+
+
+class Recorder:
+    """Keeps the records of all sources while a rule list is applied.
+
+    Parameters
+    ----------
+    excerpts : whether examples show how documents begin.
+    """
+
+    def __init__(self, excerpts: bool = True) -> None:
+        self._excerpts = excerpts
+        self.sources: dict[str, Record] = {}
+
+    def sized(self, docs: DocBatch, when: str) -> None:
+        """Count what came in (`when` is ``in``) or stayed (``kept``)."""
+        sizes = text_sizes(docs)
+        for label, mine in by_source(docs):
+            totals = self.sources.setdefault(label, Record()).sizes
+            for name, column in zip(("bytes", "characters", "words"), sizes.T, strict=True):
+                totals[f"{name}_{when}"] += int(column[mine].sum())
+            totals[f"documents_{when}"] += int(mine.sum())
+
+    def judged(self, rules: Sequence[tuple[str, Decision]], docs: DocBatch, first: I64) -> None:
+        """Note what rules asked together say of `docs`; `first` is the number of each document's first reason, or -1."""
+        if not rules:
+            return
+        sizes = text_sizes(docs)
+        holding = np.sum([decision.mask for _, decision in rules], axis=0)
+        for label, mine in by_source(docs):
+            record = self.sources.setdefault(label, Record())
+            for number, (name, decision) in enumerate(rules):
+                removed = mine & (first == number)
+                gone = sizes[removed].sum(axis=0).tolist()
+                one = RuleRecord(
+                    condition=decision.threshold,
+                    share=decision.share,
+                    asked=int(mine.sum()),
+                    matched=int((mine & decision.mask).sum()),
+                    only=int((mine & decision.mask & (holding == 1)).sum()),
+                    removed=int(removed.sum()),
+                    bytes=gone[0],
+                    characters=gone[1],
+                    words=gone[2],
+                )
+                one.histogram = histogram(decision.values[mine], decision.share)
+                if decision.limit is not None:
+                    one.dropped = _closest(docs, decision, removed, self._excerpts)
+                    one.passed = _closest(docs, decision, mine & ~decision.mask, self._excerpts)
+                record.rules.setdefault(name, RuleRecord()).add(one)
+
+    def add(self, values: dict[str, Any]) -> None:
+        """Add the plain values of another recorder."""
+        for label, record in values.items():
+            self.sources.setdefault(label, Record()).add(Record.of(record))
+
+    def plain(self) -> dict[str, Any]:
+        """Plain values of all sources, for JSON."""
+        return {label: record.plain() for label, record in sorted(self.sources.items())}
+
+
+def by_source(docs: DocBatch) -> Iterable[tuple[str, Any]]:
+    """(source, bool[D]) for each source of a batch."""
+    labels = np.array(docs.column("source"), dtype=object)
+    return [(str(label), labels == label) for label in dict.fromkeys(labels.tolist())]
+
+
+def text_sizes(docs: DocBatch) -> I64:
+    """int64[D, 3]: bytes, characters and words between white space of each document."""
+
+    def make() -> I64:
+        out = np.empty((len(docs), 3), np.int64)
+        word_kernels.measure_text(docs.text, docs.offsets, out)
+        return out
+
+    return docs.derive("sizes of text", make)
+
+
+def histogram(values: F64, share: bool) -> Counter[int]:
+    """Bin -> values in it."""
+    known = values[~np.isnan(values)]
+    if share:
+        bins = np.minimum(np.floor(np.maximum(known, 0) * _SHARES), 2 * _SHARES).astype(np.int64)
+    else:
+        bins = np.zeros(known.size, np.int64)
+        positive = known > 0
+        powers = np.floor(np.log2(known[positive]) * _STEPS).astype(np.int64)
+        bins[positive] = np.maximum(powers - _FINEST + 1, 0)
+    found, times = np.unique(bins, return_counts=True)
+    counts = Counter(dict(zip(found.tolist(), times.tolist(), strict=True)))
+    if undefined := values.size - known.size:
+        counts[-1] = undefined
+    return counts
+
+
+def bin_edges(bins: Iterable[int], share: bool) -> list[tuple[float, float]]:
+    """The least value of each bin, and the least one beyond it."""
+    if share:
+        return [(b / _SHARES, (b + 1) / _SHARES) for b in bins]
+    low = 2 ** (_FINEST / _STEPS)
+    edges = {0: (0.0, low)}
+    return [edges.get(b) or (2 ** ((b - 1 + _FINEST) / _STEPS), 2 ** ((b + _FINEST) / _STEPS)) for b in bins]
+
+
+def _closest(docs: DocBatch, decision: Decision, among: Any, excerpts: bool) -> list[Example]:
+    places = np.flatnonzero(among & ~np.isnan(decision.values))
+    if not places.size or decision.limit is None:
+        return []
+    distances = np.abs(decision.values[places] - decision.limit) / max(abs(decision.limit), 1e-9)
+    bound = min(_FAR, np.partition(distances, NEAR - 1)[NEAR - 1] if places.size > NEAR else _FAR)
+    places, distances = places[distances <= bound], distances[distances <= bound]
+    ids = docs.records.column("id")
+    found = sorted((float(distance), str(ids[at]), at) for distance, at in zip(distances, places.tolist(), strict=True))
+    return [
+        Example(d, name, float(decision.values[at]), _excerpt(docs, at) if excerpts else "")
+        for d, name, at in found[:NEAR]
+    ]
+
+
+def _excerpt(docs: DocBatch, at: int) -> str:
+    one = docs.slice(at, at + 1)
+    start, stop = one.offsets.tolist()
+    return docs.text[start : min(stop, start + 4 * _EXCERPT)].tobytes().decode("utf-8", "ignore")[:_EXCERPT]
