@@ -128,11 +128,13 @@ def test_files_of_unknown_kind_are_passed_over_in_folders_and_refused_by_name(tm
         expand([str(odd)])
 
 
-def test_json_that_is_no_lines_of_json_is_passed_over(tmp_path):
+def test_json_that_is_no_lines_of_json_is_a_kind_of_its_own(tmp_path):
     put(tmp_path / "lines.json")
     put(tmp_path / "pretty.json", b'{\n  "title": "one object over many lines"\n}\n')
+    (tmp_path / "strings.json").write_bytes(b'["no", "records"]')
     found = expand([str(tmp_path)])
-    assert ([f.name for f in found.files], found.passed_over) == (["lines.json"], ["pretty.json"])
+    assert [(f.name, f.kind) for f in found.files] == [("lines.json", "jsonl"), ("pretty.json", "json")]
+    assert found.passed_over == ["strings.json"]
 
 
 def test_units_cover_every_document_once(tmp_path):

@@ -20,6 +20,8 @@ OURS = {
     "jsonl": "megadata.documents.jsonl:Jsonl",
     "parquet": "megadata.documents.parquet:ParquetFile",
     "arrow": "megadata.documents.arrow:ArrowIpc",
+    "csv": "megadata.documents.delimited:Delimited",
+    "json": "megadata.documents.jsonarray:JsonArray",
     "lines": "megadata.documents.textlines:TextLines",
     "warc": "megadata.corpus.sources.warc:Warc",
     "wet": "megadata.corpus.sources.wet:Wet",

@@ -27,6 +27,12 @@ class ReadOptions:
     """Field or column that holds the text; nested fields by dotted path."""
     id_field: str = "id"
     """Field or column that holds the document's own id."""
+    header: bool = True
+    """Whether the first row of a csv or tsv file names the columns; without, they are named 0, 1, ..."""
+    delimiter: str | None = None
+    """What stands between the cells of csv and tsv files; None tells it from the name and the first row."""
+    quotes: bool | None = None
+    """Whether double quotes enclose cells of csv and tsv files; None: in csv always, in tsv where they come in pairs."""
     extractor: str = "resiliparse"
     """How HTML becomes text: `resiliparse` (fast) or `trafilatura` (best quality)."""
     max_record_bytes: int = 256 << 20
@@ -47,6 +53,8 @@ class ReadOptions:
         for name in ("max_set_aside", "max_record_bytes", "max_expansion", "max_page_characters", "max_page_depth"):
             if (value := getattr(self, name)) < 1:
                 raise ConfigError(f"read.{name} must be at least 1, got {value}")
+        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '\r\n"'):
+            raise ConfigError(f"read.delimiter must be one character, got {self.delimiter!r}")
         if not 0 < self.page_seconds < float("inf"):
             raise ConfigError(f"read.page_seconds must be more than 0, got {self.page_seconds}")
 
