@@ -461,3 +461,25 @@ def test_what_lies_beside_archives_is_refused_with_what_to_do(tmp_path: Path, na
         expand([str(path)])
     (tmp_path / "b.warc").write_bytes(b"".join(pages(1)))
     assert expand([str(tmp_path)]).passed_over
+
+
+@pytest.mark.parametrize("name", ["a.warc", "a.warc.gz", "a.warc.zst"])
+@pytest.mark.parametrize("inner", ["a.warc", "a.warc.gz", "a.warc.zst"])
+def test_an_archive_inside_a_record_gives_no_documents_whatever_the_spans(
+    tmp_path: Path, name: str, inner: str
+) -> None:
+    noise = random.Random(4)
+    words = ["".join(noise.choices("abcdefghijklmnopqrstuvwxyz", k=9)) for _ in range(5000)]
+    many = [response_record(page(f"<p>{' '.join(noise.sample(words, 60))}</p>").encode(), 1000 + n) for n in range(120)]
+    content = PACKINGS[inner](many)
+    fields = {"Content_Type": "application/octet-stream", "WARC_Target_URI": "http://x/inner"}
+    records = [*pages(3), warc_record("resource", content, 99, **fields), *pages(5)[3:]]
+    path = tmp_path / name
+    path.write_bytes(PACKINGS[name](records))
+    whole, problems = read(path, "warc", 1 << 30)
+    assert [d["url"] for d in whole] == [f"http://example.org/{n}" for n in (1, 2, 3, 2, 3, 4, 5)]
+    assert problems.counts["skipped:media_type"] == 1
+    for unit_bytes in (512, 5000, 40_000):
+        cut, counted = read(path, "warc", unit_bytes)
+        assert [d["url"] for d in cut] == [d["url"] for d in whole]
+        assert counted.counts == problems.counts

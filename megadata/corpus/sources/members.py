@@ -21,6 +21,10 @@ from megadata.runtime.streams import is_bomb
 
 _WINDOW = 1 << 20
 _TRIAL_BYTES = 1 << 18
+_STORED_BYTES = 1 << 17
+"""Most bytes in a row that gzip and zstd store as they are."""
+_BACK = (1 << 22, 1 << 26)
+"""How far before a span its first member is looked for, where what is found first is in doubt."""
 _OPENING = 16
 """Decoded bytes that tell whether a member opens as it should."""
 _MOST_OUTPUT = 1 << 20
@@ -43,10 +47,12 @@ class Codec:
     """Stored bytes given to the decoder at once: bounds what a bomb can unfold into."""
     bounded: bool
     """Whether ``decompress`` takes a largest size of output."""
+    stores: bool
+    """Whether it stores what it cannot make smaller, so that members can lie inside members."""
 
 
-GZIP = Codec("gzip", re.compile(rb"\x1f\x8b\x08"), lambda: zlib_ng.decompressobj(31), 1 << 15, True)
-BZIP2 = Codec("bzip2", re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"), bz2.BZ2Decompressor, 1 << 16, True)
+GZIP = Codec("gzip", re.compile(rb"\x1f\x8b\x08"), lambda: zlib_ng.decompressobj(31), 1 << 15, True, True)
+BZIP2 = Codec("bzip2", re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)"), bz2.BZ2Decompressor, 1 << 16, True, False)
 _SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18", re.DOTALL)
 
 
@@ -57,7 +63,7 @@ def zstd(dictionary: bytes | None = None) -> Codec:
     def decoder() -> Any:
         return zstandard.ZstdDecompressor(dict_data=shared, max_window_size=1 << 27).decompressobj()
 
-    return Codec("zstd", re.compile(rb"\x28\xb5\x2f\xfd"), decoder, 1 << 12, False)
+    return Codec("zstd", re.compile(rb"\x28\xb5\x2f\xfd"), decoder, 1 << 12, False, True)
 
 
 def zstd_dictionary(raw: BinaryIO) -> bytes | None:
@@ -129,12 +135,14 @@ class Members:
         self._stop = stop
         self._decoded = 0
         limit = None if beyond else stop
-        position = self._after_padding(0) if start == 0 else start
-        begun = None if position is None else self._begin(position)
-        if position is not None and begun is None and not self._is_member(position):
-            if start == 0:
+        if start > 0:
+            position, begun = self._enter(start, limit), None
+        else:
+            position = self._after_padding(0)
+            begun = None if position is None else self._begin(position)
+            if position is not None and begun is None and not self._is_member(position):
                 self._report(0, 0, f"no {self._codec.name} member begins here")
-            position = self._find(position, limit)
+                position = self._find(position, limit)
         while position is not None and (beyond or position < stop):
             end = None
             for piece_end, piece in self._decode(position, begun):
@@ -218,6 +226,60 @@ class Members:
                 return None
             position += len(window) - 16
         return None
+
+    def _enter(self, start: int, stop: int | None) -> int | None:
+        """First member at or after `start`, and before `stop`, of those that follow one another through the file.
+
+        What compression cannot make smaller it stores as it is, so that the content of a member may hold whole members (of an
+        archive inside the archive). These end where the block does that holds them, after at most `_STORED_BYTES`; where members
+        stop following one another so soon, we begin further back.
+        """
+        position = start if self._is_member(start) else self._find(start, stop)
+        if position is None or not self._codec.stores or self._holds(position):
+            return position
+        for back in _BACK:
+            before = max(start - back, 0)
+            known = self._after_padding(0) if before == 0 else before
+            if known is not None and not self._is_member(known):
+                known = self._find(known, None)
+            if known is not None and known < start and (before == 0 or self._holds(known)):
+                while known is not None and known < start:
+                    known = self._following(known)
+                return known if known is not None and (stop is None or known < stop) else None
+            if before == 0:
+                break
+        return position
+
+    def _holds(self, position: int) -> bool:
+        """Whether whole members follow one another from here on, for longer than a stored block can hold them."""
+        at: int | None = position
+        while at is not None and at - position <= _STORED_BYTES:
+            end = self._end(at)
+            if end is None:
+                return False
+            at = self._after_padding(end)
+            if at is not None and not self._is_member(at):
+                return False
+        return True
+
+    def _following(self, position: int) -> int | None:
+        """The member after this one, as `read` goes on."""
+        end = self._end(position)
+        if end is None:
+            return self._find(position + 1, None)
+        following = self._after_padding(end)
+        return following if following is None or self._is_member(following) else self._find(following, None)
+
+    def _end(self, position: int) -> int | None:
+        """Where a member ends; None where it is damaged."""
+        stop, self._stop = self._stop, position  # nothing is reported
+        try:
+            end = None
+            for piece_end, _ in self._decode(position, None):
+                end = piece_end
+            return end
+        finally:
+            self._stop = stop
 
     def _after_padding(self, end: int) -> int | None:
         """Where the next member should begin: after zeros and skippable frames; None at the end of the file."""

@@ -20,6 +20,7 @@ from megadata.corpus.sources.warcframe import (
     Framed,
     Framing,
     Grammar,
+    RecordIndex,
     find_record,
     one_record,
     opens_record,
@@ -28,7 +29,7 @@ from megadata.corpus.sources.warcframe import (
 from megadata.corpus.sources.whole import without_place
 from megadata.documents.batch import DocBatch, Record
 from megadata.documents.source import Problems, ReadOptions, batches
-from megadata.runtime.streams import DamagedStream, compression_of, decoded_length, open_at, open_raw
+from megadata.runtime.streams import DamagedStream, compression_of, decoded_length, is_url, open_at, open_raw
 from megadata.runtime.units import InputFile, Span, cut
 
 _HTML = ("text/html", "application/xhtml+xml")
@@ -123,10 +124,7 @@ def _frames(span: Span, grammar: Grammar, options: ReadOptions, problems: Proble
     damage: list[str] = []
     if length is not None:
         stop = length if stop == -1 else stop
-        before = max(span.start - 4, 0)
-        start = find_record(
-            _until(stop + HEADER_BYTES - before, _blocks(span.file, before, damage)), span.start, stop, grammar
-        )
+        start = _first_record(span, stop, options.max_record_bytes, grammar, damage)
     if start is not None:
         broken = span.file.unpacked is not None and bool(span.file.unpacked.damage)
         room = None if length is None or broken else length - start
@@ -139,6 +137,21 @@ def _frames(span: Span, grammar: Grammar, options: ReadOptions, problems: Proble
                 yield position, framed
     if damage:
         problems.add("damaged_compression", span.file.name, damage[0])
+
+
+def _first_record(span: Span, stop: int, max_bytes: int, grammar: Grammar, damage: list[str]) -> int | None:
+    """Where the first record of a span begins; None where none does."""
+    file = span.file
+    if span.start == 0 or file.unpacked is not None or is_url(file.path) or compression_of(file.path) is not None:
+        before = max(span.start - 4, 0)
+        found = _until(stop + HEADER_BYTES - before, _blocks(file, before, damage))
+        return find_record(found, span.start, stop, grammar)
+    return _index(file, max_bytes, grammar).first(span.start, stop)
+
+
+@lru_cache(maxsize=8)
+def _index(file: InputFile, max_bytes: int, grammar: Grammar) -> RecordIndex:
+    return RecordIndex(lambda: open_at(file, 0), file.size, max_bytes, grammar)
 
 
 def _blocks(file: InputFile, start: int, damage: list[str]) -> Iterator[bytes]:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import re
+from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
+
+from megadata.corpus.sources.blocks import blocks
 
 HEADER_BYTES = 1 << 16
 """Longest header of a record."""
@@ -181,6 +186,54 @@ class Framing:
             if not self._fill(len(self._buffer) + 1):
                 self._drop(len(self._buffer))
                 return False
+
+
+class RecordIndex:
+    """Where the records of a plain file begin, found by going from header to header, as far as it has been asked.
+
+    A record may hold a whole archive; whoever looks for the next header from the middle of the file would take that for records.
+    """
+
+    def __init__(self, open_file: Callable[[], BinaryIO], length: int, max_bytes: int, grammar: Grammar) -> None:
+        self._open, self._length, self._max, self._grammar = open_file, length, max_bytes, grammar
+        self._starts = array("q")
+        self._next: int | None = 0
+
+    def first(self, start: int, stop: int) -> int | None:
+        """The first record in [start, stop), or None."""
+        if self._next is not None and (not self._starts or self._starts[-1] < start):
+            with self._open() as stream:
+                while self._next is not None and (not self._starts or self._starts[-1] < start):
+                    self._step(stream, self._next)
+        at = bisect_left(self._starts, start)
+        return self._starts[at] if at < len(self._starts) and self._starts[at] < stop else None
+
+    def _step(self, stream: BinaryIO, at: int) -> None:
+        """Note the record at `at`, and where to go on."""
+        stream.seek(at)
+        head = stream.read(HEADER_BYTES >> 4)
+        skipped = len(head) - len(head.lstrip(b"\r\n"))
+        if skipped == len(head):
+            self._next = at + len(head) if head else None
+            return
+        header = self._grammar.header(head, skipped)
+        if not isinstance(header, str):
+            stop = at + skipped + sum(header)
+            if stop <= self._length and (header[1] > self._max or self._opens_at(stream, stop)):
+                self._starts.append(at + skipped)
+                self._next = stop
+                return
+        stream.seek(at + skipped)
+        framing = iter(Framing(blocks(stream), self._max, self._grammar, self._length - at - skipped))
+        here, after = next(framing, None), next(framing, None)
+        if here is not None and here.problem != "bad_warc_record":
+            self._starts.append(at + skipped)
+        self._next = at + skipped + after.offset if after is not None else None
+
+    def _opens_at(self, stream: BinaryIO, at: int) -> bool:
+        stream.seek(at)
+        rest = stream.read(4 * _AHEAD).lstrip(b"\r\n")
+        return len(rest) >= _AHEAD and self._grammar.opens(rest[:_AHEAD])
 
 
 def find_record(chunks: Iterator[bytes], start: int, stop: int, grammar: Grammar) -> int | None:
