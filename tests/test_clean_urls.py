@@ -22,6 +22,8 @@ from megadata.documents.batch import DocBatch
 from megadata.documents.inputs import expand
 from megadata.documents.urls import address, canonical
 from megadata.errors import ConfigError
+from megadata.pipeline.recipe import load_recipe
+from megadata.pipeline.run import Pipeline
 from megadata.pipeline.why import why
 from megadata.runtime.settings import RunSettings
 
@@ -235,6 +237,26 @@ def test_clean_applies_lists_of_addresses_and_sees_that_one_has_changed(tmp_path
     assert not report.current
     assert report.reasons() == [("url.domain", 2, 2)]
     assert report.total("documents_kept") == 2
+
+
+def test_a_recipe_names_lists_beside_it_and_asks_for_the_newest_crawls(tmp_path: Path) -> None:
+    pages = [
+        ("old", "http://good.example/", "2023"),
+        ("new", "http://good.example", "2024"),
+        ("bad", "http://bad.example/", "2024"),
+    ]
+    lines = [{"id": i, "text": f"text {i}", "url": u, "metadata": {"date": f"{y}-01-01"}} for i, u, y in pages]
+    (tmp_path / "pages.jsonl").write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    (tmp_path / "blocked.txt").write_text("bad.example\n")
+    (tmp_path / "recipe.yaml").write_text(
+        "recipe: 1\nsources:\n  web: {input: [pages.jsonl], rules: none, url_rules: [blocked.txt], newest: true}\n"
+    )
+    recipe = load_recipe(tmp_path / "recipe.yaml")
+    pipeline = Pipeline(recipe, tmp_path, RunSettings(workers=1))
+    report = pipeline._clean("web", recipe.sources["web"])
+    assert [(reason, number) for reason, number, _ in report.reasons()] == [("url.domain", 1), ("url.older_crawl", 1)]
+    (verdict,) = why("old", tmp_path / "out")
+    assert verdict.record["metadata"]["duplicate_of"] == "new"
 
 
 def test_a_folder_is_no_list(tmp_path: Path) -> None:

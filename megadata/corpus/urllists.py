@@ -44,6 +44,8 @@ _SEED = np.uint64(0x75726C)
 _AT_ONCE = 1 << 18
 _MOST_STEPS = 16
 """Steps of a path that are looked up one by one."""
+_DOMAIN = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)+")
+"""A line that is a domain as it stands, as most are."""
 _SINK = re.compile(r"(?:0\.0\.0\.0|127\.0\.0\.1|::1?|255\.255\.255\.255)[ \t]+")
 """What stands before a name in a hosts file."""
 
@@ -160,9 +162,10 @@ def _plain(path: Path) -> tuple[U64, str]:
 
     def lines() -> Iterator[str]:
         with open_decoded(str(path)) as stream:
-            for line in stream:
-                digest.update(line)
-                yield line.decode("utf-8", "replace")
+            while block := stream.readlines(_AT_ONCE):
+                whole = b"".join(block)
+                digest.update(whole)
+                yield from whole.decode("utf-8", "replace").removesuffix("\n").split("\n")
 
     if path.is_dir():
         raise ConfigError(f"{path}: is a folder; name the lists in it, such as {path / 'domains'}")
@@ -178,6 +181,9 @@ def _plain(path: Path) -> tuple[U64, str]:
 def _entries(lines: Iterable[str], where: str) -> Iterator[str]:
     """Domains and addresses as `candidates` writes them, of lines with comments and blanks."""
     for number, line in enumerate(lines, 1):
+        if _DOMAIN.fullmatch(line):
+            yield line
+            continue
         text = line.partition("#")[0].strip().lstrip("\ufeff")
         if not text:
             continue

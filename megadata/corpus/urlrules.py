@@ -39,7 +39,8 @@ class Urls:
         loaded = tuple(load_url_list(Path(one)) for one in self.lists)
         object.__setattr__(self, "_loaded", loaded)
         entries = [one.entries for one in loaded]
-        object.__setattr__(self, "_entries", np.unique(np.concatenate(entries)) if entries else np.zeros(0, np.uint64))
+        every = entries[0] if len(entries) == 1 else np.unique(np.concatenate([np.zeros(0, np.uint64), *entries]))
+        object.__setattr__(self, "_entries", every)
 
     @property
     def libraries(self) -> tuple[str, ...]:
