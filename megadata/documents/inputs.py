@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from megadata.config import nearest
+from megadata.documents.archives import ARCHIVES
 from megadata.documents.batch import DocBatch
 from megadata.documents.folders import contents
 from megadata.documents.registry import FAMILIES, OURS, recognise, source, sources
@@ -296,5 +297,8 @@ def read_unit(unit: Unit, options: ReadOptions, problems: Problems) -> Iterator[
 
 
 def source_versions(files: Sequence[InputFile]) -> dict[str, str]:
-    """Version of each source that reads the files, for the step's identity."""
-    return {kind: source(kind).version for kind in sorted({f.kind for f in files})}
+    """Version of each source that reads the files, for the step's identity; an archive may hold files of any kind."""
+    kinds = {file.kind for file in files}
+    if kinds.intersection(ARCHIVES):
+        kinds.update(sources())
+    return {kind: source(kind).version for kind in sorted(kinds)}

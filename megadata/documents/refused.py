@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-UNPACK = "unpack it first"
-
 
 @dataclass(frozen=True, slots=True)
 class Refused:
@@ -54,7 +52,6 @@ _MAGIC: tuple[tuple[int, bytes, Refused], ...] = (
     (0, b"\x80\x03", Refused("a Python pickle", "write its texts as JSON lines; pickles can run code")),
     (0, b"\x80\x04", Refused("a Python pickle", "write its texts as JSON lines; pickles can run code")),
     (0, b"\x80\x05", Refused("a Python pickle", "write its texts as JSON lines; pickles can run code")),
-    (257, b"ustar", Refused("a tar archive", UNPACK)),
 )
 """(position, bytes there, kind). Earlier entries win."""
 
@@ -76,8 +73,6 @@ def refusal(head: bytes) -> Refused | None:
     for at, magic, kind in _MAGIC:
         if head[at : at + len(magic)] == magic:
             return kind
-    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        if any(mark in head for mark in _OFFICE):
-            return Refused("an Office document", "save it as plain text or HTML first")
-        return Refused("a zip archive", UNPACK)
+    if head.startswith(b"PK\x03\x04") and any(mark in head for mark in _OFFICE):
+        return Refused("an Office document", "save it as plain text or HTML first")
     return None

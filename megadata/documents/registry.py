@@ -32,6 +32,8 @@ OURS = {
     "epub": "megadata.corpus.sources.books:Epub",
     "gutenberg": "megadata.corpus.sources.books:PlainBook",
     "tei": "megadata.corpus.sources.books:Tei",
+    "tar": "megadata.documents.archives:Tar",
+    "zip": "megadata.documents.archives:Zip",
     "txt": "megadata.corpus.sources.text:PlainText",
 }
 """Kind -> class, imported when needed. Earlier kinds win where two recognise the same bytes."""

@@ -28,6 +28,7 @@ from megadata.runtime.remote import open_url, seen, stat
 from megadata.runtime.units import InputFile, Span
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bzip2", ".xz": "xz"}
+COMPRESSIONS |= {".tgz": "gzip", ".tbz2": "bzip2", ".txz": "xz"}
 MAGIC = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd", ".bz2": b"BZh", ".xz": b"\xfd7zXZ\x00"}
 """First bytes of files of each ending."""
 _SEEK_TABLE_MAGIC = 0x8F92EAB1
