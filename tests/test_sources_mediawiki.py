@@ -9,11 +9,16 @@ import random
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from sources_support import dump_head, dump_page, multistream, read, texts
 
+from megadata.corpus.sources.wikitext import Wikitext
+from megadata.documents.inputs import expand
 from megadata.documents.registry import recognise
+from megadata.documents.source import ReadOptions
+from megadata.errors import ConfigError, CorpusError
 
 END = "</mediawiki>\n"
 
@@ -57,7 +62,7 @@ def test_a_document_keeps_id_url_title_and_date(tmp_path: Path) -> None:
         '{"title":"C++ & Ünï “x” (test)/a?","timestamp":"2024-01-06T00:00:00Z","path":"d.xml"}'
     )
     assert document["source"] == "wikipedia"
-    assert document["text"].startswith("Article 5 is about 5 & 5 km.\n\nWords ")
+    assert document["text"].startswith("Article 5 is about 5 & 5 kilometres (3.1 mi).\n\nWords ")
     assert not problems.counts
 
 
@@ -238,3 +243,115 @@ def test_arbitrary_bytes_end_in_counts_not_in_exceptions(
     cut, cut_problems = read(path, "mediawiki", 700)
     assert cut == whole
     assert cut_problems.counts == problems.counts
+
+
+def _some_of_each() -> str:
+    pages = [
+        dump_page(1, article(1)),
+        dump_page(2, "#REDIRECT [[Page 1]]"),
+        dump_page(3, "A may be:\n* [[A]]\n{{disambiguation}}"),
+        dump_page(4, "How to use it.", title="Help:Use", namespace=12),
+        dump_page(5, "A talk.", title="Talk:Page 1", namespace=1),
+    ]
+    return dump_head() + "".join(pages) + END
+
+
+@pytest.mark.parametrize(
+    ("options", "ids", "counts"),
+    [
+        ({}, [1], {"skipped:redirect": 1, "skipped:disambiguation": 1, "skipped:namespace": 2}),
+        ({"redirects": "keep", "disambiguations": "keep"}, [1, 2, 3], {"skipped:namespace": 2}),
+        (
+            {"namespaces": (0, "Talk")},
+            [1, 5],
+            {"skipped:redirect": 1, "skipped:disambiguation": 1, "skipped:namespace": 1},
+        ),
+        ({"namespaces": ("help",)}, [4], {"skipped:namespace": 4}),
+        ({"namespaces": (1, 12)}, [4, 5], {"skipped:namespace": 3}),
+    ],
+)
+def test_namespaces_redirects_and_disambiguations_are_chosen(
+    tmp_path: Path, options: dict[str, object], ids: list[int], counts: dict[str, int]
+) -> None:
+    path = tmp_path / "d.xml"
+    path.write_text(_some_of_each())
+    documents, problems = read(path, "mediawiki", **options)
+    assert [d["id"] for d in documents] == [f"enwiki:{n}:{n}00" for n in ids]
+    assert problems.counts == counts
+
+
+def test_a_redirect_that_is_kept_names_its_target(tmp_path: Path) -> None:
+    path = tmp_path / "d.xml"
+    path.write_text(_some_of_each())
+    documents, _ = read(path, "mediawiki", redirects="keep")
+    assert documents[1]["text"] == "Page 1"
+    assert '"redirect":"Page 1"' in documents[1]["metadata"]
+
+
+def test_an_unknown_namespace_is_named_with_the_nearest(tmp_path: Path) -> None:
+    path = tmp_path / "d.xml"
+    path.write_text(_some_of_each())
+    with pytest.raises(
+        ConfigError, match=r"read\.namespaces: this dump has no namespace 'Tlak'; did you mean \"talk\"\?"
+    ):
+        read(path, "mediawiki", namespaces=("Tlak",))
+
+
+OWN = """
+patterns:
+  '{1}, crowned {2}': [Monarch]
+functions:
+  date@de: [krönung]
+prefixes:
+  '[{1}]': [note-]
+dropped: [convert]
+disambiguations: [meanings]
+files: [Bilding]
+"""
+
+
+def test_rules_of_a_users_file_come_before_the_table_that_ships(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(OWN)
+    body = "{{monarch|Ada|1815}} {{Krönung|1815|12|10}} {{note-x|y}}{{convert|5|km}} [[Bilding:A.x|thumb|b]]end"
+    path = tmp_path / "d.xml"
+    path.write_text(dump_head() + dump_page(1, body) + dump_page(2, "{{Meanings}}\n* [[A]]") + END)
+    (document,), problems = read(path, "mediawiki", wiki_templates=str(rules))
+    assert document["text"] == "Ada, crowned 1815 10. Dezember 1815 [y] end"
+    assert problems.counts == {"skipped:disambiguation": 1}
+    assert ReadOptions(wiki_templates=str(rules)) == ReadOptions(wiki_templates=yaml.safe_load(OWN))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("pattern: {}", r"unknown part 'pattern'; did you mean \"patterns\"\?"),
+        ("patterns: {a: b}", r"\.patterns\.a: expected a list of names, found 'b'"),
+        ("patterns: [a]", r"\.patterns: expected rules with lists of template names, found \['a'\]"),
+        ("dropped: x", r"\.dropped: expected a list of names, found 'x'"),
+        ("[1]", r"expected a mapping with patterns, .*, found list"),
+        ("a: [", r"cannot be read: it is not YAML in UTF-8; name a YAML file of template rules"),
+    ],
+)
+def test_a_file_of_template_rules_that_does_not_fit_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        ReadOptions(wiki_templates=str(rules))
+
+
+def test_an_unknown_function_in_template_rules_is_named() -> None:
+    with pytest.raises(
+        ConfigError, match=r"read\.wiki_templates: unknown function 'dates'; expected one of accidental, "
+    ):
+        Wikitext(own={"functions": {"dates": ["x"]}})
+
+
+def test_a_dump_as_7z_is_refused_with_what_to_do_whatever_its_name(tmp_path: Path) -> None:
+    for name in ("enwiki.xml.7z", "enwiki.dump"):
+        path = tmp_path / name
+        path.write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(200))
+        with pytest.raises(
+            CorpusError, match=r"is a 7z archive, which megadata does not read; unpack it \(7z x FILE\)"
+        ):
+            expand([str(path)])

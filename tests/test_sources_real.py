@@ -74,12 +74,12 @@ def test_every_page_of_every_dump_is_written_or_counted_and_no_markup_is_left(re
 FACTS = {
     "Alaska": [
         "Alaska (/əˈlæskə/) is a U.S. state",
-        "about 500 mi of British Columbia (Canada) separates Alaska from Washington",
+        "about 500 miles (800 km) of British Columbia (Canada) separates Alaska from Washington",
         "two cents per acre ($4.74/km²)",
     ],
     "Atlantic_Ocean": [
-        "an area of about 106400000 km²; without them, it has an area of 82400000 km²",
-        "is 3339 m; without them it is 3926 m. The greatest depth, Milwaukee Deep with 8380 m, is in",
+        "an area of about 106,400,000 square kilometres (41,100,000 sq mi); without them, it has an area of 82,400,000",
+        "is 3,339 metres (1,826 fathoms; 10,950 ft); without them it is 3,926 metres",
         "(Greek: Ἀτλαντὶς θάλασσα; English: Sea of Atlas)",
     ],
 }

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from megadata.config import build, configclass, override
 from megadata.documents.batch import DocBatch, Record
+from megadata.documents.wikitemplates import template_table
 from megadata.errors import ConfigError
 from megadata.runtime.units import InputFile, Span
 
@@ -48,8 +49,20 @@ class ReadOptions:
 
     max_set_aside: int = 10_000
     """Records of one reason in one span that are kept among the removed documents; all are counted."""
+    namespaces: tuple[int | str, ...] = (0,)
+    """Pages of wiki dumps that are read, by the number of their namespace or its name in the dump (``Help``)."""
+    redirects: Literal["skip", "keep"] = "skip"
+    """Whether wiki pages that only send the reader on are documents (the target's title is their text)."""
+    disambiguations: Literal["skip", "keep"] = "skip"
+    """Whether wiki pages that list the meanings of a word are documents."""
+    wiki_tables: Literal["drop", "flatten"] = "drop"
+    """Tables of wiki pages: left out, or a line for each row with bars between the cells."""
+    wiki_templates: dict[str, Any] | str | None = None
+    """What becomes of templates, beyond the table that ships: a YAML file, or its contents."""
 
     def __post_init__(self) -> None:
+        if self.wiki_templates is not None:
+            object.__setattr__(self, "wiki_templates", template_table(self.wiki_templates))
         for name in ("max_set_aside", "max_record_bytes", "max_expansion", "max_page_characters", "max_page_depth"):
             if (value := getattr(self, name)) < 1:
                 raise ConfigError(f"read.{name} must be at least 1, got {value}")

@@ -11,16 +11,17 @@ from typing import ClassVar
 from urllib.parse import quote
 from xml.etree import ElementTree
 
+from megadata.config import nearest
 from megadata.corpus.sources.blocks import read_block
 from megadata.corpus.sources.elements import Chunk, Elements, plain_chunks
 from megadata.corpus.sources.members import BZIP2, Members
 from megadata.corpus.sources.safexml import MAX_ELEMENTS
 from megadata.corpus.sources.whole import without_place
-from megadata.corpus.sources.wikinames import database_of, split_address
+from megadata.corpus.sources.wikinames import CANONICAL_NAMESPACES, database_of, split_address, target_of
 from megadata.corpus.sources.wikitext import Wikitext, WikitextError
 from megadata.documents.batch import DocBatch, Record
 from megadata.documents.source import Problems, ReadOptions, batches
-from megadata.errors import CorpusError
+from megadata.errors import ConfigError, CorpusError
 from megadata.runtime.streams import DamagedStream, compression_of, decoded_length, open_at, open_raw
 from megadata.runtime.units import InputFile, Span, cut
 
@@ -46,7 +47,7 @@ class Site:
 
 
 class MediaWiki:
-    """Articles of a dump: pages of the main namespace that are neither redirects nor disambiguations.
+    """Articles of a dump: pages of the namespaces asked for, redirects and disambiguations only where they are wanted.
 
     A page belongs to the span that holds its first byte; in a bzip2 file of many streams, to the span that holds the first byte
     of the stream it begins in. Entities other than XML's own are unknown to the parser, which sees one page at a time and never a
@@ -55,7 +56,7 @@ class MediaWiki:
 
     kind: ClassVar[str] = "mediawiki"
     default_source: ClassVar[str] = "wikipedia"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     suffixes: ClassVar[tuple[str, ...]] = (".xml",)
     ranges: ClassVar[bool] = True
 
@@ -78,7 +79,9 @@ class MediaWiki:
 
     def _records(self, span: Span, options: ReadOptions, problems: Problems) -> Iterator[tuple[int, Record]]:
         site = read_site(span.file)
-        converter = Wikitext(site.namespaces, site.language)
+        own = options.wiki_templates if isinstance(options.wiki_templates, dict) else None
+        converter = Wikitext(site.namespaces, site.language, options.wiki_tables == "flatten", own)
+        wanted = _numbers(options.namespaces, site)
         damage: list[str] = []
         for element in Elements(_chunks(span, problems, damage), _PAGE, _PAGE_END, options.max_record_bytes):
             where = f"{span.label}+{element.offset}"
@@ -86,7 +89,7 @@ class MediaWiki:
                 if not damage:
                     problems.add(element.problem, where, element.detail)
                 continue
-            record = _article(element.data, site, converter, where, problems)
+            record = _article(element.data, site, converter, wanted, options, where, problems)
             if record is not None:
                 yield span.start + element.offset, record
         for detail in damage:
@@ -203,15 +206,32 @@ def _parse(data: bytes) -> ElementTree.Element | None:
         return None
 
 
-def _article(data: bytes, site: Site, converter: Wikitext, where: str, problems: Problems) -> Record | None:
+def _numbers(namespaces: tuple[int | str, ...], site: Site) -> frozenset[int]:
+    """Numbers of the namespaces asked for; names are those of the dump or of the English Wikipedia."""
+    known = {name.casefold(): number for number, name in site.namespaces}
+    known = {name.casefold(): number for name, number in CANONICAL_NAMESPACES.items()} | known
+    found = set()
+    for one in namespaces:
+        name = str(one).replace("_", " ").strip().casefold()
+        if re.fullmatch(r"-?\d{1,9}", name):
+            found.add(int(name))
+        elif name in known:
+            found.add(known[name])
+        else:
+            raise ConfigError(f"read.namespaces: this dump has no namespace {one!r}{nearest(name, known)}")
+    return frozenset(found)
+
+
+def _article(
+    data: bytes, site: Site, converter: Wikitext, wanted: frozenset[int], options: ReadOptions, where: str, problems: Problems
+) -> Record | None:  # fmt: skip
     """The document of a page, or None where it is left out or set aside."""
     page = _parse(data)
     if page is None:
         problems.add("bad_xml", where, "the page is not well-formed XML", data[:500].decode("utf-8", "replace"))
         return None
     title = (page.findtext("title") or "").strip()
-    namespace = page.findtext("ns")
-    if not _in_main_namespace(namespace, title, site):
+    if _namespace(page.findtext("ns"), title, site) not in wanted:
         problems.skip("namespace")
         return None
     revisions = page.findall("revision")
@@ -220,13 +240,20 @@ def _article(data: bytes, site: Site, converter: Wikitext, where: str, problems:
         return None
     revision = max(revisions, key=lambda r: r.findtext("timestamp") or "")
     source = revision.findtext("text") or ""
-    if page.find("redirect") is not None or converter.is_redirect(source):
-        problems.skip("redirect")
-        return None
+    redirect = page.find("redirect")
+    if redirect is not None or converter.is_redirect(source):
+        if options.redirects == "skip":
+            problems.skip("redirect")
+            return None
+        target = (redirect.get("title") if redirect is not None else None) or target_of(source)
+        if not target:
+            problems.add("no_text", where, f"redirect {title!r} names no target", source[:500])
+            return None
+        return _record(target, page, revision, title, site, {"redirect": target})
     if (model := revision.findtext("model")) not in (None, "wikitext"):
         problems.skip(f"model_{model}")
         return None
-    if converter.is_disambiguation(source):
+    if options.disambiguations == "skip" and converter.is_disambiguation(source):
         problems.skip("disambiguation")
         return None
     try:
@@ -237,19 +264,26 @@ def _article(data: bytes, site: Site, converter: Wikitext, where: str, problems:
     if not text:
         problems.add("no_text", where, f"page {title!r} holds no text besides markup", source[:500])
         return None
+    return _record(text, page, revision, title, site, {})
+
+
+def _record(
+    text: str, page: ElementTree.Element, revision: ElementTree.Element, title: str, site: Site, more: dict[str, str]
+) -> Record:
     number, version = page.findtext("id") or "", revision.findtext("id") or ""
     stamp = revision.findtext("timestamp")
     return Record(
         text,
         id=f"{site.database}:{number}:{version}" if number else None,
         url=site.base + quote(title.replace(" ", "_"), safe="/:(),!*'@;$") if site.base and title else None,
-        metadata={"title": title, "timestamp": stamp} if stamp else {"title": title},
+        metadata={"title": title, **({"timestamp": stamp} if stamp else {}), **more},
     )
 
 
-def _in_main_namespace(namespace: str | None, title: str, site: Site) -> bool:
-    if namespace is not None:
-        return namespace.strip() == "0"
-    prefix, colon, _ = title.partition(":")  # exports before 0.6 have no `ns`
-    names = {name.casefold() for key, name in site.namespaces if key != 0 and name}
-    return not colon or prefix.strip().casefold() not in names
+def _namespace(given: str | None, title: str, site: Site) -> int:
+    """Number of a page's namespace; exports before 0.6 tell it by the title alone."""
+    if given is not None:
+        return int(given) if re.fullmatch(r"\s*-?\d{1,9}\s*", given) else 0
+    prefix, colon, _ = title.partition(":")
+    names = {name.casefold(): key for key, name in site.namespaces if key != 0 and name}
+    return names.get(prefix.strip().casefold(), 0) if colon else 0

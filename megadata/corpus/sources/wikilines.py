@@ -6,6 +6,7 @@ import re
 from functools import cache
 
 from megadata.corpus.sources.wikilinks import OUTER
+from megadata.corpus.sources.wikitables import ROW
 
 _ITEM = re.compile(r"([*#:;]+)[ \t]*(.*)\Z", re.DOTALL)
 _NOTHING = re.compile(r"[\s*#:;|.,/•·–—-]*\Z")
@@ -33,6 +34,7 @@ def shape(text: str, gone: str) -> str:
         item = _ITEM.match(line)
         if item is None:
             numbers.clear()
+            line = line.removeprefix(ROW)
             if not _RULE.match(line):
                 line = line.replace(OUTER, "")
                 blocks[-1][1].append(_SPACES.sub(" ", line[1:] if line.startswith(" ") else line).rstrip())

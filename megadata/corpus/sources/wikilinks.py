@@ -35,10 +35,18 @@ class LinkRules:
     ----------
     namespaces : (number, local name) pairs.
     gone : what is put where a file was.
+    files, categories : prefixes beyond those that are known.
     """
 
-    def __init__(self, namespaces: Iterable[tuple[int, str]], gone: str) -> None:
+    def __init__(
+        self,
+        namespaces: Iterable[tuple[int, str]],
+        gone: str,
+        files: Iterable[str] = (),
+        categories: Iterable[str] = (),
+    ) -> None:
         names = [(number, name.casefold()) for number, name in namespaces if name]
+        names += [(6, str(name).casefold()) for name in files] + [(14, str(name).casefold()) for name in categories]
         self._files = file_names() | {name for number, name in names if number in (6, -2)}
         self._categories = category_names() | {name for number, name in names if number == 14}
         self._known = {name for _, name in names}

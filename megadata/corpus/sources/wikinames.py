@@ -10,6 +10,13 @@ from megadata.corpus.sources.templates import tables
 
 _REDIRECT = re.compile(r"\s*#\s*[^\W\d_][^\s\[#*:]{1,30}\s*(?::\s*)?\[\[")
 
+CANONICAL_NAMESPACES = {
+    "Main": 0, "Article": 0, "Talk": 1, "User": 2, "User talk": 3, "Project": 4, "Project talk": 5, "File": 6, "File talk": 7,
+    "MediaWiki": 8, "MediaWiki talk": 9, "Template": 10, "Template talk": 11, "Help": 12, "Help talk": 13, "Category": 14,
+    "Category talk": 15,
+}  # fmt: skip
+"""Names of namespaces that every wiki knows, whatever its language."""
+
 
 @cache
 def file_names() -> frozenset[str]:
@@ -24,23 +31,28 @@ def category_names() -> frozenset[str]:
 
 
 @cache
-def _disambiguation() -> re.Pattern[str]:
+def disambiguation_pattern(more: tuple[str, ...] = ()) -> re.Pattern[str]:
+    """Finds the templates and magic words that mark lists of meanings; `more` are names of the user's."""
     names = "|".join(
-        re.escape(name).replace(r"\ ", "[ _]").replace(r"\-", "[- ]") for name in tables()["disambiguations"]
+        re.escape(str(name)).replace(r"\ ", "[ _]").replace(r"\-", "[- ]")
+        for name in [*tables()["disambiguations"], *more]
     )
     return re.compile(
-        rf"\{{\{{\s*(?:{names}|disambig[^|{{}}\n]{{0,20}})\s*[|}}]|__DISAMBIG__|__BEGRIFFSKLÄRUNG__", re.I
+        rf"\{{\{{\s*(?:[^\W\d_]{{2,12}}:\s*)?(?:{names}|disambig[^|{{}}\n]{{0,20}})\s*[|}}]"
+        r"|__DISAMBIG__|__BEGRIFFSKLÄRUNG__|__DESAMBIG__|__HOMONYMIE__|__消歧义__|__消歧義__|__ОПРЕДЕЛЕНИЕ__",
+        re.IGNORECASE,
     )
-
-
-def is_disambiguation(source: str) -> bool:
-    """Whether a page carries one of the templates that mark lists of meanings."""
-    return _disambiguation().search(source) is not None
 
 
 def is_redirect(source: str) -> bool:
     """Whether a page only sends the reader to another (``#REDIRECT [[...]]`` in any language)."""
     return _REDIRECT.match(source) is not None
+
+
+def target_of(source: str) -> str:
+    """Title of the page to which a redirect sends the reader."""
+    found = re.search(r"\[\[([^\[\]|\n]+)", source[:2000])
+    return found[1].strip().replace("_", " ") if found is not None else ""
 
 
 def split_address(url: str) -> SplitResult:
