@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import random
+import time
 import tracemalloc
 import zlib
 from pathlib import Path
@@ -432,6 +433,17 @@ def test_damage_of_arc_files_costs_what_it_hits(tmp_path: Path, name: str, kind:
     for unit_bytes in (100, 700):
         again, counted = read(path, "arc", unit_bytes)
         assert (again, counted.counts) == (documents, problems.counts)
+
+
+@pytest.mark.parametrize("piece", [b"http://a 1.1.1.1 12345678 x ", b"http://", b"dns: 1 12345678 ", b"filedesc:1 "])
+def test_lines_that_nearly_are_headers_take_linear_time(tmp_path: Path, piece: bytes) -> None:
+    path = tmp_path / "a.arc"
+    path.write_bytes(arc_records(1)[0] + piece * (400_000 // len(piece)) + b"\n" + b"".join(arc_records(2)[1:]))
+    start = time.perf_counter()
+    documents, problems = read(path, "arc", 1 << 17)
+    assert time.perf_counter() - start < 20
+    assert len(documents) == 2
+    assert problems.counts["bad_warc_record"] == 1
 
 
 def test_pages_without_an_http_header_are_read_where_the_record_says_html(tmp_path: Path) -> None:

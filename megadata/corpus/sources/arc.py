@@ -3,30 +3,60 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import ClassVar
 
 from megadata.corpus.sources.http import media_type
 from megadata.corpus.sources.warc import Warc, archived_response, page_text
-from megadata.corpus.sources.warcframe import HEADER_BYTES, Framed, Grammar
+from megadata.corpus.sources.warcframe import Framed, Grammar
 from megadata.documents.batch import Record
 from megadata.documents.source import Problems, ReadOptions
 
 _OPENING = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]{0,15}:")
 _NEXT = re.compile(rb"(?=(?:https?|ftp|gopher)://|(?:dns|whois|filedesc|warcinfo|metadata):)")
-_HEADER = re.compile(
-    rb"([A-Za-z][A-Za-z0-9+.\-]{0,15}:[^\n]{0,4096}?) ([0-9A-Fa-f.:]{1,45}) (\d{8,18}) (\S+) (?:[^\n]{0,4096} )?(\d{1,15})\r?\n"
-)
-"""Address, which may hold spaces; IP address; date; media type; in version 2 more; length."""
+_LINE_BYTES = 1 << 13
+_MOST_FIELDS = 20
+_IP = re.compile(rb"[0-9A-Fa-f.:]{1,45}")
+_DATE = re.compile(rb"\d{8,18}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """The line before a record."""
+
+    url: str
+    date: str
+    media: str
+    length: int
+    size: int
+    """Bytes of the line."""
+
+
+def _read_header(buffer: bytes | bytearray, at: int) -> _Header | None:
+    """URL, IP address, date, media type, in version 2 more fields, length; the URL may hold spaces."""
+    stop = buffer.find(b"\n", at, at + _LINE_BYTES)
+    if stop == -1:
+        return None
+    fields = bytes(buffer[at:stop]).rstrip(b"\r").rsplit(b" ", _MOST_FIELDS)
+    if not fields[-1].isdigit() or len(fields[-1]) > 15 or not _OPENING.match(fields[0]):
+        return None
+    for place in range(len(fields) - 3, 1, -1):
+        if _DATE.fullmatch(fields[place]) and _IP.fullmatch(fields[place - 1]):
+            url, date, media = (
+                part.decode("utf-8", "replace")
+                for part in (b" ".join(fields[: place - 1]), fields[place], fields[place + 1])
+            )
+            return _Header(url, date, media, int(fields[-1]), stop + 1 - at)
+    return None
 
 
 def _parse_header(buffer: bytes | bytearray, at: int) -> tuple[int, int] | str:
-    found = _HEADER.match(buffer, at, at + HEADER_BYTES)
+    found = _read_header(buffer, at)
     if found is None:
         line = bytes(buffer[at : at + 100]).partition(b"\n")[0]
         return f"expected URL, IP address, date, media type and length, found {line!r}"
-    return found.end() - at, int(found[5])
+    return found.size, found.length
 
 
 def _opens(data: bytes) -> bool:
@@ -47,10 +77,10 @@ class Arc(Warc):
 
     def document(self, framed: Framed, options: ReadOptions, where: str, problems: Problems) -> Record | None:
         """The document of one record, or None where it is left out or set aside."""
-        header = _HEADER.match(framed.data)
+        header = _read_header(framed.data, 0)
         if header is None:
             raise AssertionError("a framed record has a header")
-        url, _, stamp, media, _ = (part.decode("utf-8", "replace") for part in header.groups())
+        url, media = header.url, header.media
         if not url.lower().startswith(("http:", "https:")):
             problems.skip("filedesc" if url.lower().startswith("filedesc:") else "not_http")
             return None
@@ -59,7 +89,7 @@ class Arc(Warc):
         if page is None:
             return None
         text = page_text(replace(page, media_type=page.media_type or media_type(media)), url, options, where, problems)
-        date = _iso(stamp)
+        date = _iso(header.date)
         return Record(text, url=url, metadata={"date": date} if date else None) if text is not None else None
 
 
