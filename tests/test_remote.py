@@ -176,3 +176,31 @@ def test_folders_and_patterns_of_urls_choose_as_local_ones_do(tmp_path):
     assert sorted(near) == sorted(there) == ["b.jsonl", "c [1].jsonl", "x.jsonl"]
     assert [f.name for f in expand(["memory://choose/c [1].jsonl"]).files] == ["c [1].jsonl"]
     assert documents("memory://choose") == [(f"{n}:0", "x") for n in ("b/x.jsonl", "b.jsonl", "c [1].jsonl")]
+
+
+def test_inspect_and_init_take_urls(tmp_path):
+    from megadata.pipeline.init import init
+    from megadata.pipeline.inspect import inspect
+
+    with web_server(Web({"/a.jsonl": LINES, "/b.csv": b"body,n\nx,1\n"})) as web:
+        found = inspect(f"{web.url}/a.jsonl")
+        assert (found.rows["files"], found.rows["first document"]) == ("1 jsonl", "d0")
+        assert "name it with --text-field" in inspect(f"{web.url}/b.csv").rows["not read"]
+        init([f"{web.url}/a.jsonl"], tmp_path / "recipe.yaml")
+        assert f'- "{web.url}/a.jsonl"' in (tmp_path / "recipe.yaml").read_text()
+
+
+def test_all_stages_read_objects_in_memory(tmp_path):
+    from megadata.corpus.dedup import DedupConfig, dedup
+    from megadata.runtime.settings import RunSettings
+    from megadata.tokenize.config import TokenizeConfig
+    from megadata.tokenize.step import tokenize
+    from megadata.tokenize.train import TokenizerConfig, train_tokenizer
+
+    fsspec.filesystem("memory").pipe("/stages/a.jsonl", LINES[:400_000])
+    alone = RunSettings(workers=1)
+    where = ["memory://stages"]
+    train_tokenizer(expand(where), tmp_path / "t.json", TokenizerConfig(vocab_size=300), alone)
+    report = tokenize(expand(where), tmp_path / "tokens", tmp_path / "t.json", TokenizeConfig(), alone)
+    assert report.documents > 500
+    assert dedup(expand(where), tmp_path / "unique", DedupConfig(), alone).as_dict()

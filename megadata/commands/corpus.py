@@ -15,6 +15,7 @@ from megadata.commands.options import (
     print_json,
     print_table,
     shared_options,
+    tell_passed_over,
 )
 from megadata.errors import ConfigError
 
@@ -88,8 +89,9 @@ def clean(
 ) -> None:
     """Read raw files of any kind and keep the documents worth training on.
 
-    INPUT is a file, a folder, a glob, @list, - or a URL: JSON lines, Parquet, WARC, WET, HTML, MediaWiki dumps, EPUB or plain
-    text. What is removed lies in DIR/removed, each document with its reason and value; `megadata why ID --in DIR` looks one up.
+    INPUT is a file, a folder, a glob, @list, - or a URL: JSON, csv, Parquet, Arrow, WARC, WET, HTML, MediaWiki dumps, EPUB,
+    plain text, or tar and zip archives of them. What is removed lies in DIR/removed, each document with its reason and value;
+    `megadata why ID --in DIR` looks one up.
 
     \b
     Example:
@@ -153,9 +155,7 @@ def show_clean(report: CleanReport) -> None:
         print_table(table)
     if not report.total("documents_kept"):
         click.echo(f"no document was {'kept' if report.total('documents_in') else 'found in the inputs'}", err=True)
-    if report.passed_over:
-        names = ", ".join(report.passed_over[:3])
-        click.echo(f"{len(report.passed_over)} files of unknown kind were passed over: {names}", err=True)
+    tell_passed_over(report.passed_over)
     if report.current:
         click.echo(f"{report.output} was up to date", err=True)
 
@@ -245,7 +245,9 @@ def dedup(
     if dry_run:
         show_curve(config)
         return
-    report = run(expand(inputs, exclude=output, read=config.read), output, config, settings)
+    found = expand(inputs, exclude=output, read=config.read)
+    tell_passed_over(found.passed_over)
+    report = run(found, output, config, settings)
     if shared.as_json:
         print_json(report.as_dict())
     else:

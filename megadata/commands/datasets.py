@@ -125,11 +125,11 @@ def _count(text: str) -> int:
 
 
 @click.command()
-@click.argument("path", type=PATH)
+@click.argument("path")
 @click.option("--document", type=int, metavar="N", help="Show document N of an indexed dataset as text.")
 @json_option
-def inspect(path: Path, document: int | None, as_json: bool) -> None:
-    """Show what a file or folder holds: shards, an indexed dataset, a blend, a tokenizer, a run.
+def inspect(path: str, document: int | None, as_json: bool) -> None:
+    """Show what a file, folder or URL holds: raw text, shards, an indexed dataset, a blend, a tokenizer, a run.
 
     \b
     Example:

@@ -100,6 +100,14 @@ def inputs_argument(function: F) -> F:
     return click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")(function)
 
 
+def tell_passed_over(names: list[str]) -> None:
+    """Say on standard error which files below folders no source reads."""
+    if names:
+        from megadata.documents.inputs import some
+
+        click.echo(f"{len(names)} files of no kind that is read were passed over: {some(names)}", err=True)
+
+
 def print_json(content: Any) -> None:
     """A report for machines."""
     click.echo(orjson.dumps(content, option=orjson.OPT_INDENT_2, default=str).decode())

@@ -17,6 +17,7 @@ from megadata.commands.options import (
     print_json,
     print_table,
     shared_options,
+    tell_passed_over,
 )
 from megadata.errors import ConfigError
 
@@ -66,7 +67,9 @@ def train_tokenizer(
         values["special"] = special
     read, overrides = read_options({}, shared.overrides)
     config = build(TokenizerConfig, override(values, overrides), "train-tokenizer")
-    report = run(expand(inputs, read=read), output, config, shared.settings(), read)
+    found = expand(inputs, read=read)
+    tell_passed_over(found.passed_over)
+    report = run(found, output, config, shared.settings(), read)
     if shared.as_json:
         from megadata.config import to_dict
 
@@ -145,7 +148,9 @@ def tokenize(
     }
     read, overrides = read_options({}, shared.overrides)
     config = build(TokenizeConfig, override(values, overrides), "tokenize")
-    report = run(expand(inputs, read=read), prefix, tokenizer, config, shared.settings(), read)
+    found = expand(inputs, read=read)
+    tell_passed_over(found.passed_over)
+    report = run(found, prefix, tokenizer, config, shared.settings(), read)
     if shared.as_json:
         from megadata.config import to_dict
 

@@ -116,13 +116,14 @@ def expand(
     if not files:
         raise CorpusError(
             f"{', '.join(arguments)}: expected files of a kind megadata reads, "
-            f"found {len(passed_over)} others: {_some(passed_over)}"
+            f"found {len(passed_over)} others: {some(passed_over)}"
         )
     labels = dict.fromkeys(one.label for one in found if one.label is not None)
     return Inputs(files, passed_over, tuple(dict.fromkeys(upstream)), tuple(labels))
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """The first three names, and how many more there are."""
     more = len(names) - 3
     return ", ".join(names[:3]) + (f" and {more} more" if more > 0 else "")
 

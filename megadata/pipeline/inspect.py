@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from megadata.errors import CorpusError
 from megadata.runtime.manifest import Manifest
 from megadata.runtime.progress import human
+from megadata.runtime.streams import is_url
 
 ENTROPY_TOKENS = 10_000_000
 """Tokens on which the unigram entropy is measured."""
@@ -32,14 +33,17 @@ class Found:
         return {"kind": self.kind, **self.rows, **({"text": self.text} if self.text else {})}
 
 
-def inspect(path: Path, document: int | None = None) -> Found:
-    """Recognise what lies at `path` and describe it.
+def inspect(place: Path | str, document: int | None = None) -> Found:
+    """Recognise what lies at `place`, a path or a URL, and describe it.
 
     Raises
     ------
     CorpusError
         If nothing lies there, or nothing that megadata reads or writes.
     """
+    if is_url(str(place)) or str(place) == "-":
+        return _input(str(place))
+    path = Path(place)
     if path.with_name(path.name + ".idx").exists() or path.suffix in (".idx", ".bin"):
         return _dataset(path.with_suffix("") if path.suffix in (".idx", ".bin") else path, document)
     if not path.exists():
@@ -91,8 +95,8 @@ def _pipeline(path: Path) -> Found:
     return Found("results of a recipe", rows)
 
 
-def _input(path: Path) -> Found:
-    from megadata.documents.inputs import expand, plan, read_unit
+def _input(path: Path | str) -> Found:
+    from megadata.documents.inputs import expand, plan, read_unit, some
     from megadata.documents.source import Problems, ReadOptions
 
     found = expand([str(path)])
@@ -106,14 +110,20 @@ def _input(path: Path) -> Found:
         "size": human(sum(f.size for f in found.files)),
         "units of work": len(units),
     }
-    for unit in units[:4]:
-        for batch in read_unit(unit, ReadOptions(), problems):
-            if len(batch):
-                record = next(iter(batch))
-                rows["first document"] = record["id"]
-                if record["url"]:
-                    rows["its url"] = record["url"]
-                return Found("raw input", rows, str(record["text"])[:800])
+    if found.passed_over:
+        rows["passed over"] = some(found.passed_over)
+    try:
+        for unit in units[:4]:
+            for batch in read_unit(unit, ReadOptions(), problems):
+                if len(batch):
+                    record = next(iter(batch))
+                    rows["first document"] = record["id"]
+                    if record["url"]:
+                        rows["its url"] = record["url"]
+                    return Found("raw input", rows, str(record["text"])[:800])
+    except CorpusError as error:  # a table whose column of text has another name, say
+        rows["not read"] = str(error)
+        return Found("raw input", rows)
     rows["problems"] = dict(problems.counts)
     return Found("raw input", rows)
 
