@@ -7,6 +7,7 @@ import io
 import random
 import time
 import tracemalloc
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -458,12 +459,30 @@ def test_pages_without_an_http_header_are_read_where_the_record_says_html(tmp_pa
     assert "Bare is the subject" in document["text"]
 
 
+def test_the_archives_of_a_wacz_package_are_read_and_nothing_beside_them(tmp_path: Path) -> None:
+    path = tmp_path / "a.wacz"
+    with zipfile.ZipFile(path, "w") as package:
+        for name, data in (
+            ("archive/one.warc.gz", gzip_members(pages(3))),
+            ("archive/two.warc", b"".join(pages(2))),
+            ("indexes/index.cdx.gz", gzip.compress(b"x")),
+            ("pages/pages.jsonl", b'{"id": "p", "url": "http://x/", "text": "not a page of ours"}\n'),
+            ("datapackage.json", b"{}"),
+        ):
+            package.writestr(name, data)
+    assert recognise(str(path), path.name) == "wacz"
+    for unit_bytes in (1 << 30, 500):
+        documents, problems = read(path, "wacz", unit_bytes)
+        assert [d["url"][-1] for d in documents] == ["1", "2", "3", "1", "2"]
+        assert problems.counts == {"skipped:warcinfo": 2, "skipped:request": 5, "skipped:beside_archives": 3}
+    assert documents[3]["source"] == "web"
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("a.warc.wat.gz", r"is a WAT file .* which megadata does not read; read the crawl's WARC or WET files"),
         ("a.cdx.gz", r"is an index of web archives, which megadata does not read; read the WARC files it names"),
-        ("a.wacz", r"is a WACZ package, which megadata does not read; unpack it \(unzip FILE\)"),
     ],
 )
 def test_what_lies_beside_archives_is_refused_with_what_to_do(tmp_path: Path, name: str, message: str) -> None:

@@ -23,7 +23,7 @@ from megadata.documents.source import Problems, ReadOptions
 from megadata.runtime.streams import DamagedStream, open_decoded, open_raw
 from megadata.runtime.units import InputFile, Span
 
-ARCHIVES = ("tar", "zip")
+ARCHIVES = ("tar", "zip", "wacz")
 FREE_BYTES = 1 << 30
 """Decoded bytes that any archive or member may have, however small it is."""
 _BLOCK = 1 << 20
@@ -119,10 +119,14 @@ class Zip:
                 for info in sorted(archive.infolist(), key=lambda one: (one.header_offset, one.filename)):
                     start = min(max(info.header_offset, 0), max(file.size - 1, 0))
                     inside = span.start <= start and (span.stop == -1 or start < span.stop)
-                    if inside and not info.is_dir() and not _hidden(info.filename):
+                    if inside and not info.is_dir() and self._reads(info.filename, problems):
                         yield from self._one(archive, info, file, options, problems)
         except _DAMAGE as error:
             problems.add("damaged_zip", file.name, str(error))
+
+    def _reads(self, name: str, problems: Problems) -> bool:
+        """Whether a member is read."""
+        return not _hidden(name)
 
     @staticmethod
     def _one(
@@ -141,6 +145,24 @@ class Zip:
                 yield from _member(file, name, copy, options, problems)
         except _DAMAGE as error:
             problems.add("damaged_zip", name, str(error))
+
+
+class Wacz(Zip):
+    """A package of web archives (WACZ 1.1): a zip archive with WARC files in ``archive/``, and indexes and lists beside them."""
+
+    kind: ClassVar[str] = "wacz"
+    default_source: ClassVar[str] = "web"
+    suffixes: ClassVar[tuple[str, ...]] = (".wacz",)
+
+    def sniff(self, head: bytes, name: str) -> bool:
+        """A zip archive whose first member is one of a package's."""
+        return head.startswith(b"PK\x03\x04") and head[30:].startswith((b"archive/", b"datapackage.json"))
+
+    def _reads(self, name: str, problems: Problems) -> bool:
+        if name.startswith("archive/") and not _hidden(name):
+            return True
+        problems.skip("beside_archives")
+        return False
 
 
 class _Head(tarfile.TarInfo):

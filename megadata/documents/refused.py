@@ -61,7 +61,6 @@ BY_ENDING: dict[str, Refused] = {
     ),
     ".cdx": Refused("an index of web archives", "read the WARC files it names"),
     ".cdxj": Refused("an index of web archives", "read the WARC files it names"),
-    ".wacz": Refused("a WACZ package", "unpack it (unzip FILE) and read the WARC files in its folder archive/"),
 }
 """Endings, compression endings removed, that tell more than the first bytes."""
 

@@ -33,6 +33,7 @@ OURS = {
     "gutenberg": "megadata.corpus.sources.books:PlainBook",
     "tei": "megadata.corpus.sources.books:Tei",
     "tar": "megadata.documents.archives:Tar",
+    "wacz": "megadata.documents.archives:Wacz",
     "zip": "megadata.documents.archives:Zip",
     "txt": "megadata.corpus.sources.text:PlainText",
 }
