@@ -43,7 +43,7 @@ def test_extractors_have_no_memory_of_other_pages(name: str) -> None:
 
 def test_an_unknown_extractor_is_the_users_error() -> None:
     with pytest.raises(
-        ConfigError, match="extractor 'nosuch': expected one of resiliparse, trafilatura; install the package"
+        ConfigError, match="extractor 'nosuch': expected one of blocks, resiliparse, trafilatura; install the package"
     ):
         extractor("nosuch")
     with pytest.raises(ConfigError):

@@ -65,7 +65,7 @@ _NOT_YET = "is not part of this version"
 @click.option("--text-field", default="text", show_default=True, help="Field or column with the text.")
 @click.option("--id-field", default="id", show_default=True, help="Field or column with the document's id.")
 @click.option(
-    "--extractor", default="resiliparse", show_default=True, help="HTML to text: resiliparse (fast) or trafilatura."
+    "--extractor", default="blocks", show_default=True, help="HTML to text: blocks (fast), resiliparse or trafilatura."
 )
 @shared_options
 def clean(

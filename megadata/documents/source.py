@@ -34,8 +34,8 @@ class ReadOptions:
     """What stands between the cells of csv and tsv files; None tells it from the name and the first row."""
     quotes: bool | None = None
     """Whether double quotes enclose cells of csv and tsv files; None: in csv always, in tsv where they come in pairs."""
-    extractor: str = "resiliparse"
-    """How HTML becomes text: `resiliparse` (fast) or `trafilatura` (best quality)."""
+    extractor: str = "blocks"
+    """How HTML becomes text: `blocks` (megadata's own rules), `resiliparse`, `trafilatura`, or an installed package's."""
     max_record_bytes: int = 256 << 20
     """Records larger than this many decoded bytes are set aside as `record_too_large`."""
     max_expansion: int = 250

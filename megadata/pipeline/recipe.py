@@ -57,7 +57,7 @@ class SourceConfig:
     """Field or column with the text."""
     id_field: str = "id"
     """Field or column with the document's id."""
-    extractor: str = "resiliparse"
+    extractor: str = "blocks"
     """How HTML becomes text."""
     read: dict[str, Any] = Field(default_factory=dict)
     """More about reading, as `--set read.NAME=VALUE` has it: `kind: lines`."""

@@ -50,7 +50,7 @@ class Warc:
 
     kind: ClassVar[str] = "warc"
     default_source: ClassVar[str] = "web"
-    version: ClassVar[str] = "3"
+    version: ClassVar[str] = "4"
     suffixes: ClassVar[tuple[str, ...]] = (".warc",)
     ranges: ClassVar[bool] = True
 

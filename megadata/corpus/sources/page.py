@@ -1,0 +1,97 @@
+"""A page of HTML as arrays: its block elements, its blocks of text, and the pieces of those, found by one pass over its bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from megadata.kernels import html as kernels
+from megadata.kernels.base import I32, I64, U8, U64
+
+_SLOTS = 512
+
+_BREAKS, _VOID, _RAW, _DROPPED, _CLOSES_P = (
+    kernels.BREAKS, kernels.VOID, kernels.RAW, kernels.DROPPED, kernels.CLOSES_P,
+)  # fmt: skip
+_OWN = {
+    "a": kernels.A, "br": kernels.BR, "p": kernels.P, "li": kernels.LI, "ul": kernels.UL, "ol": kernels.OL, "dd": kernels.DD,
+    "dt": kernels.DT, "td": kernels.TD, "th": kernels.TH, "tr": kernels.TR, "tbody": kernels.TBODY, "thead": kernels.TBODY,
+    "tfoot": kernels.TBODY, "table": kernels.TABLE, "pre": kernels.PRE, "title": kernels.TITLE, "script": kernels.SCRIPT,
+    "math": kernels.MATH, "img": kernels.IMG, "code": kernels.CODE, "hr": kernels.HR, "body": kernels.BODY, "html": kernels.BODY,
+    "head": kernels.BODY, "dl": kernels.DL, "span": kernels.SPAN, **{f"h{level}": kernels.HEADING for level in range(1, 7)},
+}  # fmt: skip
+_KINDS: dict[int, str] = {
+    _BREAKS | _CLOSES_P: "p ul ol table pre h1 h2 h3 h4 h5 h6 dl address article aside blockquote center details dir div "
+    "fieldset figcaption figure footer form header hgroup main menu nav search section summary",
+    _BREAKS: "li dd dt td th tr tbody thead tfoot caption legend dialog marquee",
+    _BREAKS | _VOID | _CLOSES_P: "hr",
+    _VOID: "br img area base col embed input link meta param source track wbr keygen frame basefont bgsound",
+    _RAW: "script style noscript iframe noembed noframes textarea xmp title",
+    _BREAKS | _DROPPED: "select option optgroup datalist object applet template canvas audio video frameset",
+    _DROPPED: "svg button map rp",
+    0: "a code math span body html head b i em strong font u small big sub sup s strike del ins abbr acronym cite q tt kbd samp "
+    "var dfn label time mark bdi bdo ruby rt rb data output progress meter nobr blink picture slot text",
+}  # fmt: skip
+NAMES: list[str] = [""] * 256
+"""Name of every tag that has a number; several share the number of one they behave like."""
+
+
+@cache
+def _tables() -> tuple[U64, I64, I64]:
+    keys, tags, does = np.zeros(_SLOTS, np.uint64), np.zeros(_SLOTS, np.int64), np.zeros(_SLOTS, np.int64)
+    following = kernels.FIRST_OTHER
+    for bits, names in _KINDS.items():
+        for name in names.split():
+            tag = _OWN.get(name)
+            if tag is None:
+                tag, following = following, following + 1
+            key = kernels.name_key(name.encode())
+            slot = key % _SLOTS
+            while keys[slot]:
+                slot = (slot + 1) % _SLOTS
+            keys[slot], tags[slot], does[slot] = key, tag, bits
+            NAMES[tag] = NAMES[tag] or name
+    return keys, tags, does
+
+
+@cache
+def tag_number(name: str) -> int:
+    """Number of a tag in the column `TAG` of the nodes.
+
+    Raises
+    ------
+    KeyError
+        For a name that the table of tags lacks.
+    """
+    keys, tags, _ = _tables()
+    found = np.flatnonzero(keys == np.uint64(kernels.name_key(name.encode())))
+    if not found.size:
+        raise KeyError(name)
+    return int(tags[found[0]])
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What `megadata.kernels.html.scan_page` finds; columns of the arrays are named there."""
+
+    data: bytes
+    nodes: I32
+    blocks: I32
+    pieces: I32
+    title: bytes
+
+
+def scan(html: str) -> Page:
+    """The page's elements, blocks and pieces. Lone surrogates become question marks."""
+    data = html.encode("utf-8", "replace")
+    bytes_: U8 = np.frombuffer(data, np.uint8)
+    most = data.count(b"<") + 1
+    nodes = np.empty((most, kernels.NODE_COLUMNS), np.int32)
+    blocks = np.empty((2 * most + 2, kernels.BLOCK_COLUMNS), np.int32)
+    pieces = np.empty((2 * most + 2, kernels.PIECE_COLUMNS), np.int32)
+    counts = np.zeros(5, np.int64)
+    kernels.scan_page(bytes_, *_tables(), nodes, blocks, pieces, counts)
+    n_nodes, n_blocks, n_pieces, title_at, title_end = counts.tolist()
+    return Page(data, nodes[:n_nodes], blocks[:n_blocks], pieces[:n_pieces], data[title_at:title_end])

@@ -1,0 +1,197 @@
+"""Blocks of a page as plain text that keeps the shape of lists, tables, headings, code and formulas."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+from megadata.corpus.sources.page import Page, tag_number
+from megadata.kernels import html as kernels
+from megadata.kernels.base import Bool
+
+LONG_CELL = 200
+"""A cell with more characters is no cell of a table of data: the row's cells become paragraphs."""
+MANY_LINES = 3
+"""Nor is one with so many line breaks or blocks."""
+REPEATED = 40
+"""A block of at least so many characters is not written again from another part of the page (copies for small screens)."""
+_TEX_NOTE = re.compile(r"<annotation\b[^>]{0,200}tex[^>]{0,200}>(.*?)</annotation", re.DOTALL | re.IGNORECASE)
+_ALTERNATIVE = re.compile(r"""^<math\b[^>]{0,2000}?\balttext\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
+_BLOCK_FORMULA = re.compile(r"""^<math\b[^>]{0,2000}?\bdisplay\s*=\s*["']?block""", re.IGNORECASE)
+_TAGS = re.compile(r"<annotation\b.*?</annotation[^>]*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_DISPLAY = re.compile(r"^\{\\(?:display|text)style\s+(.*)\}$", re.DOTALL)
+_ITEMS = ("li", "dd", "dt")
+
+
+def block_texts(page: Page) -> list[str]:
+    """Text of every block; line breaks and the spaces of preformatted text are kept, other runs of spaces are one space."""
+    return [_text(page, at) for at in range(len(page.blocks))]
+
+
+def _pieces(page: Page, block: int) -> list[list[int]]:
+    first = int(page.blocks[block, kernels.FIRST_PIECE])
+    after = int(page.blocks[block + 1, kernels.FIRST_PIECE]) if block + 1 < len(page.blocks) else len(page.pieces)
+    found: list[list[int]] = page.pieces[first:after].tolist()
+    return found
+
+
+def _text(page: Page, block: int) -> str:
+    parts: list[str] = []
+    plain, verbatim = True, False
+    for at, end, kind in _pieces(page, block):
+        if kind == kernels.LINE_BREAK:
+            parts.append("\n")
+            plain = False
+            continue
+        text = page.data[at:end].decode("utf-8", "replace")
+        if kind in (kernels.TEXT, kernels.CODE_TEXT, kernels.PRE_TEXT):
+            if "&" in text:
+                text = unescape(text)
+            if kind == kernels.PRE_TEXT:
+                verbatim = True
+            else:
+                text = text.replace("\n", " ") if "\n" in text else text
+        else:
+            text = _formula(text, kind)
+        parts.append(text)
+    text = "".join(parts)
+    if verbatim:
+        return text.strip("\n").rstrip()
+    if plain:
+        return " ".join(text.split())
+    return "\n".join(line for line in (" ".join(line.split()) for line in text.split("\n")) if line)
+
+
+def _formula(markup: str, kind: int) -> str:
+    """A formula as LaTeX between dollar signs, as in wikitext; the letters of one that has no LaTeX."""
+    sign = "$"
+    if kind == kernels.MATHML:
+        note, alternative = _TEX_NOTE.search(markup), _ALTERNATIVE.match(markup)
+        if note is not None:
+            latex = note[1]
+        elif alternative is not None:
+            latex = alternative[1] or alternative[2] or ""
+        else:
+            return unescape(_TAGS.sub("", markup))
+        sign = "$$" if _BLOCK_FORMULA.match(markup) else "$"
+        markup = latex
+    latex = " ".join((markup if kind == kernels.TEX else unescape(markup)).split())
+    inner = _DISPLAY.match(latex)
+    latex = (inner[1] if inner is not None else latex).strip().strip("$").strip()
+    return f"{sign}{latex}{sign}" if latex else ""
+
+
+class _Places:
+    """Where blocks lie: their list item, table row and preformatted element."""
+
+    def __init__(self, page: Page) -> None:
+        self.parent: list[int] = page.nodes[:, kernels.PARENT].tolist()
+        self.tag: list[int] = page.nodes[:, kernels.TAG].tolist()
+        self.li, self.row, self.table, self.pre = (tag_number(name) for name in ("li", "tr", "table", "pre"))
+        self.lists = (tag_number("ul"), tag_number("ol"))
+        self.described = (tag_number("dt"), tag_number("dd"))
+        self.known: dict[int, tuple[int, int, int, int, int]] = {-1: (-1, -1, -1, -1, 0)}
+
+    def of(self, node: int) -> tuple[int, int, int, int, int]:
+        """Nearest list item, row, table and preformatted element around a node (-1: none), and the number of lists around it."""
+        path = []
+        while node not in self.known:
+            path.append(node)
+            node = self.parent[node]
+        item, row, table, pre, depth = self.known[node]
+        for node in reversed(path):
+            tag = self.tag[node]
+            if tag == self.li or tag in self.described:
+                item = node
+            elif tag == self.row:
+                row, item = node, -1
+            elif tag == self.table:
+                table, row, item, depth = node, -1, -1, 0
+            elif tag == self.pre:
+                pre = node
+            elif tag in self.lists:
+                depth += 1
+            self.known[node] = item, row, table, pre, depth
+        return self.known[path[0] if path else node]
+
+
+def render(page: Page, kept: Bool) -> str:
+    """The kept blocks: paragraphs between blank lines; items of a list, rows of a table and lines of code on lines."""
+    places = _Places(page)
+    out: list[str] = []
+    seen: dict[str, int] = {}
+    numbers = _item_numbers(places)
+    before = (-2, -2, -2, -2, 0)
+    nodes: list[int] = page.blocks[:, kernels.NODE].tolist()
+    rows_of_prose = _rows_of_prose(page, kept, places, nodes)
+    for block in kept.nonzero()[0].tolist():
+        text = _text(page, block)
+        if not text:
+            continue
+        if len(text) >= REPEATED:
+            parent = places.parent[nodes[block]] if nodes[block] >= 0 else -1
+            if seen.setdefault(text, parent) != parent:
+                continue
+        place = places.of(nodes[block])
+        item, row, table, pre, depth = place
+        if row in rows_of_prose:
+            row = table = -1
+            place = (item, row, table, pre, depth)
+        if out:
+            out.append(_between(place, before, places))
+        if row >= 0:
+            text = text.replace("\n", " ") if pre < 0 else text
+        elif item >= 0 and places.tag[item] == places.li:
+            indent = "  " * max(depth - 1, 0)
+            mark = numbers.get(item, "- ")
+            if item != before[0]:
+                text = f"{indent}{mark}{text}"
+                if pre < 0:
+                    text = text.replace("\n", f"\n{indent}{' ' * len(mark)}")
+        out.append(text)
+        before = place
+    return "".join(out)
+
+
+def _between(place: tuple[int, int, int, int, int], before: tuple[int, int, int, int, int], places: _Places) -> str:
+    """What separates two blocks."""
+    item, row, table, pre, _ = place
+    if pre >= 0 and pre == before[3]:
+        return "\n"
+    if row >= 0 and row == before[1]:
+        return " | "
+    if table >= 0 and table == before[2] and row >= 0 and before[1] >= 0:
+        return "\n"
+    if item >= 0 and before[0] >= 0:
+        if item == before[0]:
+            return "\n" if places.tag[item] == places.li else "\n\n"
+        return "\n"
+    return "\n\n"
+
+
+def _item_numbers(places: _Places) -> dict[int, str]:
+    """Marks of the items of numbered lists."""
+    numbered = tag_number("ol")
+    counts: dict[int, int] = {}
+    marks: dict[int, str] = {}
+    for node, tag in enumerate(places.tag):
+        if tag == places.li:
+            parent = places.parent[node]
+            if parent >= 0 and places.tag[parent] == numbered:
+                counts[parent] = counts.get(parent, 0) + 1
+                marks[node] = f"{counts[parent]}. "
+    return marks
+
+
+def _rows_of_prose(page: Page, kept: Bool, places: _Places, nodes: list[int]) -> set[int]:
+    """Rows of tables that only lay out the page: a cell holds a long text, several lines or several blocks."""
+    sizes, breaks = page.blocks[:, kernels.CHARACTERS].tolist(), page.blocks[:, kernels.BREAKS_IN].tolist()
+    prose: set[int] = set()
+    blocks_in: dict[int, int] = {}
+    for block in kept.nonzero()[0].tolist():
+        node = nodes[block]
+        row = places.of(node)[1]
+        blocks_in[node] = blocks_in.get(node, 0) + 1
+        if sizes[block] > LONG_CELL or breaks[block] >= MANY_LINES or blocks_in[node] >= MANY_LINES:
+            prose.add(row)
+    return prose - {-1}

@@ -1,0 +1,221 @@
+"""The default extractor: what it keeps and drops of crafted pages, the shape of its text, and what hostile pages cost."""
+
+from __future__ import annotations
+
+import html as entities
+import re
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from megadata.corpus.sources.evidence import kinds, meaning
+from megadata.corpus.sources.extract import extractor, tidy
+from megadata.corpus.sources.maintext import main_blocks
+from megadata.corpus.sources.page import NAMES, scan, tag_number
+from megadata.corpus.sources.pagetext import block_texts, render
+from megadata.kernels import html as kernels
+
+PROSE = {
+    "en": [
+        "The river rose by two metres in a single night, and the bridge at the mill was closed before dawn.",
+        "Nobody in the village could remember such a flood, although the older people spoke of one, long ago.",
+        "By noon the water had reached the church, where the bells were rung until the last families had left.",
+        "A week later the fields were still grey with mud, but the mill turned again, and the school was open.",
+    ],
+    "de": [
+        "In einer einzigen Nacht stieg der Fluss um zwei Meter, und die Brücke an der Mühle wurde noch vor dem Morgen gesperrt.",
+        "Niemand im Dorf konnte sich an eine solche Flut erinnern, auch wenn die Älteren von einer sprachen, die lange her war.",
+        "Gegen Mittag stand das Wasser an der Kirche, deren Glocken läuteten, bis die letzten Familien gegangen waren.",
+        "Eine Woche später lag noch Schlamm auf den Feldern, aber die Mühle drehte sich wieder, und die Schule war offen.",
+    ],
+    "zh": [
+        "一夜之间，河水上涨了两米，磨坊旁的大桥在天亮之前就被封闭了，村里的人都站在岸边看着。",
+        "村里没有人记得有过这样的洪水，虽然老人们说起过很久以前的一次，那一次连教堂也被淹了。",
+        "到了中午，水已经到了教堂门口，钟声一直响着，直到最后几户人家离开，才慢慢停了下来。",
+        "一个星期以后，田里仍然满是泥土，可是磨坊又转动起来，学校也重新开门，孩子们回来了。",
+    ],
+    "ru": [
+        "За одну ночь река поднялась на два метра, и мост у мельницы закрыли ещё до рассвета, чтобы никто не пострадал.",
+        "Никто в деревне не помнил такого паводка, хотя старики рассказывали об одном, который был очень давно.",
+        "К полудню вода дошла до церкви, где звонили в колокола, пока не ушли последние семьи, а потом всё стихло.",
+        "Через неделю поля всё ещё были серыми от грязи, но мельница снова работала, и школа была открыта.",
+    ],
+}
+AROUND = {
+    "en": ("Home About Contact", "We use cookies to improve this site. Accept all",
+           "Anna wrote: great story, thanks!", "All rights reserved"),
+    "de": ("Startseite Über uns", "Wir verwenden Cookies. Alle annehmen",
+           "Anna schrieb: schöner Text, danke!", "Alle Rechte vorbehalten"),
+    "zh": ("首页 关于我们 联系", "本网站使用饼干。全部接受", "小明：写得很好，谢谢！", "版权所有"),
+    "ru": ("Главная О нас", "Мы используем файлы cookie. Принять все", "Анна: хороший рассказ, спасибо!", "Все права защищены"),
+}  # fmt: skip
+
+
+def main_text(html: str) -> str:
+    page = scan(html)
+    return tidy(render(page, main_blocks(page)))
+
+
+def whole(html: str) -> str:
+    page = scan(html)
+    return tidy(render(page, np.ones(len(page.blocks), np.bool_)))
+
+
+def article(body: str, language: str = "en") -> str:
+    nav, cookies, comment, rights = AROUND[language]
+    links = "".join(f'<li><a href="/{i}">{word}</a></li>' for i, word in enumerate(nav.split()))
+    return (
+        f"<html><head><title>Flood</title><style>p {{ color: red }}</style></head><body><nav><ul>{links}</ul></nav>"
+        f'<div id="cookie-banner" class="cookie-consent"><p>{cookies}</p></div><main><article class="post-content">{body}'
+        f'</article></main><div id="comments"><h3>2</h3><div class="comment"><p>{comment}</p></div></div>'
+        f'<footer class="site-footer"><p>© 2020. {rights}. <a href="/privacy">Privacy</a></p></footer></body></html>'
+    )
+
+
+@pytest.mark.parametrize("language", PROSE)
+def test_paragraphs_are_kept_and_what_is_around_them_is_not(language: str) -> None:
+    text = main_text(article("".join(f"<p>{line}</p>" for line in PROSE[language]), language))
+    assert text == "\n\n".join(PROSE[language])
+
+
+def test_an_old_page_of_line_breaks_in_a_table_is_read() -> None:
+    menu = "<br>".join(f'<a href="p{i}.htm">Page number {i}</a>' for i in range(12))
+    body = "<br><br>".join(PROSE["en"])
+    html = f"<TABLE width=700><TR><TD width=120>{menu}<TD><FONT size=2>{body}</FONT></TABLE>"
+    assert main_text(html) == "\n\n".join(PROSE["en"])
+
+
+def test_lists_headings_tables_and_code_keep_their_shape() -> None:
+    a, b, c, d = PROSE["en"]
+    html = article(
+        f"<p>{a}</p><h2>What was lost</h2><ul><li>The bridge at the mill, built of oak.<li>Two barns, and the hay "
+        f"in them.<ul><li>One of them was new.</li></ul></ul><p>{b}</p><ol><li>Close the bridge.</li><li>Ring the "
+        f"bells.</li></ol><p>{c}</p><table><tr><th>Day</th><th>Level</th></tr><tr><td>Monday</td><td>2.1 m</td></tr>"
+        f"<tr><td>Tuesday</td><td>3.4 m</td></tr></table><p>{d}</p><pre><code>for day in week:\n    print(day)\n</code></pre>"
+    )
+    assert whole(html).split("\n\n", 2)[2].split("\n\n2\n\n")[0] == (
+        f"{a}\n\nWhat was lost\n\n- The bridge at the mill, built of oak.\n- Two barns, and the hay in them."
+        f"\n  - One of them was new.\n\n{b}\n\n1. Close the bridge.\n2. Ring the bells.\n\n{c}"
+        f"\n\nDay | Level\nMonday | 2.1 m\nTuesday | 3.4 m\n\n{d}"
+        "\n\nfor day in week:\n    print(day)"
+    )
+
+
+def test_formulas_are_latex_whatever_wrote_them() -> None:
+    mathml = '<math alttext="{\\displaystyle x^{2}}"><mi>x</mi></math>'
+    noted = (
+        '<math display="block"><semantics><annotation encoding="application/x-tex">y=1</annotation></semantics></math>'
+    )
+    katex = f'<span class="katex"><span>{mathml}</span><span class="katex-html" aria-hidden="true">x2</span></span>'
+    wiki = f'<span style="display: none;">{mathml}</span><img class="mwe-math-image" alt="{{\\displaystyle x^{{2}}}}">'
+    jax = '<script type="math/tex">a &lt; b</script>'
+    picture = '<img class="latex" alt="\\pi r^2">'
+    assert whole(f"<p>So {mathml} and {noted}.") == "So $x^{2}$ and $$y=1$$."
+    assert whole(f"<p>So {katex}.") == "So $x^{2}$."
+    assert whole(f"<p>So {wiki}.") == "So $x^{2}$."
+    assert whole(f"<p>So {jax} or {picture}.") == "So $a &lt; b$ or $\\pi r^2$."
+    assert whole("<p>So <math><mi>z</mi><mo>=</mo><mn>1</mn></math>.") == "So z=1."
+
+
+def test_markup_that_is_not_closed_or_not_markup() -> None:
+    assert whole("<p>one<p>two<li>three<li>four") == "one\n\ntwo\n\n- three\n- four"
+    assert whole("a < b and <b>c</b> &amp; d &lt;e>") == "a < b and c & d <e>"
+    assert whole("x<!-- no --> y<!--> z<script>no</script><style>no") == "x y zno"
+    assert whole("<p title='a > b'>text</p><p title=\"unclosed>lost") == "text"
+    assert whole("<div>out<span hidden>no<span>no</span>no</span>side</div>") == "outside"
+    assert whole("<td>cell outside</td>") == "cell outside"
+    assert whole("<a href=x>link<p>para</a> tail") == "link\n\npara tail"
+
+
+def test_a_copy_for_small_screens_is_written_once() -> None:
+    line = PROSE["en"][0]
+    assert whole(f"<div><section><p>{line}</p></section></div><div><aside><p>{line}</p></aside></div>") == line
+    assert whole(f"<div><p>{line}</p><p>{line}</p></div>") == f"{line}\n\n{line}"
+
+
+def test_class_names_are_read_word_by_word() -> None:
+    def found(value: str) -> set[str]:
+        bits = meaning(value.encode())
+        return {name for place, name in enumerate(kinds()) if bits >> place & 1}
+
+    assert {"article", "comments"} <= found("post-comments")
+    assert "nav" in found("mainNavigation")
+    assert "ad" not in found("loading shadow header-load")
+    assert found("twitter-tweet") == set()
+
+
+def test_the_tree_is_that_of_the_standard_where_text_depends_on_it() -> None:
+    page = scan("<ul><li>a<li>b<ul><li>c</ul>d</ul><table><tr><td>e<td>f<tr><td>g</table><dl><dt>h<dd>i</dl>")
+    paths = []
+    for node in page.blocks[:, kernels.NODE].tolist():
+        path = []
+        while node >= 0:
+            path.append(NAMES[page.nodes[node, kernels.TAG]])
+            node = page.nodes[node, kernels.PARENT]
+        paths.append("/".join(reversed(path)))
+    assert list(zip(block_texts(page), paths, strict=True)) == [
+        ("a", "ul/li"), ("b", "ul/li"), ("c", "ul/li/ul/li"), ("d", "ul/li"),
+        ("e", "table/tr/td"), ("f", "table/tr/td"), ("g", "table/tr/td"), ("h", "dl/dt"), ("i", "dl/dd"),
+    ]  # fmt: skip
+    with pytest.raises(KeyError):
+        tag_number("nosuch")
+
+
+MARKUP = st.lists(
+    st.sampled_from([
+        "<p>", "</p>", "<div class='content'>", "</div>", "<a href=x>", "</a>", "<li>", "<ul>", "</ul>", "<table>", "<tr>",
+        "<td>",
+        "</td>", "</table>", "<br>", "<pre>", "</pre>", "<span hidden>", "</span>", "<h2>", "</h2>", "<math>", "</math>", "<!--",
+        "-->", "<script>", "</script>", "&amp;", "&", "<", ">", '"', "'", "=", "<p class=\"", "word ", "Some words, and more. ",
+        "你好，世界。", "\u00a0", "\n", "  ", "<x-y>", "</x-y>", "</", "<!", "<?", "é", "\ud800", "\U0001f600", "<svg>", "</svg>",
+    ]),
+    max_size=60,
+).map("".join)  # fmt: skip
+
+
+@given(html=MARKUP)
+def test_any_markup_gives_only_letters_of_the_page_and_the_same_each_time(html: str) -> None:
+    extract = extractor("blocks").extract
+    text = extract(html, None) or ""
+    assert text == (extract(html, "http://x/") or "")
+    letters = set(re.findall(r"\w", entities.unescape(html))) | set("0123456789")
+    assert set(re.findall(r"\w", text)) <= letters
+    page = scan(html)
+    assert len("".join(block_texts(page))) <= len(html) * 2 + 2
+    after = page.nodes[:, kernels.AFTER]
+    assert np.all(after > np.arange(len(after)))
+    assert np.all(page.nodes[:, kernels.BLOCK_AT] <= page.nodes[:, kernels.BLOCK_END])
+    assert np.all(np.diff(page.blocks[:, kernels.FIRST_PIECE]) > 0)
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<div>" * 1_000_000 + "text",
+        "<div><p>x" * 300_000 + "</div>" * 300_000,
+        "<section><table><td>" + "<div>" * 200_000 + "</section>" * 200_000,
+        "<p " + "a=1 " * 200_000 + ">text",
+        "<p " + "class=menu " * 100_000 + ">text",
+        "<table>" + "<tr><td>cell" * 200_000,
+        "<ul>" + "<li>item" * 200_000,
+        "<h2>x</h2>" * 100_000,
+        "<!--" * 200_000,
+        "<script>" * 200_000,
+        "<math>" * 200_000,
+        "<title>" * 200_000 + "text",
+        "<" * 1_000_000,
+        "&" * 1_000_000,
+        "<p style='" + "display " * 200_000 + "'>text",
+        "<p>word</p>" * 200_000,
+        "".join(f"<p class=c{i}x>a" for i in range(100_000)),
+    ],
+    ids=lambda html: html[:12],
+)
+def test_hostile_pages_take_time_in_proportion_to_their_size(html: str) -> None:
+    main_text("<p>compiled and loaded")
+    began = time.process_time()
+    main_text(html)
+    assert time.process_time() - began < 8
