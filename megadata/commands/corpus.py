@@ -162,6 +162,8 @@ def show_clean(report: CleanReport) -> None:
 
 def _show_rules(report: CleanReport) -> None:
     """What was removed, rule by rule, in the order in which rules are asked."""
+    from megadata.corpus.step import COUNTED
+
     rules = dict(report.rules())
     rows = {reason: (documents, size) for reason, documents, size in report.reasons()}
     if rows:
@@ -173,6 +175,12 @@ def _show_rules(report: CleanReport) -> None:
             alone = ("", "") if rule is None else (rule.condition, f"{rule.only:,}")
             why.add_row(name, alone[0], f"{rows[name][0]:,}", human(rows[name][1]), alone[1])
         print_table(why)
+    counted = {name: rule for name, rule in rules.items() if rule.condition == COUNTED and rule.matched}
+    if counted:
+        table = make_table("found", "what", "documents", "times")
+        for name, rule in counted.items():
+            table.add_row(name, f"{rule.matched:,}", f"{int(rule.total):,}")
+        print_table(table)
     idle = [name for name, rule in rules.items() if not rule.matched]
     if idle and report.total("documents_in"):
         shown = ", ".join(idle[:6]) + (f" and {len(idle) - 6} more" if len(idle) > 6 else "")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from megadata.corpus.step import Decision
+from megadata.corpus.step import COUNTED, Decision
 from megadata.documents.batch import DocBatch
 from megadata.kernels import words as word_kernels
 from megadata.kernels.base import F64, I64
@@ -66,11 +66,13 @@ class RuleRecord:
     """Bin -> documents; see `bin_edges`. -1 is for values that are undefined."""
     share: bool = False
     """Whether the quantity is a share, from 0 to 1."""
+    total: float = 0.0
+    """Sum of the quantity's values, where they are counted only."""
 
     def add(self, other: RuleRecord) -> None:
         """Add another record of the same rule."""
         self.condition, self.share = other.condition, other.share
-        for name in ("asked", "matched", "only", "removed", "bytes", "characters", "words"):
+        for name in ("asked", "matched", "only", "removed", "bytes", "characters", "words", "total"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.dropped = nearest([*self.dropped, *other.dropped])
         self.passed = nearest([*self.passed, *other.passed])
@@ -93,7 +95,7 @@ class RuleRecord:
         return made
 
 
-_NUMBERS = ("condition", "share", "asked", "matched", "only", "removed", "bytes", "characters", "words")
+_NUMBERS = ("condition", "share", "asked", "matched", "only", "removed", "bytes", "characters", "words", "total")
 
 
 def nearest(examples: Iterable[Example]) -> list[Example]:
@@ -170,6 +172,8 @@ class Recorder:
                     characters=gone[1],
                     words=gone[2],
                 )
+                if decision.threshold == COUNTED:
+                    one.matched, one.total = int((decision.values[mine] > 0).sum()), float(decision.values[mine].sum())
                 one.histogram = histogram(decision.values[mine], decision.share)
                 if decision.limit is not None:
                     one.dropped = _closest(docs, decision, removed, self._excerpts)

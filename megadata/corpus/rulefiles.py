@@ -18,6 +18,7 @@ from megadata.corpus.filter import Filter, parse_condition
 from megadata.corpus.language import Language, Languages
 from megadata.corpus.lines import LineRules
 from megadata.corpus.normalise import Controls, Whitespace
+from megadata.corpus.pii import Pii
 from megadata.corpus.repair import Nfc, Repair
 from megadata.corpus.step import Judge, Map, Step
 from megadata.corpus.urlrules import Urls
@@ -31,7 +32,7 @@ GROUP = "megadata.rules"
 
 KINDS: dict[str, type[Any]] = {
     kind.name: kind
-    for kind in (Urls, Repair, Nfc, Controls, Whitespace, Language, Languages, Filter, LineRules, WebLines)
+    for kind in (Urls, Repair, Nfc, Controls, Whitespace, Language, Languages, Filter, LineRules, WebLines, Pii)
 }
 """Kind of step -> class."""
 

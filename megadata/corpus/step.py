@@ -16,6 +16,10 @@ from megadata.kernels.base import F64, Bool
 __all__ = ["Decision", "Judge", "JudgeMap", "Map", "Outcome", "Step", "Verdict"]
 
 
+COUNTED = "counted"
+"""The condition of a rule that drops nothing and only counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What one rule says about each document of a batch."""

@@ -1,0 +1,229 @@
+"""What personal data looks like: exact checks of the candidates that a kernel finds.
+
+Each function gets bytes of a document and a place, and gives (start, stop) of a span or None. Sources: RFC 5321 and 5322 (mail),
+RFC 6890 (addresses that are not public, through `ipaddress`), ISO 13616 (IBAN), ISO/IEC 7812 (Luhn), libphonenumber, and the
+providers' descriptions of their keys.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import re
+
+Span = tuple[int, int]
+
+_LOCAL = re.compile(rb"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~\x80-\xff-]{1,64}\Z")
+_DOMAIN = re.compile(
+    rb"(?:[A-Za-z0-9\x80-\xff](?:[A-Za-z0-9\x80-\xff-]{0,61}[A-Za-z0-9\x80-\xff])?\.){1,8}[A-Za-z\x80-\xff][A-Za-z0-9-]{1,23}(?![A-Za-z0-9])"
+)
+_NO_DOMAIN = (b"png", b"jpg", b"jpeg", b"gif", b"svg", b"webp", b"css", b"js", b"php", b"html", b"local", b"localhost")
+_RESERVED = re.compile(rb"(?:^|\.)example\.(?:com|org|net)$|\.(?:example|invalid|test)$", re.IGNORECASE)
+"""Domains for documentation (RFC 2606), which nobody has; pseudonyms use them."""
+
+_IPV4 = re.compile(rb"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d]|\.\d)")
+_IPV6 = re.compile(rb"(?<![0-9A-Za-z:.])[0-9A-Fa-f:]{4,39}(?![0-9A-Za-z:]|\.\d)")
+_VERSION = re.compile(rb"(?:version|ver\.?|v|release|rev\.?|section|chapter|build|firmware|kernel)\s*$", re.IGNORECASE)
+
+_CARD = re.compile(rb"(?<![\d.])(?:\d[ -]?){12,18}\d(?![\d]|[.-]\d)")
+_ISSUED = re.compile(
+    rb"(?:4(?:\d{12}|\d{15}|\d{18})|(?:5[1-5]|2[2-7])\d{14}|3[47]\d{13}|3(?:0[0-5]|[68]\d)\d{11}"
+    rb"|(?:6011|64[4-9]\d|65\d\d|35[2-8]\d|62\d\d)\d{12,15})\Z"
+)
+"""Beginnings and lengths of the numbers of Visa, Mastercard, American Express, Diners Club, Discover, JCB and UnionPay."""
+
+_PHONE = re.compile(rb"(?:\+|00|\(\+)?[\d(][\d ()./-]{5,22}\d")
+_DIGITS = re.compile(rb"\d+")
+_AMERICAN = re.compile(rb"(?<![\d.])(?:\+?1[ .-]?)?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\d]|[.-]\d)")
+_CALL = re.compile(
+    r"(?<!\w)(?:tel(?:e(?:ph|f)on[eo]?)?|tél(?:éphone)?|phone|fax|telefax|mobil[e]?|cell|call|whatsapp|hotline|handy|ph|t|тел(?:ефон)?|факс|"
+    r"电话|電話|手机|전화|☎|✆|📞)\s*(?:no|nr|number|us|at|on|:|\.|\)|：|#|-)*\s*$",
+    re.IGNORECASE,
+)
+_LOCAL_NUMBER = re.compile(rb"[2-9]\d\d-\d{4}(?![\d]|[.-]\d)")
+_ASK = re.compile(
+    rb"\b(?:call|phone|telephone|tel|fax|contact|reach|dial|info(?:rmation)?)\b|\d{3}-\d{4},? or ", re.IGNORECASE
+)
+_DATES = re.compile(
+    rb"(?:19|20)\d\d[-./ ](?:0?[1-9]|1[0-2])[-./ ](?:0?[1-9]|[12]\d|3[01])"
+    rb"|(?:0?[1-9]|[12]\d|3[01])[-./](?:0?[1-9]|1[0-2])[-./](?:19|20)\d\d"
+)
+_BOOKS = re.compile(rb"(?:isbn|issn|doi|oclc|id|no|nr|pp?|art)[\s.:-]*(?:1[03])?[\s:.-]*$", re.IGNORECASE)
+
+_IBAN = re.compile(rb"[A-Z]{2}\d{2}(?: ?[0-9A-Z]{4}){2,7}(?: ?[0-9A-Z]{1,3})?(?![0-9A-Za-z])")
+_LENGTHS = (
+    "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DK18 DO28 EE20 EG29 "
+    "ES24 FI18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 "
+    "LB28 LC32 LI21 LT20 LU20 LV21 LY25 MC27 MD24 ME22 MK19 MR27 MT31 MU30 NL18 NO15 PK24 PL28 PS29 PT25 "
+    "QA29 RO24 RS22 SA24 SC31 SD18 SE24 SI19 SK24 SM27 ST25 SV28 TL23 TN24 TR26 UA29 VA22 VG24 XK20 "
+)
+IBAN_LENGTHS = {code[:2]: int(code[2:]) for code in _LENGTHS.split()}
+"""Characters of an IBAN by country (ISO 13616 registry)."""
+
+SECRETS: dict[bytes, re.Pattern[bytes]] = {
+    b"AKIA": re.compile(rb"AKIA[0-9A-Z]{16}(?![0-9A-Za-z])"),
+    b"ASIA": re.compile(rb"ASIA[0-9A-Z]{16}(?![0-9A-Za-z])"),
+    b"ghp_": re.compile(rb"ghp_[0-9A-Za-z]{36,}"),
+    b"gho_": re.compile(rb"gho_[0-9A-Za-z]{36,}"),
+    b"ghs_": re.compile(rb"ghs_[0-9A-Za-z]{36,}"),
+    b"ghu_": re.compile(rb"ghu_[0-9A-Za-z]{36,}"),
+    b"github_pat_": re.compile(rb"github_pat_[0-9A-Za-z_]{60,}"),
+    b"glpat-": re.compile(rb"glpat-[0-9A-Za-z_-]{20,}"),
+    b"xoxb-": re.compile(rb"xoxb-[0-9A-Za-z-]{20,}"),
+    b"xoxp-": re.compile(rb"xoxp-[0-9A-Za-z-]{20,}"),
+    b"sk_live_": re.compile(rb"sk_live_[0-9A-Za-z]{16,}"),
+    b"rk_live_": re.compile(rb"rk_live_[0-9A-Za-z]{16,}"),
+    b"AIza": re.compile(rb"AIza[0-9A-Za-z_-]{35}(?![0-9A-Za-z_-])"),
+    b"sk-": re.compile(rb"sk-(?:proj-|ant-[a-z0-9]+-)?[0-9A-Za-z_-]{32,}"),
+    b"hf_": re.compile(rb"hf_[0-9A-Za-z]{34,}"),
+    b"npm_": re.compile(rb"npm_[0-9A-Za-z]{36}(?![0-9A-Za-z])"),
+    b"pypi-AgEI": re.compile(rb"pypi-AgEI[0-9A-Za-z_-]{50,}"),
+    b"SG.": re.compile(rb"SG\.[0-9A-Za-z_-]{22}\.[0-9A-Za-z_-]{43}"),
+    b"eyJ": re.compile(rb"eyJ[0-9A-Za-z_-]{8,}\.eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{16,}"),
+    b"-----BEGIN ": re.compile(
+        rb"-----BEGIN (?:[A-Z]{2,10} ){0,2}PRIVATE KEY-----[^-]{40,8000}-----END (?:[A-Z]{2,10} ){0,2}PRIVATE KEY-----"
+    ),
+}
+"""Prefix -> what follows it in a key or token."""
+
+
+def email(text: bytes, at: int) -> Span | None:
+    """The address around an ``@``."""
+    local = _LOCAL.search(text, max(at - 64, 0), at)
+    domain = _DOMAIN.match(text, at + 1, at + 256)
+    if local is None or domain is None:
+        return None
+    name = domain[0].lower()
+    if name.rpartition(b".")[2] in _NO_DOMAIN or _RESERVED.search(name):
+        return None
+    start = local.start()
+    while start < at and text[start : start + 1] in (b".", b"'", b"/", b"=", b"-", b"|", b"*", b"`"):
+        start += 1
+    start += len(b"mailto:") if text[start : start + 7].lower() == b"mailto:" else 0
+    if start >= at or text[at - 1 : at] == b"." or text[max(start - 1, 0) : start] == b"@":
+        return None
+    stop = domain.end()
+    last = domain[0].rpartition(b".")[2]
+    if (
+        last.istitle() and len(last) > 1 and domain[0].count(b".") > 1
+    ):  # "org.Thank you": the next sentence without its space
+        stop -= len(last) + 1
+    return start, stop
+
+
+def ipv4(text: bytes, at: int, stop: int) -> Span | None:
+    """A public IPv4 address that begins at `at`."""
+    found = _IPV4.match(text, at, min(len(text), stop + 3))
+    if found is None or not _public(found[0].decode()) or _VERSION.search(text, max(at - 16, 0), at):
+        return None
+    return found.span()
+
+
+def ipv6(text: bytes, at: int) -> Span | None:
+    """A public IPv6 address around a colon."""
+    start = at
+    while start > max(at - 39, 0) and text[start - 1 : start] in _HEX:
+        start -= 1
+    found = _IPV6.match(text, start)
+    if found is None or found[0].count(b":") < 2 or not _public(found[0].decode()):
+        return None
+    return found.span()
+
+
+_HEX = frozenset(bytes([b]) for b in b"0123456789abcdefABCDEF:")
+
+
+def _public(address: str) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return parsed.is_global and not parsed.is_multicast
+
+
+def card(text: bytes, at: int, stop: int) -> Span | None:
+    """The number of a payment card that begins at `at`: a known issuer, a right length and check digit."""
+    found = _CARD.match(text, at, min(len(text), stop + 2))
+    if found is None:
+        return None
+    digits = re.sub(rb"\D", b"", found[0])
+    right = _ISSUED.match(digits) is not None and len(set(digits)) > 1 and luhn(digits.decode())
+    return found.span() if right else None
+
+
+def luhn(digits: str) -> bool:
+    """Whether the last digit is the check digit of the others (ISO/IEC 7812-1)."""
+    doubled = (sum(divmod(2 * int(d), 10)) for d in digits[-2::-2])
+    return (sum(map(int, digits[-1::-2])) + sum(doubled)) % 10 == 0
+
+
+def iban(text: bytes, at: int) -> Span | None:
+    """An account number of the right length for its country, with right check digits (ISO 7064, mod 97-10)."""
+    found = _IBAN.match(text, at)
+    if found is None:
+        return None
+    length = IBAN_LENGTHS.get(found[0][:2].decode())
+    stop = at
+    count = 0
+    while length is not None and count < length and stop < found.end():
+        count += text[stop : stop + 1] != b" "
+        stop += 1
+    if length is None or count < length or text[stop : stop + 1].isalnum():
+        return None
+    plain = text[at:stop].replace(b" ", b"").decode()
+    value = int("".join(str(int(c, 36)) for c in plain[4:] + plain[:4]))
+    return (at, stop) if value % 97 == 1 else None
+
+
+def secret(text: bytes, at: int) -> Span | None:
+    """A key or token of a known provider, or a private key."""
+    for prefix, pattern in SECRETS.items():
+        if text.startswith(prefix, at) and (found := pattern.match(text, at)) is not None:
+            return found.span()
+    return None
+
+
+def phone(text: bytes, at: int, stop: int, regions: tuple[str, ...]) -> Span | None:
+    """A telephone number that libphonenumber takes for a valid one.
+
+    With a country code it stands for itself; in American form it must be valid there; in any other form a word such as `Tel.` or
+    `Fax` must stand before it, and it must be valid in one of `regions`. American numbers without an area code need a word such
+    as `call` or `information` not far before them.
+    """
+    found = _PHONE.match(text, at, min(len(text), stop + 1))
+    if found is None or _DATES.match(text, at):
+        return None
+    american = _AMERICAN.match(text, at)
+    before = text[max(at - 40, 0) : at].decode("utf-8", "ignore")[-24:]
+    called = _CALL.search(before) is not None
+    if not called and _BOOKS.search(before.encode()):
+        return None
+    for group in reversed(list(_DIGITS.finditer(text, at, found.end()))):  # a date or another number may follow
+        number = text[at : group.end()].decode()
+        if not 7 <= sum(c.isdigit() for c in number) <= 15:
+            continue
+        if number.startswith(("+", "(+")):
+            right = _valid(number, None)
+        else:
+            right = (number.startswith("00") and _valid("+" + number[2:], None)) or (
+                called and any(_valid(number, region) for region in regions)
+            )
+        if right:
+            opens = number.startswith("(") and ")" not in number
+            return at + opens, group.end()
+    if american is not None and _valid(american[0].decode(), "US"):
+        return american.span()
+    local = _LOCAL_NUMBER.match(text, at)
+    if local is not None and "US" in regions and _ASK.search(text, max(at - 48, 0), at):
+        return local.span()
+    return None
+
+
+@functools.lru_cache(maxsize=4096)
+def _valid(number: str, region: str | None) -> bool:
+    import phonenumbers
+
+    try:
+        return bool(phonenumbers.is_valid_number(phonenumbers.parse(number, region)))
+    except phonenumbers.NumberParseException:
+        return False
