@@ -199,3 +199,14 @@ def test_the_cache_of_a_hub_repository_is_its_main_snapshot(tmp_path):
     found = expand([str(hub)])
     assert [f.name for f in found.files] == ["snapshots/111/data/train-00000-of-00001.parquet"]
     assert found.passed_over == ["snapshots/111/README.md (a dataset card)"]
+
+
+@pytest.mark.peers
+def test_saved_datasets_hold_the_rows_that_the_datasets_library_reads(real_data):
+    datasets = pytest.importorskip("datasets")
+    for name, column in (("boolq/none", "passage"), ("ai2_arc/ARC-Easy", "question"), ("sciq/none", "support")):
+        place = real_data / "eval/olmo_hf_arrow" / name / "validation"
+        theirs = datasets.Dataset.load_from_disk(str(place))
+        found, problems = docs(place, 1 << 16, text_field=column)
+        assert [d["text"] for d in found] == list(theirs[column])
+        assert not problems.counts

@@ -19,7 +19,7 @@ from megadata.errors import CorpusError
 from megadata.runtime import remote, stores
 from megadata.runtime.streams import open_raw
 
-LINES = b"".join(orjson.dumps({"id": f"d{i}", "text": f"document {i} " * (i % 50)}) + b"\n" for i in range(20_000))
+LINES = b"".join(orjson.dumps({"id": f"d{i}", "text": f"document {i} " * (i % 50)}) + b"\n" for i in range(10_000))
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def documents(*arguments: str, unit_bytes: int = 1 << 20, **options) -> list[tup
     return [pair for batch in batches for pair in zip(batch.ids, batch.texts, strict=True)]
 
 
-EXPECTED = [(f"d{i}", f"document {i} " * (i % 50)) for i in range(20_000)]
+EXPECTED = [(f"d{i}", f"document {i} " * (i % 50)) for i in range(10_000)]
 FORMS = {
     "a.jsonl": LINES,
     "a.jsonl.gz": gzip.compress(LINES, 1),

@@ -202,6 +202,7 @@ class _Records:
         self._lines, self._form = lines, form
         self._taken: list[tuple[int, bytes]] = []
         self._ended = False
+        self._garbled = False
 
     def _feed(self) -> Iterator[str]:
         size = 0
@@ -210,7 +211,11 @@ class _Records:
             self._taken.append((position, line))
             if size > self._lines.limit:
                 raise _NotClosed
-            yield line.decode("utf-8", "surrogateescape")
+            try:
+                yield line.decode()
+            except UnicodeDecodeError:
+                self._garbled = True
+                yield line.decode("utf-8", "replace")
         self._ended = True
 
     def _reader(self, quotes: bool) -> Iterator[list[str]]:
@@ -224,6 +229,7 @@ class _Records:
         reader = self._reader(quotes)
         while True:
             self._taken = []
+            self._garbled = False
             problem = ""
             cells: list[str] | None = None
             try:
@@ -248,7 +254,7 @@ class _Records:
             assert cells is not None
             raw = b"".join(line for _, line in self._taken)
             if cells and not (len(cells) == 1 and not cells[0].strip()):
-                if any("\udc80" <= c <= "\udcff" for cell in cells for c in cell if c > "\ud7ff"):
+                if self._garbled:
                     rows.fail("not_utf8", self._taken[0][0], "bytes that are not UTF-8", raw)
                 else:
                     yield self._taken[0][0], cells, raw
