@@ -297,3 +297,19 @@ def replace_characters(text: str, delete: str, space: str, newline: str, trim: b
     if newlines:
         text = re.sub(f"\n{{{newlines},}}", "\n" * newlines, text)
     return text.strip(" \t\n") if strip else text
+
+
+def sentence_ends(text: str, ends: str = TERMINAL) -> int:
+    """What kernels.sentences.count_ends counts."""
+    count, ended = 0, False
+    for c in text:
+        thai = 0x0E00 <= ord(c) < 0x0F00
+        if c.isspace():
+            count, ended = count + ended, False
+        elif c.isalpha():
+            count, ended = count + (ended and ord(c) >= 0x2E80), thai
+        elif c in ends:
+            ended = True
+        elif c not in "\"')]’”»" and not (ended and thai):
+            count, ended = count + (ended and ord(c) >= 0x2E80), False
+    return count + ended

@@ -102,9 +102,9 @@ def load_rules_of(folder: Path, steps: str) -> bool:
 
 def test_an_override_that_makes_rules_contradict_each_other_is_refused() -> None:
     with pytest.raises(
-        ConfigError, match=r"drop.too_few_words \('plain_words < 200000'\) and drop.too_many_words .* every document"
+        ConfigError, match=r"drop.too_few_words \('words < 200000'\) and drop.too_many_words .* every document"
     ):
-        load_rules("web", ["quality.too_few_words=200000"])
+        load_rules("gopher@paper", ["gopher.too_few_words=200000"])
     with pytest.raises(ConfigError, match=r"unknown field or rule 'too_few_wrds'; did you mean \"too_few_words\"\?"):
         load_rules("web,c4@tfds", ["quality.too_few_wrds=20"])
 

@@ -150,6 +150,28 @@ def test_sentences_are_counted_by_their_ends(line: str, count: int) -> None:
     assert oracles.sentences(line) == count
 
 
+@given(texts=st.lists(st.one_of(oracles.LINES, st.text("a.!? \n\"')。漢กิ ่1", max_size=30)), max_size=3))
+def test_sentence_ends_match_the_oracle(texts: list[str]) -> None:
+    assert Measured(batch(texts), Cuts()).sentence_ends.tolist() == [oracles.sentence_ends(t) for t in texts]
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("One. Two! Three", 2),
+        ("He said: “Stop.” Then\nhe left (at 3.5 m.).", 2),
+        ("hard breaks\nin the middle of\nlines. And on", 1),
+        ("第一句。第二句！第三", 2),
+        ("กินข้าว แล้วนอน", 2),
+        ("Home | News | 12.5 | About", 0),
+        ("", 0),
+    ],
+)
+def test_ends_of_sentences_are_counted_wherever_they_stand(text: str, count: int) -> None:
+    assert Measured(batch([text]), Cuts()).sentence_ends.tolist() == [count]
+    assert oracles.sentence_ends(text) == count
+
+
 @given(texts=BATCHES)
 def test_line_rules_are_idempotent(texts: list[str]) -> None:
     rules = LineRules(end_marks=".?!", min_words=2, max_word_length=20)

@@ -39,9 +39,12 @@ def batch(texts: list[str]) -> DocBatch:
     return DocBatch.of([f"id{i}" for i in range(len(texts))], texts)
 
 
+PARTS = ["We use cookies.", "", "", "Lorem ipsum.", "Enable JavaScript, please.", PROSE[:120], " ", "[[1]2] Yes."]
+PAGE = st.lists(st.sampled_from(PARTS), max_size=12).map("\n".join)
 DOCUMENTS = st.lists(
     st.one_of(
         oracles.LINES,
+        st.builds(lambda page: page + PROSE, PAGE),
         st.builds(lambda a, n, b: a * n + b, st.sampled_from([PROSE, PROSE[:80]]), st.integers(1, 3), oracles.TEXT),
     ),
     max_size=6,
@@ -147,7 +150,7 @@ def test_shipped_lists_keep_what_they_made(texts: list[str], name: str) -> None:
          "--set 'qualty.words=unicode': these rules have no step 'qualty'; did you mean \"quality\"?"),
         ("web", ["words"], "--set 'words': expected LABEL.FIELD=VALUE, for example quality.too_few_words=20"),
         ("web", ["quality.words=spaces"],
-         "rules web: step 6: filter: words: Input should be 'whitespace', 'unicode' or 'spacy', found 'spaces'"),
+         "rules web: step 7: filter: words: Input should be 'whitespace', 'unicode' or 'spacy', found 'spaces'"),
     ],
 )  # fmt: skip
 def test_mistakes_are_named_with_the_nearest_right_word(name: str, overrides: list[str], message: str) -> None:

@@ -17,6 +17,7 @@ from megadata.documents.batch import DocBatch
 from megadata.errors import ConfigError
 from megadata.kernels import line_rules as rules
 from megadata.kernels import lines as columns
+from megadata.kernels import words
 from megadata.kernels.base import F64, I64, U8
 
 
@@ -30,6 +31,10 @@ QUANTITIES = {
     "bulleted_line_share": Quantity("lines that begin with a bullet, as a share", _share(columns.BULLETED), 1.0),
     "elliptic_line_share": Quantity('lines that end with "..." or "…", as a share', _share(columns.ELLIPTIC), 1.0),
     "ended_line_share": Quantity("lines that end with an end mark, as a share", _share(columns.ENDED), 1.0),
+    "sentence_ends_per_word": Quantity(
+        "ends of sentences, wherever they stand in a line, per plain word",
+        lambda m: ratio(m.sentence_ends, m.words[:, words.PLAIN_WORDS]),
+    ),
     "short_line_share": Quantity("short lines, as a share", _share(columns.SHORT), 1.0),
 }
 """Name -> quantity."""

@@ -24,6 +24,7 @@ from megadata.kernels import lines as line_kernels
 from megadata.kernels import repetition as repetition_kernels
 from megadata.kernels import words as word_kernels
 from megadata.kernels.base import F64, I32, I64, U8, U16, U64
+from megadata.kernels.sentences import count_ends
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 """The eight of Gopher (Rae et al. 2021, A.1.1)."""
@@ -230,6 +231,17 @@ class Measured:
     def lines(self) -> I64:
         """int64[D, line_kernels.COUNTS] of the lines."""
         return self._lines(*LINE_CUTS[self.cuts.lines])
+
+    @cached_property
+    def sentence_ends(self) -> I64:
+        """int64[D]: ends of sentences."""
+
+        def make() -> I64:
+            out = np.empty(self._count, np.int64)
+            count_ends(self._text, self._offsets, class_table(), code_points(self.cuts.end_marks), out)
+            return out
+
+        return self._docs.derive(("sentence ends", self.cuts.end_marks), make)
 
     @cached_property
     def paragraphs(self) -> I64:
