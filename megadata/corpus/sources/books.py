@@ -11,6 +11,7 @@ from megadata.corpus.sources.charset import decode
 from megadata.corpus.sources.epub import EpubError, read_epub
 from megadata.corpus.sources.extract import tidy
 from megadata.corpus.sources.gutenberg import is_gutenberg, rewrap, strip_frame
+from megadata.corpus.sources.pages import is_paged, unpage
 from megadata.corpus.sources.safexml import XmlError
 from megadata.corpus.sources.tei import read_tei
 from megadata.corpus.sources.whole import is_binary, read_whole
@@ -24,7 +25,7 @@ class _OneBook:
 
     kind: ClassVar[str]
     default_source: ClassVar[str] = "books"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
 
     def spans(self, file: InputFile, unit_bytes: int) -> list[Span]:
         """A book is read whole."""
@@ -65,7 +66,10 @@ class PlainBook(_OneBook):
             problems.add("not_text", file.name, "control characters among the first bytes")
             return None
         text = decode(data, markup=False)
-        text = strip_aozora(text) if is_aozora(text) else rewrap(strip_frame(text))
+        if is_paged(text):
+            text = unpage(strip_frame(text))
+        else:
+            text = strip_aozora(text) if is_aozora(text) else rewrap(strip_frame(text))
         return Record(tidy(text), id=file.name)
 
 

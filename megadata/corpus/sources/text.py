@@ -10,6 +10,7 @@ from megadata.corpus.sources.charset import decode
 from megadata.corpus.sources.elements import Chunk, Elements, plain_chunks
 from megadata.corpus.sources.entities import unescape
 from megadata.corpus.sources.extract import tidy
+from megadata.corpus.sources.pages import is_paged, unpage
 from megadata.corpus.sources.whole import is_binary, read_whole, without_place
 from megadata.corpus.sources.wikinames import database_of
 from megadata.documents.batch import DocBatch, Record
@@ -31,11 +32,11 @@ _PASSED_OVER = frozenset({"license", "licence", "copying", "makefile", "dockerfi
 
 
 class PlainText:
-    """A text file is one document; its id is its path."""
+    """A text file is one document; its id is its path. Text that came out of pages (PDF, OCR) is made running text."""
 
     kind: ClassVar[str] = "txt"
     default_source: ClassVar[str] = "text"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     suffixes: ClassVar[tuple[str, ...]] = (".txt", ".text", ".md")
 
     def sniff(self, head: bytes, name: str) -> bool:
@@ -59,7 +60,8 @@ class PlainText:
         if is_binary(data):
             problems.add("not_text", span.file.name, "control characters among the first bytes")
             return
-        text = tidy(decode(data, markup=False))
+        text = decode(data, markup=False)
+        text = tidy(unpage(text) if is_paged(text) else text)
         if text:
             yield 0, Record(text, id=span.file.name)
         else:
