@@ -5,6 +5,8 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import zlib
+from io import BufferedReader, BytesIO
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from megadata.errors import CorpusError
+from megadata.runtime.gzipstream import GZIP_ERROR, GzipMembers
 from megadata.runtime.streams import DamagedStream, decoded_length, lines, open_at, open_decoded, seek_table_bytes
 from megadata.runtime.units import InputFile, Span, cut, pack_units
 
@@ -124,4 +127,45 @@ def test_units_gather_small_files_and_part_large_ones_and_sources():
         [("2", 10, 20)],
         [("2", 20, 25), ("3", 0, 1)],
         [("4", 0, 1)],
+    ]
+
+
+@given(
+    members=st.lists(st.binary(max_size=300) | st.integers(0, 3).map(lambda n: b"ab" * (n * 50_000)), max_size=3),
+    padding=st.sampled_from([b"", b"\0", b"\0" * 200_000]),
+    behind=st.sampled_from([b"", b"\0\0", b"x", b"\x1f", b"other"]),
+    cut=st.none() | st.integers(0, 900),
+    flip=st.none() | st.integers(10 * 8, 10_000),
+)
+def test_gzip_members_are_read_as_the_standard_library_reads_them(members, padding, behind, cut, flip):
+    stored = bytearray(padding.join(map(gzip.compress, members)) + behind)[:cut]
+    if flip is not None and flip < 8 * len(stored):
+        stored[flip // 8] ^= 1 << flip % 8
+    ours, our_end = everything(BufferedReader(GzipMembers(BytesIO(stored)), 1 << 20))
+    theirs, their_end = everything(gzip.GzipFile(fileobj=BytesIO(stored)))
+    if flip is None or our_end is their_end is None:
+        assert (ours, our_end) == (theirs, their_end)
+    else:  # in a damaged member the two may stop at different bytes
+        common = min(len(ours), len(theirs))
+        assert ours[:common] == theirs[:common]
+
+
+def everything(stream):
+    """All bytes that a stream gives, and the kind of error that ends it."""
+    blocks = []
+    try:
+        while block := stream.read1(1 << 16):
+            blocks.append(block)
+    except (OSError, EOFError, GZIP_ERROR, zlib.error) as error:
+        return b"".join(blocks), "damage" if isinstance(error, (GZIP_ERROR, zlib.error)) else type(error)
+    return b"".join(blocks), None
+
+
+def test_two_spans_of_a_file_are_two_units_however_small_they_are_stored():
+    files = [InputFile(str(i), str(i), 10, 0, "jsonl", "a", "text") for i in range(2)]
+    units = pack_units((span for f in files for span in cut(f, 10, 6)), 1000)
+    assert [[(s.file.name, s.start, s.stop) for s in u.spans] for u in units] == [
+        [("0", 0, 6)],
+        [("0", 6, 10), ("1", 0, 6)],
+        [("1", 6, 10)],
     ]

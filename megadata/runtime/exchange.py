@@ -107,6 +107,8 @@ def _rearrange(
     order: NDArray[np.int64],
     scratch: Path | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    if payload.size == 0:  # nothing to move, so no kernel is loaded for it
+        return payload, np.zeros(order.size + 1, np.int64)
     lengths = np.diff(offsets)[order]
     out = _space(int(lengths.sum()), scratch)
     ragged.gather(payload, offsets, order, out)

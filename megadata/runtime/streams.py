@@ -7,11 +7,9 @@ from the start.
 from __future__ import annotations
 
 import bz2
-import gzip
 import lzma
 import os
 import struct
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,6 +22,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from megadata.errors import CorpusError
+from megadata.runtime.gzipstream import GZIP_ERROR, GzipMembers
 from megadata.runtime.remote import open_url, seen, stat
 from megadata.runtime.units import InputFile, Span
 
@@ -99,10 +98,9 @@ class _Decoding(RawIOBase):
             )  # at most one step of the decoder, so that damage costs nothing before it
         except (
             EOFError,
-            zlib.error,
+            GZIP_ERROR,
             lzma.LZMAError,
             zstandard.ZstdError,
-            gzip.BadGzipFile,
             OSError,
             ValueError,
         ) as error:
@@ -208,7 +206,7 @@ class XzStreams(RawIOBase):
 
 
 _OPENERS: dict[str, Callable[[BinaryIO], Any]] = {
-    "gzip": lambda raw: gzip.GzipFile(fileobj=raw),
+    "gzip": lambda raw: BufferedReader(GzipMembers(raw), _BUFFER),
     "bzip2": bz2.BZ2File,
     "xz": lambda raw: BufferedReader(XzStreams(raw), _BUFFER),
     "zstd": lambda raw: BufferedReader(ZstdFrames(raw), _BUFFER),

@@ -85,14 +85,17 @@ class Unit:
 
 
 def pack_units(spans: Iterable[Span], unit_bytes: int = UNIT_BYTES, max_files: int = 512) -> list[Unit]:
-    """Gather spans, in order, into units: one is closed when the next span is of another source or would not fit."""
+    """Gather spans, in order, into units; one ends when the next span is of its last file, of another source, or would not fit.
+
+    Two spans of one file were cut apart to be read apart, however few bytes they are stored in.
+    """
     units: list[Unit] = []
     held: list[Span] = []
     total = 0
     for span in spans:
         length = (span.file.size if span.stop == -1 else span.stop) - span.start
-        other = held and held[-1].file.source != span.file.source
-        if held and (other or total + length > unit_bytes or len(held) >= max_files):
+        apart = held and (held[-1].file.source != span.file.source or held[-1].file == span.file)
+        if held and (apart or total + length > unit_bytes or len(held) >= max_files):
             units.append(Unit(len(units), tuple(held)))
             held, total = [], 0
         held.append(span)

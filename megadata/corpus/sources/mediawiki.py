@@ -33,6 +33,8 @@ _LANGUAGE = re.compile(rb"""<mediawiki[^<>]*?\bxml:lang\s*=\s*["']([^"'<>]+)["']
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _WIDE = (BOM_UTF16_LE, BOM_UTF16_BE)
 _FIRST_STREAM_BYTES = 8 << 20
+_RATIO = 4
+"""Decoded bytes of a dump for each byte that bzip2 stores, about: units are measured in what must be parsed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class MediaWiki:
         if _is_wide(file):
             return [Span(file, 0, -1)]
         if _is_multistream(file):
-            return cut(file, file.size, unit_bytes)
+            return cut(file, file.size, max(unit_bytes // _RATIO, 1))
         length = decoded_length(file)
         return [Span(file, 0, -1)] if length is None else cut(file, length, unit_bytes)
 
