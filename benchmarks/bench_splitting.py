@@ -19,7 +19,7 @@ from pathlib import Path
 from harness import machine
 from large_inputs import KINDS
 
-_REPEATS = 1
+_REPEATS = 3
 _WORKERS = (1, 2)
 
 

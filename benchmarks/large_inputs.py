@@ -1,4 +1,4 @@
-"""Large inputs of each kind, made of real text, pages and dumps (MEGADATA_REAL_DATA), repeated under new ids until they are large.
+"""Large inputs of each kind, made of real text, pages and dumps (MEGADATA_REAL_DATA), repeated under new ids.
 
 Nothing of this is timed. Without the real data the texts are those that Python ships, and there are no dumps and archives.
 """
@@ -70,7 +70,9 @@ def wiki_pages(size: int) -> Iterator[bytes]:
 
 def web_records(size: int) -> Iterator[bytes]:
     """WARC response records of real HTML pages, of at least `size` bytes in all."""
-    found = [path.read_bytes() for path in sorted(_place().glob("web/**/*.html")) if path.stat().st_size < 1 << 20][:2000]
+    found = [path.read_bytes() for path in sorted(_place().glob("web/**/*.html")) if path.stat().st_size < 1 << 20][
+        :2000
+    ]
     held = 0
     for number in count():
         body = found[number % len(found)]
