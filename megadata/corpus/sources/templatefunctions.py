@@ -116,6 +116,11 @@ def power(arguments: Arguments) -> str:
     return f" × 10<sup>{arguments['1']}</sup>" if arguments.get("1") else "e"
 
 
+def code(arguments: Arguments) -> str:
+    """``{{ITA}}``: a country by its code, or what is given for it."""
+    return arguments.get("1") or arguments.template.upper()
+
+
 def author_year(arguments: Arguments) -> str:
     """``{{harvnb|Reed|1972}}``, in brackets for ``{{harv}}``."""
     values = [v for v in positional(arguments) if v and v not in ("txt", "nb")]
@@ -201,6 +206,6 @@ FUNCTIONS: dict[str, Callable[[Arguments], str]] = {
     "hyphens": _joined("-"), "japanese": japanese, "since": since, "author_year": author_year, "number": number,
     "number_and_unit": number_and_unit, "density": density, "coordinates": coordinates, "chemistry": chemistry, "money": money,
     "pronunciation": pronunciation, "chinese": chinese, "by_language": by_language, "power": power, "people": people,
-    "age": age,
+    "age": age, "code": code,
 }  # fmt: skip
 """What ``functions`` of the table and of a user's file may name."""

@@ -9,7 +9,7 @@ from megadata.corpus.sources.wikilinks import OUTER
 from megadata.corpus.sources.wikitables import ROW
 
 _ITEM = re.compile(r"([*#:;]+)[ \t]*(.*)\Z", re.DOTALL)
-_NOTHING = re.compile(r"[\s*#:;|.,/•·–—-]*\Z")
+_NOTHING = re.compile(r"[\s\[\]*#:;|.,/•·–—-]*\Z")
 _SPACES = re.compile(r"[ \t]{2,}")
 _RULE = re.compile(r"-{4,}")
 

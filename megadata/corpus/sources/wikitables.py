@@ -16,6 +16,7 @@ _FRAME = re.compile(
     re.I,
 )
 """Tables that are part of the page's frame."""
+_FIRST_ITEM = re.compile(r"\A\s*\n\s*[*#:;]+")
 _CELL_LINES = re.compile(r"\s*\n+\s*[*#:;]*\s*")
 _BREAK = re.compile(r"<br[^<>]*>|</?(?:p|div|li|ul|ol)\b[^<>]*>", re.IGNORECASE)
 _SPACES = re.compile(r"\s+")
@@ -42,7 +43,8 @@ class _Table:
 
 
 def _cell(pieces: list[str], gone: str) -> str:
-    text = _BREAK.sub("\n", "".join(pieces).replace(gone, "")).strip(" \t\n*#:;")
+    text = _BREAK.sub("\n", "".join(pieces).replace(gone, ""))
+    text = _FIRST_ITEM.sub("", text).strip()
     return _SPACES.sub(" ", _CELL_LINES.sub("; ", text)).strip()
 
 
@@ -97,7 +99,7 @@ def _flattened(text: str, gone: str) -> str:
     def close() -> None:
         lines = stack.pop().lines(gone)
         if stack and stack[-1].into is not None:
-            stack[-1].into.append("; ".join(line.replace(" | ", ", ") for line in lines))
+            stack[-1].into.append(" " + "; ".join(line.replace(" | ", ", ") for line in lines))
         elif not stack:
             kept.extend(["", *(ROW + line for line in lines), ""] if lines else [gone])
 
@@ -175,7 +177,7 @@ def _html_flattened(text: str, gone: str) -> str:
             if not stack:
                 parts.append("\n" + "\n".join(ROW + line for line in lines) + "\n" if lines else gone)
             elif stack[-1].into is not None:
-                stack[-1].into.append("; ".join(line.replace(" | ", ", ") for line in lines))
+                stack[-1].into.append(" " + "; ".join(line.replace(" | ", ", ") for line in lines))
         elif tag[1]:
             stack[-1].into = None
         elif name == "tr":

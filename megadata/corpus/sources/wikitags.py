@@ -22,7 +22,9 @@ _FLAT = re.compile(r"<(span|div)\b([^<>]*+)>[^<>]*+</\1\s*>", re.IGNORECASE)
 _NOT_SHOWN = re.compile(r"display\s*:\s*none", re.IGNORECASE)
 _SCRIPTED = re.compile(r"<(su[bp])\b[^<>]*>([^<>]*)</\1\s*>", re.IGNORECASE)
 _BREAK = re.compile(
-    r"<(?:/?(?:p|div|blockquote|poem|center|h[1-6])|br|hr|tr|/ul|/ol|dd|dt|(li))(?=[\s/>])[^<>]*>", re.IGNORECASE
+    r"<(?:/?(?:p|div|blockquote|poem|center|h[1-6])|hr|tr|/ul|/ol|dd|dt|(li))(?=[\s/>])[^<>]*>|"
+    r"</?br(?=[\s/>])[^<>]*>(?:[ \t]*\n)?",
+    re.IGNORECASE,
 )
 _TAG = re.compile(
     r"</?(?:abbr|b|bdi|bdo|big|blockquote|br|caption|center|cite|code|col|colgroup|data|dd|del|dfn|div|dl|dt|em|font|h[1-6]|hr|"
