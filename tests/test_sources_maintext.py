@@ -130,6 +130,20 @@ def test_markup_that_is_not_closed_or_not_markup() -> None:
     assert whole("<a href=x>link<p>para</a> tail") == "link\n\npara tail"
 
 
+def test_code_and_headings_between_paragraphs_stay_and_line_numbers_go() -> None:
+    a, b, c, d = PROSE["en"]
+    numbers, lines = "<td class=gutter><pre>1\n2\n3\n</pre></td>", "<pre>flood = 2.1\n\n  rise(flood)\n</pre>"
+    code = f"<table><tr>{numbers}<td class=code>{lines}</td></tr></table>"
+    text = main_text(article(f"<p>{a}</p><h2>How it rose</h2><p>{b}</p><p>{c}</p>{code}<h3>After it</h3><p>{d}</p>"))
+    assert text == f"{a}\n\nHow it rose\n\n{b}\n\n{c}\n\nflood = 2.1\n\n  rise(flood)\n\nAfter it\n\n{d}"
+
+
+def test_menus_and_headings_over_nothing_are_not_text() -> None:
+    menu = " ".join(f"<a href='/{i}'>Report of the year {i}</a>" for i in range(9))
+    body = "".join(f"<p>{line}</p>" for line in PROSE["en"])
+    assert main_text(article(f"<p>{menu}</p>{body}<h2>Related</h2>")) == "\n\n".join(PROSE["en"])
+
+
 def test_a_copy_for_small_screens_is_written_once() -> None:
     line = PROSE["en"][0]
     assert whole(f"<div><section><p>{line}</p></section></div><div><aside><p>{line}</p></aside></div>") == line

@@ -19,9 +19,12 @@ from megadata.kernels.base import F64, Bool
 
 FEW_WORDS = 20
 """Where the blocks with more for than against them hold fewer words, those with nearly as much are taken as well."""
-NEARLY = -1.5
+NEARLY, LEAST = -1.5, -2.5
+"""Points that are nearly as much; where nothing has them, what comes within one point of the best and has this."""
 MENU_LINKS, MENU_SHARE = 4, 0.9
 """A block of so many links, and of nearly nothing else, is a menu whatever speaks for it."""
+GAP, HEADING, CODE = -1.0, -2.0, -5.0
+"""Points with which a block between kept ones, a heading before one and code beside one are taken as well."""
 OF_LIST, OF_TABLE, OF_COMMENTS = 0.9, 0.5, 0.5
 """How much of a block's points is the mean of the list, the table of data or the place for comments that it lies in."""
 LONG_CELL, MANY_LINES = 100, 3
@@ -90,7 +93,25 @@ def choose(page: Page, found: Evidence, points: F64) -> Bool:
     kept = points > 0
     if words[kept].sum() < FEW_WORDS:
         kept = points > NEARLY
+        if not kept.any():
+            kept = points > max(float(points.max()) - 1, LEAST)
+    kept = _rejoined(page, points, kept)
     return kept & ~_orphaned(page, kept)
+
+
+def _rejoined(page: Page, points: F64, kept: Bool) -> Bool:
+    """With code and gaps between kept blocks, and headings of what is kept, where not too much speaks against them."""
+    if not len(page.nodes) or not kept.any():
+        return kept
+    node = np.maximum(page.blocks[:, kernels.NODE], 0)
+    tag = page.nodes[node, kernels.TAG]
+    inside_pre = np.empty(len(page.nodes), np.int64)
+    kernels.surround(page.nodes, page.nodes[:, kernels.TAG] == tag_number("pre"), True, inside_pre)
+    code = inside_pre[node] >= 0
+    before, after = np.concatenate(([False], kept[:-1])), np.concatenate((kept[1:], [False]))
+    gap = before & after & (points > GAP)
+    heading = (tag == tag_number("h1")) & (page.nodes[node, kernels.LEVEL] > 1) & after & (points > HEADING)
+    return np.asarray(kept | gap | heading | (code & (before | after) & (points > CODE)), np.bool_)
 
 
 def _together(page: Page, found: Evidence, points: F64, words: F64) -> F64:

@@ -20,7 +20,8 @@ _ALTERNATIVE = re.compile(r"""^<math\b[^>]{0,2000}?\balttext\s*=\s*(?:"([^"]*)"|
 _BLOCK_FORMULA = re.compile(r"""^<math\b[^>]{0,2000}?\bdisplay\s*=\s*["']?block""", re.IGNORECASE)
 _TAGS = re.compile(r"<annotation\b.*?</annotation[^>]*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _DISPLAY = re.compile(r"^\{\\(?:display|text)style\s+(.*)\}$", re.DOTALL)
-_ITEMS = ("li", "dd", "dt")
+_LINE_NUMBERS = re.compile(r"\s*\d+(?:\s+\d+){2,}\s*$")
+"""The column of numbers beside code."""
 
 
 def block_texts(page: Page) -> list[str]:
@@ -56,7 +57,7 @@ def _text(page: Page, block: int) -> str:
         parts.append(text)
     text = "".join(parts)
     if verbatim:
-        return text.strip("\n").rstrip()
+        return "" if _LINE_NUMBERS.match(text) else text.strip("\n").rstrip()
     if plain:
         return " ".join(text.split())
     return "\n".join(line for line in (" ".join(line.split()) for line in text.split("\n")) if line)
