@@ -82,7 +82,7 @@ def _handler(web: Web) -> type[http.server.BaseHTTPRequestHandler]:
 def web_server(web: Web) -> Iterator[Web]:
     """Serve on a free port of the loopback."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(web))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     web.url = f"http://127.0.0.1:{server.server_address[1]}"
     try:
         yield web
@@ -123,7 +123,7 @@ def s3_server() -> Iterator[Bucket]:
         return moto(request, start)
 
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=Quiet)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     bucket.url = f"http://127.0.0.1:{server.server_port}"
     try:
         yield bucket

@@ -6,12 +6,17 @@ import bz2
 import gzip
 import hashlib
 import re
+import tarfile
+import zipfile
 
 import fsspec
 import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 from servers import Web, web_server
+from sources_support import gzip_members, page, paragraph, response_record
 
 from megadata.documents.inputs import expand, plan, read_unit
 from megadata.documents.source import Problems, ReadOptions
@@ -204,3 +209,40 @@ def test_all_stages_read_objects_in_memory(tmp_path):
     report = tokenize(expand(where), tmp_path / "tokens", tmp_path / "t.json", TokenizeConfig(), alone)
     assert report.documents > 500
     assert dedup(expand(where), tmp_path / "unique", DedupConfig(), alone).as_dict()
+
+
+@pytest.mark.parametrize(
+    "name", ["a.parquet", "a.arrow", "a.zip", "a.tar.gz", "a.csv", "a.json", "a.warc.gz", "a.html"]
+)
+def test_no_kind_takes_a_failing_network_for_damage(tmp_path, name):
+    path = tmp_path / name
+    table = pa.table({"text": [f"text {i} " * 9 for i in range(500)]})
+    if name == "a.parquet":
+        pq.write_table(table, path, row_group_size=50)
+    elif name == "a.arrow":
+        with pa.ipc.new_stream(str(path), table.schema) as writer:
+            writer.write_table(table, max_chunksize=50)
+    elif name == "a.zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("a.txt", "text " * 99)
+    elif name == "a.tar.gz":
+        with tarfile.open(path, "w:gz") as archive:
+            (tmp_path / "a.txt").write_text("text " * 99)
+            archive.add(tmp_path / "a.txt", "a.txt")
+    elif name == "a.csv":
+        path.write_text("text,n\n" + "some,1\n" * 99)
+    elif name == "a.json":
+        path.write_text('[{"text": "x"}]')
+    elif name == "a.warc.gz":
+        path.write_bytes(gzip_members([response_record(page(paragraph("Rain")).encode(), 1)]))
+    else:
+        path.write_text(page(paragraph("Rain")))
+    with web_server(Web({f"/{name}": path.read_bytes()})) as web:
+        units = plan(expand([f"{web.url}/{name}"]).files, 1000)
+        good = [b for unit in units for b in read_unit(unit, ReadOptions(), Problems())]
+        assert good
+        web.fault = lambda *_: "error"
+        problems = Problems()
+        with pytest.raises(CorpusError, match="3 times in a row"):
+            list(read_unit(units[0], ReadOptions(), problems))
+        assert not problems.counts
