@@ -7,6 +7,7 @@ the exchange, repeated ids are found, and then the key index is written: ``keys.
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -46,7 +47,7 @@ class IdNotes:
 
     def __init__(self, unit: int) -> None:
         self._unit = unit
-        self._rows: list[tuple[int, int, int, int, int, int]] = []
+        self._rows = array("Q")  # one note after another: tuples would take several times the memory
         self._offsets = [0, 0]
 
     def take(self, stream: str, ids: Iterable[str], paths: Iterable[str], lines: Iterable[bytes]) -> Iterator[bytes]:
@@ -54,7 +55,7 @@ class IdNotes:
         which = STREAMS.index(stream)
         for own, path, line in zip(ids, paths, lines, strict=True):
             key, check = hash_id(own)
-            self._rows.append((key, check, hash_id(path)[0], self._unit, which, self._offsets[which]))
+            self._rows.extend((key, check, hash_id(path)[0], self._unit, which, self._offsets[which]))
             self._offsets[which] += len(line)
             yield line
 
@@ -67,7 +68,11 @@ class IdNotes:
 
     def records(self) -> NDArray[np.void]:
         """The notes as an array of `NOTE`."""
-        return np.array(self._rows, NOTE)
+        columns = np.frombuffer(self._rows, np.uint64).reshape(-1, len(NOTE.names or ()))
+        rows = np.empty(len(columns), NOTE)
+        for at, name in enumerate(NOTE.names or ()):
+            rows[name] = columns[:, at]
+        return rows
 
 
 REPEAT = np.dtype([("unit", "<u4"), ("stream", "<u4"), ("offset", "<u8"), ("occurrence", "<u8")])
