@@ -131,6 +131,16 @@ def test_a_sentence_that_quotes_the_marker_does_not_end_the_book() -> None:
         "[Illustration: A wolf\nin two lines]",
         "[Illustration: with [nested] marks]",
         "[Abbildung: ein Wolf]",
+        "[Picture: A wolf]",
+        "[Image of a wolf]",
+        "[Gravure: un loup]",
+        "[Ilustración]",
+        "[Illustration: [See page 9\nA WOLF]",
+        "[Transcriber's Note: the original has woolf]",
+        "[Anmerkung des Bearbeiters: im Original Wolff]",
+        "[S. 12]",
+        "[blz. 12]",
+        "[p. 12]",
         "[Pg 12]",
         "[Page 12]",
         "{12}",
@@ -138,6 +148,84 @@ def test_a_sentence_that_quotes_the_marker_does_not_end_the_book() -> None:
 )
 def test_marks_of_pictures_and_pages_are_removed(mark: str) -> None:
     assert strip_frame(f"Before{mark} after").replace("  ", " ") == "Before after"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[Plate armour was worn]",
+        "[Map-making is hard]",
+        "[12]",
+        "[Footnote 3: See above.]",
+        "{a, b}",
+        "Editor's Note. The author died before the last chapter.",
+        "We produced by our labour what we ate, said he.",
+    ],
+)
+def test_what_only_looks_like_a_mark_stays(text: str) -> None:
+    body = "\n\n".join(["A paragraph."] * 50)
+    assert strip_frame(f"{body}\n\n{text}\n\n{body}") == f"{body}\n\n{text}\n\n{body}"
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Transcriber's Note:",
+        "TRANSCRIBER’S NOTES",
+        "Original Transcriber's Notes:",
+        "Scanner's Notes",
+        "Anmerkungen zur Transkription",
+        "Note de transcription",
+        "Notes du transcripteur",
+        "Opmerkingen van de bewerker",
+        "Nota del transcriptor",
+    ],
+)
+def test_notes_of_transcribers_go_in_many_languages_with_the_paragraphs_that_speak_of_the_file(title: str) -> None:
+    body = "\n\n".join(f"Paragraph {n} of a story that goes on for some time." for n in range(300))
+    notes = "Obvious misprints were corrected.\n\nFootnotes were moved to the end.\n\nItalic words stand between _underscores_."
+    assert strip_frame(f"{title}\n\n{notes}\n\n{body}") == body
+    assert strip_frame(f"{body}\n\n{title}\n\n{notes}").strip() == body
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "End of the Project Gutenberg EBook of A Book, by Nobody",
+        "*** END OF THIS PROJECT GUTENBERG EBOOK A BOOK ***",
+        "***END OF THE PROJECT GUTENBERG EBOOK A BOOK***",
+        "Ende dieses Projekt Gutenberg Etextes",
+        "Ende von Projekt Gutenberg's Ein Buch",
+        "Fin du Projet Gutenberg EBook",
+        "Fine del Progetto Gutenberg",
+        "Fim do Projecto Gutenberg",
+        "Einde van het Project Gutenberg EBook",
+        "Slutet av Project Gutenbergs bok",
+    ],
+)
+def test_the_licence_goes_behind_an_end_in_any_language(end: str) -> None:
+    body = "\n".join(["A line of the story."] * 90)
+    assert strip_frame(f"{body}\n\n{end}\n\n" + "Licence.\n" * 60).strip() == body
+
+
+def test_a_file_of_several_books_loses_none() -> None:
+    one, other = ("\n".join(f"Line {n} of {name}." for n in range(900)) for name in ("one", "two"))
+    licence, mark = "Licence.\n" * 350, "PROJECT GUTENBERG EBOOK"
+    frames = [
+        f"Header\n\n*** START OF THE {mark} {n} ***\n\n{book}\n\n*** END OF THE {mark} {n} ***\n{licence}"
+        for n, book in enumerate((one, other))
+    ]
+    assert strip_frame("\n".join(frames)).split() == f"{one}\n{other}".split()
+
+
+def test_a_quoted_end_with_a_whole_book_behind_it_ends_nothing() -> None:
+    body = "A line.\n" * 50 + "*** END OF THE PROJECT GUTENBERG EBOOK X ***\n" + "Another line.\n" * 1000
+    assert strip_frame(body).count("Another line.") == 1000
+
+
+def test_marks_and_notes_take_no_large_part_of_a_book() -> None:
+    text = "\n\n".join(f"[Illustration: {'picture ' * 30}{n}]\n\nWords of page {n}." for n in range(100))
+    assert strip_frame(text) == text
 
 
 def test_notes_of_transcribers_are_removed_at_both_ends() -> None:

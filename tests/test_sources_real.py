@@ -168,7 +168,8 @@ def test_html_pages_of_many_sites_give_text(real_data: Path, extractor: str) -> 
 
 
 BOOK_LEFT_OVERS = re.compile(
-    r"\*\*\* ?(?:START|END) OF|\[Illustration|\[Pg \d|</(?:p|div|span)>|&(?:amp|nbsp);|Project Gutenberg-tm"
+    r"\*\*\* ?(?:START|END) OF|\[Illustration|\[Picture:|Project Gutenberg License|<ref|\[Pg \d"
+    r"|</(?:p|div|span)>|&(?:amp|nbsp);|Project Gutenberg-tm"
 )
 
 

@@ -7,14 +7,20 @@ from itertools import pairwise
 
 _FRONT_LINES = 700
 """The header with the old "small print" ends within this many lines."""
+_LONGEST_LICENCE = 800
+"""Lines behind the end of a book at most; where more follow, another book begins there, or the marker was quoted."""
+_SHORT_BOOK = 5000
+"""Characters; in what is shorter, notes may well be the larger part."""
+_MOST_TAKEN = 0.3
+"""Share of a book that may be notes, credits and marks; a text of which more would go keeps them."""
 _START = re.compile(
     r"^\W*(?:START OF (?:THE|THIS) (?:PROJECT GUTENBERG|COPYRIGHTED)|END\W*THE SMALL PRINT"
-    r"|START DES PROJE[CK]T GUTENBERG|D[EÉ]BUT D[EU].{0,20}PROJE[CK]T GUTENBERG).*$",
+    r"|(?:START|BEGINN?|D[EÉ]BUT|INIZIO|IN[IÍ]CIO|COMIENZO|PRINCIPIO|ALKU|BÖRJAN|POCZĄTEK)\b.{0,40}PROJ\w{2,6} GUTENBERG).*$",
     re.IGNORECASE,
 )
 _END = re.compile(
     r"^\W*(?:END OF (?:THE |THIS )?(?:PROJECT GUTENBERG|COPYRIGHTED)|ENDE? D(?:IESES?|ES|ER) (?:PROJE[CK]T GUTENBERG|ETEXT)"
-    r"|FIN D[EU].{0,20}PROJE[CK]T GUTENBERG|FINE DEL PROGETTO GUTENBERG|EINDE VAN HET PROJECT GUTENBERG"
+    r"|(?:END|FINE?|FIM|ENDE|EINDE|SLUT(?:ET)?|LOPPU|KONIEC|KONEC|VÉGE)\b.{0,40}PRO(?:J|GE)\w{2,6} GUTENBERG"
     r"|START:? FULL LICENSE|This and all associated files of various formats will be found in).*$",
     re.IGNORECASE,
 )
@@ -32,21 +38,50 @@ _CREDIT = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _NOTE = re.compile(
-    r"\W*(?:(?:original )?(?:transcriber|etext transcriber|editor|scanner|proofreader|redactor)['’]?s?['’]? (?:end)?notes?\b"
-    r"|note of the transcriber|notes? de (?:la )?transcription|notes? (?:sur|au lecteur)|nota d[eo] transcri"
-    r"|anmerkungen? (?:des|zur) (?:bearbeiter|transkription|transkribier)|transkriptionsanmerkung|opmerkingen van de bewerker)",
+    r"\W*(?:(?:original )?(?:transcriber|etext transcriber|scanner|proofreader|redactor)['’]?s?['’]? (?:end)?notes?\b"
+    r"|note of the transcriber|notes? (?:de (?:la )?|sur la |du )transcri|note au lecteur de ce fichier"
+    r"|not[ae]s? d(?:el?|o|a|i) (?:la )?transcri"
+    r"|anmerkungen? (?:des|der|zur) (?:bearbeiter|transkription|transkribier)|(?:hinweise? )?zur transkription"
+    r"|transkriptionsanmerkung|transkriptionsnotiz|opmerkingen van de (?:bewerker|transcribent)"
+    r"|uwagi od transkry|huomautus(?:ia)? tekst)",
+    re.IGNORECASE,
+)
+_NOTE_BODY = re.compile(
+    r"transcri|e-?text|proofread|obvious|typograph|spelling|hyphenat|punctuation|printer|misprint|italic|underscore"
+    r"|project gutenberg|footnotes? (?:have|has|were|are)|corrected|rechtschreib|druckfehler|fehler|korrigiert|gesperrt"
+    r"|orthograph|coquille|corrigé|ponctuation|spelfout|verbeterd|gecorrigeerd|painovirhe|errata|ortogra|^\W*page \d",
+    re.IGNORECASE,
+)
+"""What a paragraph below the title of a transcriber's note speaks of."""
+_NOTE_INSIDE = re.compile(
+    r"\[\s*(?:(?:transcriber|etext transcriber|scanner|proofreader|redactor)['’]?s?['’]?|tr\.?|t\.) ?n(?:otes?|\.)?"
+    r"\s*[:.][^\[\]]{0,2000}\]"
+    r"|\[\s*(?:anm(?:erkung|\.) d(?:es|er|\.) (?:bearbeiter|transkri)|note (?:du|de) transcri|nota d(?:el|o|e) transcri)"
+    r"[^\[\]]{0,2000}\]",
     re.IGNORECASE,
 )
 _PICTURE = re.compile(
-    r"\[\s*(?:illustrations?|illustré|ilustraci[oó]n(?:es)?|ilustração|illustrazione|illustratie|abbildung(?:en)?|"
-    r"frontispiece|decoration|head-?piece|tail-?piece|drop ?cap|blank page|image|figure|plate|map|kuva|bild|musical? notation|"
-    r"ornament|cover)\b[^\[\]]{0,1500}(?:\[[^\[\]]{0,500}\][^\[\]]{0,1500})?\]",
+    r"\[\s*(?:(?:illustrations?|illustré|illustrated|ilustraci[oó]n(?:es)?|ilustraç(?:ão|ões)|illustrazion[ei]|illustraties?|ilustracja"
+    r"|abbildung(?:en)?|afbeelding|gravure|frontispiece|frontispiz|titelbild|head-?piece|tail-?piece|drop ?cap|blank page|kuvitus"
+    r"|musical? notation|иллюстрация|рисунок)\b"
+    r"|(?:pictures?|image|figura|figure|figuur|plate|plaat|map|cover|kuva|bild|decoration|decorative|ornament|vignette|tafel|tavola)"
+    r"(?=\s*(?:[\]:.;,—–]|--|-\s|\d|[IVXLC]+\b|of\b|no\b|facing|image|graphic|initial|page)))"
+    r"[^\[\]]{0,1500}(?:\[[^\[\]]{0,500}\][^\[\]]{0,1500})?\]",
     re.IGNORECASE,
 )
+_UNCLOSED_PICTURE = re.compile(r"\[illustration\b[^\]\n]{0,200}(?:\n[^\]\n]{1,200}){0,6}\]", re.IGNORECASE)
+_TAG = re.compile(r"</?(?:i|b|em|strong|sup|sub|small|u|center|br|hr|p)\s*/?>", re.IGNORECASE)
 _PAGE_NUMBER = re.compile(
-    r"(?<![ \t])[ \t]*(?:\[(?:pg?\.?|page|s\.|seite)[ \t]*[0-9ivxlc]{1,6}\.?\]|\{(?:pg?\.?|page)?[ \t]*[0-9ivxlc]{1,6}\})",
+    r"\[(?:pgs?\.?|pages?|p\.|s\.|seite|blz\.?|p[aá]g\.?|str\.)[ \t]*[0-9ivxlc]{1,6}\.?\]"
+    r"|\{(?:pg?\.?|page|s\.)?[ \t]*[0-9ivxlc]{1,6}\}",
     re.IGNORECASE,
 )
+_MADE_BY = re.compile(r"pgdp\.net|distributed proofread|project gutenberg", re.IGNORECASE)
+_STARRED = re.compile(r"^\s*\*{3}\s*START OF", re.IGNORECASE)
+_NOTES_WITHIN = 6000
+"""Characters from either end within which notes of transcribers stand; more in long books."""
+_NOTE_TITLE = 60
+_NOTE_PARAGRAPHS = 12
 _EMPHASIS = re.compile(r"(?<![\w_])_([^_\n]{1,300}(?:\n[^_\n]{1,300}){0,12})_(?![\w_])")
 _BOLD = re.compile(r"(?<![\w=])=([^=\n]{1,200})=(?![\w=])")
 _STARS = re.compile(r"(?:\*[ \t]*){3,}|(?:[-–—_=~•·.][ \t]+){4,}\S?|[-–—_=~]{5,}")
@@ -61,18 +96,36 @@ def is_gutenberg(head: bytes) -> bool:
 
 
 def strip_frame(text: str) -> str:
-    """Text without Project Gutenberg's header, licence, credits, transcriber's notes, and marks of pictures and pages."""
+    """Text without Project Gutenberg's header, licence, credits, transcriber's notes, and marks of pictures and pages.
+
+    A file may hold several books. Where more than `_MOST_TAKEN` of a book would go with notes, credits and marks, they stay.
+    """
     lines = text.split("\n")
+    books = []
     begin = _begin(lines)
-    body = "\n".join(lines[begin : _end(lines, begin)])
-    body = _PAGE_NUMBER.sub("", _PICTURE.sub("", body))
-    return _without_credits(body)
+    while True:
+        end, again = _end(lines, begin)
+        books.append(_without_marks("\n".join(lines[begin:end])))
+        if again is None:
+            return "\n\n".join(books)
+        begin = again
 
 
-def _begin(lines: list[str]) -> int:
+def _without_marks(book: str) -> str:
+    body = book
+    if "[" in body or "{" in body:
+        body = _PAGE_NUMBER.sub("", _UNCLOSED_PICTURE.sub("", _PICTURE.sub("", _NOTE_INSIDE.sub("", body))))
+    if "</" in body:
+        body = _TAG.sub("", body)
+    body = _without_credits(body)
+    return body if len(body) >= (1 - _MOST_TAKEN) * len(book) or len(book) < _SHORT_BOOK else book
+
+
+def _begin(lines: list[str], first: int = 0) -> int:
     """Line where the book begins: after the last header marker, which may run over some lines up to its closing stars."""
-    begin = 0
-    for at, line in enumerate(lines[:_FRONT_LINES]):
+    begin = first
+    for at in range(first, min(first + _FRONT_LINES, len(lines))):
+        line = lines[at]
         if not _START.match(line):
             continue
         begin = at + 1
@@ -82,39 +135,57 @@ def _begin(lines: list[str]) -> int:
     return begin
 
 
-def _end(lines: list[str], begin: int) -> int:
-    """Line where the book ends: at the starred marker and the sentence before it; without one, at a sentence far behind."""
+def _end(lines: list[str], begin: int) -> tuple[int, int | None]:
+    """Line where the book ends, and the line where the next book of the file begins, or None.
+
+    The end is at the starred marker and the sentence before it; without one, at a sentence far behind.
+    """
     closing = [at for at in range(begin, len(lines)) if _END.match(lines[at])]
-    starred = next((at for at in closing if lines[at].lstrip().startswith("*")), None)
-    if starred is not None:
-        return next((at for at in closing if starred - 12 <= at <= starred), starred)
-    return next((at for at in closing if (at - begin) * 2 > len(lines) - begin), len(lines))
+    starred = [at for at in closing if lines[at].lstrip().startswith("*")]
+    for at in starred:
+        end = next((one for one in closing if at - 12 <= one <= at), at)
+        if len(lines) - at <= _LONGEST_LICENCE:
+            return end, None
+        following = next(
+            (n for n in range(at + 1, min(at + 2 * _LONGEST_LICENCE, len(lines))) if _STARRED.match(lines[n])), None
+        )
+        if following is not None:
+            return end, _begin(lines[: following + 4], following)
+    return next((at for at in closing if (at - begin) * 2 > len(lines) - begin), len(lines)), None
 
 
 def _without_credits(text: str) -> str:
-    """Without the paragraphs on who made the file, at the start, and transcriber's notes at either end."""
+    """Without the paragraphs on who made the file, at either end, and transcriber's notes there."""
     blocks = re.split(r"\n[ \t]*\n", text)
+    front, back = max(_NOTES_WITHIN, len(text) // 25), len(text) - max(_NOTES_WITHIN, len(text) // 10)
     kept: list[str] = []
-    in_note = 0
+    place = in_note = below_title = 0
     for at, block in enumerate(blocks):
         flat = block.strip()
+        place += len(block) + 2
         if not flat:
             kept.append(block)
             continue
         if in_note:
             in_note += flat.count("[") - flat.count("]")
             continue
-        if _NOTE.match(flat) and (at < 40 or at > len(blocks) * 0.9):
+        if below_title:
+            below_title -= 1
+            if _NOTE_BODY.search(flat):
+                continue
+            below_title = 0
+        if (place - len(block) < front or place > back) and _NOTE.match(flat):
             if flat.startswith("["):
                 in_note = max(flat.count("[") - flat.count("]"), 0)
                 continue
-            if at > len(blocks) * 0.9 and at > 40:
+            if at > 40 and len(text) - place < max(_NOTES_WITHIN // 2, len(text) // 100):
                 break
-            if len(flat) > 40:
-                continue
-            blocks[at + 1 : at + 2] = [""]
+            if len(flat) <= _NOTE_TITLE or place > back:
+                below_title = _NOTE_PARAGRAPHS if place < back else len(blocks)
             continue
         if at < 12 and _CREDIT.match(flat) and len(flat) < 1500:
+            continue
+        if at >= len(blocks) - 12 and len(flat) < 600 and _MADE_BY.search(flat):
             continue
         kept.append(block)
     return "\n\n".join(kept)
@@ -126,7 +197,11 @@ def rewrap(text: str) -> str:
     A break is a wrap where the next line's first word would not have fitted any more. Paragraphs most of whose breaks are wraps
     are joined.
     """
-    text = _BOLD.sub(r"\1", _EMPHASIS.sub(r"\1", text.replace("\t", "    ")))
+    text = text.replace("\t", "    ")
+    if "_" in text:
+        text = _EMPHASIS.sub(r"\1", text)
+    if "=" in text:
+        text = _BOLD.sub(r"\1", text)
     lines = [line.rstrip() for line in text.split("\n")]
     lengths = sorted(len(line) for line in lines if len(line) > 20)
     width = lengths[int(len(lengths) * 0.9)] if lengths else 0
@@ -164,14 +239,15 @@ def _reflow(block: list[str], width: int) -> list[str]:
         return [line[common:] for line in block]
     wraps = sum(_is_wrap(a, b, limit) for a, b in pairwise(block))
     needed = 0.85 if indented else 0.6
-    table = sum("   " in line.strip() for line in block) * 3 >= len(block)
+    table = "   " in "\n".join(block) and sum("   " in line.strip() for line in block) * 3 >= len(block)
     if table or _is_verse(block, width) or wraps < needed * (len(block) - 1):
         return [line[common:] for line in block]
     pieces = [block[0].strip()]
     for line in block[1:]:
         pieces.append(_between(pieces[-1], line.strip()))
         pieces.append(line.strip())
-    return [re.sub(r" {2,}", " ", "".join(pieces))]
+    joined = "".join(pieces)
+    return [re.sub(r" {2,}", " ", joined) if "  " in joined else joined]
 
 
 def _is_verse(block: list[str], width: int) -> bool:
@@ -182,7 +258,7 @@ def _is_verse(block: list[str], width: int) -> bool:
 
 def _is_wrap(line: str, following: str, width: int) -> bool:
     word = following.split(maxsplit=1)[0] if following.strip() else ""
-    if _CJK.match(word):
+    if word > "\u2fff" and _CJK.match(word):
         word = word[0]
     split_word = line.endswith("-") and line[-2:-1].isalpha()
     return split_word or len(line) + 1 + len(word) > width - 4
@@ -192,4 +268,6 @@ def _between(before: str, after: str) -> str:
     """What stands for the break between two lines: a space, or nothing inside a word and between Chinese characters."""
     if before.endswith(("-", "—")) and not before.rstrip("-—").endswith(" ") and not after.startswith("-"):
         return ""
-    return "" if before and after and _CJK.match(before[-1]) and _CJK.match(after[0]) else " "
+    if before and after > "\u2fff" and _CJK.match(before[-1]) and _CJK.match(after[0]):
+        return ""
+    return " "
