@@ -35,14 +35,14 @@ LISTS = {"books": "books", "wikipedia": "wikipedia", "pages": "web"}
 """Corpus -> the list that is its default."""
 
 
-def read(folder: Path, family: str) -> Iterator[tuple[str, str]]:
-    """(id, text) of all documents of a folder."""
-    for unit in plan(expand([str(folder)], family).files):
+def read(folder: Path, family: str, step: int) -> Iterator[tuple[str, str]]:
+    """(id, text) of all documents of every `step`-th file of a folder."""
+    for unit in plan(expand([str(folder)], family).files[::step]):
         for batch in read_unit(unit, ReadOptions(), Problems()):
             yield from ((f"{folder.name}/{i}", text) for i, text in zip(batch.ids, batch.texts, strict=True))
 
 
-def corpus(place: Path, name: str) -> list[tuple[str, str]]:
+def corpus(place: Path, name: str, step: int = 1) -> list[tuple[str, str]]:
     """The documents of a corpus: `books`, `wikipedia`, or `pages` (the texts that people marked)."""
     if name == "books":
         folders = [place / "books" / one for one in NOVELS]
@@ -51,7 +51,7 @@ def corpus(place: Path, name: str) -> list[tuple[str, str]]:
     else:
         found = [page for pages in labelled_pages(place).values() for page in pages if page.kind == "text"]
         return [(f"{page.collection}/{page.name}", page.gold) for page in found if page.gold.strip()]
-    return [one for folder in folders if folder.is_dir() for one in read(folder, name)]
+    return [one for folder in folders if folder.is_dir() for one in read(folder, name, step)]
 
 
 def kept(documents: list[tuple[str, str]], rules_name: str) -> tuple[int, int, list[dict[str, object]]]:

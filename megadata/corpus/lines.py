@@ -29,7 +29,7 @@ QUANTITIES = {
     "lines": Quantity("lines", lambda m: m.lines[:, columns.LINES].astype(np.float64)),
     "mean_line_length": Quantity("characters per line", _share(columns.LINE_CHARACTERS)),
     "bulleted_line_share": Quantity("lines that begin with a bullet, as a share", _share(columns.BULLETED), 1.0),
-    "elliptic_line_share": Quantity('lines that end with "..." or "…", as a share', _share(columns.ELLIPTIC), 1.0),
+    "elliptic_line_share": Quantity("lines that end with an ellipsis, as a share", _share(columns.ELLIPTIC), 1.0),
     "ended_line_share": Quantity("lines that end with an end mark, as a share", _share(columns.ENDED), 1.0),
     "sentence_ends_per_word": Quantity(
         "ends of sentences, wherever they stand in a line, per plain word",
