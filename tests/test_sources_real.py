@@ -152,7 +152,7 @@ def test_the_same_page_as_warc_and_wet_gives_much_the_same_text(real_data: Path)
     assert len(words & set(re.findall(r"\w{4,}", plain["text"]))) > 0.9 * len(words)
 
 
-@pytest.mark.parametrize("extractor", ["resiliparse", "trafilatura"])
+@pytest.mark.parametrize("extractor", ["blocks", "resiliparse", "trafilatura"])
 def test_html_pages_of_many_sites_give_text(real_data: Path, extractor: str) -> None:
     paths = sorted((real_data / "web/article-extraction-benchmark/html").glob("*.html.gz"))[
         :: 9 if extractor == "trafilatura" else 2
