@@ -33,7 +33,7 @@ MAGIC = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd", ".bz2": b"BZh", ".xz":
 _SEEK_TABLE_MAGIC = 0x8F92EAB1
 _SKIPPABLE_MAGIC = 0x184D2A5E
 _BUFFER = 1 << 20
-_ZSTD_STEP = 4096
+_ZSTD_STEP = 1024
 """Stored bytes decoded at once: a zstd block of 4 bytes can stand for 128 KiB."""
 _XZ_MEMORY = 256 << 20
 _EXPANSION, _EXPANSION_FROM = 10_000, 1 << 30
@@ -130,7 +130,7 @@ class ZstdFrames(RawIOBase):
         self._raw = raw
         self._left = memoryview(b"")
         self._decoder: Any = None
-        self._ready = b""
+        self._ready = memoryview(b"")
 
     def readable(self) -> bool:
         return True
@@ -149,7 +149,7 @@ class ZstdFrames(RawIOBase):
                 return 0
             if self._decoder is None:
                 self._decoder = zstandard.ZstdDecompressor(max_window_size=1 << 27).decompressobj()
-            self._ready = self._decoder.decompress(block)
+            self._ready = memoryview(self._decoder.decompress(block))
             if self._decoder.eof:
                 if unused := self._decoder.unused_data:
                     self._left = memoryview(unused + bytes(self._left))
@@ -171,7 +171,7 @@ class XzStreams(RawIOBase):
         self._raw = raw
         self._decoder: lzma.LZMADecompressor | None = None
         self._left = b""
-        self._ready = b""
+        self._ready = memoryview(b"")
 
     def readable(self) -> bool:
         return True
@@ -191,7 +191,7 @@ class XzStreams(RawIOBase):
                     raise EOFError("the last stream is not complete")
             else:
                 block = b""
-            self._ready = self._decoder.decompress(block, _BUFFER)
+            self._ready = memoryview(self._decoder.decompress(block, _BUFFER))
             if self._decoder.eof:
                 self._left = self._decoder.unused_data
                 self._decoder = None
@@ -337,7 +337,7 @@ def lines(span: Span, max_bytes: int) -> Iterator[tuple[int, bytes | None]]:
     with open_at(span.file, max(start - 1, 0)) as stream:
         position = max(start - 1, 0)
         if start > 0:
-            position += _skip_line(stream)
+            position += _skip_line(stream, None if span.stop == -1 else span.stop - position)
         while span.stop == -1 or position < span.stop:
             line = stream.readline(max_bytes + 1)
             if not line:
@@ -351,10 +351,10 @@ def lines(span: Span, max_bytes: int) -> Iterator[tuple[int, bytes | None]]:
             position += length
 
 
-def _skip_line(stream: BinaryIO) -> int:
-    """Read to the end of the line; bytes read."""
+def _skip_line(stream: BinaryIO, most: int | None = None) -> int:
+    """Read to the end of the line, or over `most` bytes and some more; bytes read."""
     length = 0
-    while block := stream.readline(_BUFFER):
+    while (most is None or length < most) and (block := stream.readline(_BUFFER)):
         length += len(block)
         if block.endswith(b"\n"):
             break

@@ -58,6 +58,7 @@ class Elements:
         self._base = 0
         self._limit: int | None = None
         self._gap = False
+        self._clear = 0  # no closing begins before it, so that what is searched once is not searched again
 
     def __iter__(self) -> Iterator[Element]:
         while True:
@@ -99,7 +100,9 @@ class Elements:
         """The element that begins at the buffer's first byte; goes on behind it, or behind what is known to be broken."""
         offset = self._base
         while True:
-            end = self._buffer.find(self._closing, scanned)
+            end = self._buffer.find(self._closing, max(scanned, self._clear - self._base))
+            if end < 0:
+                self._clear = self._base + max(len(self._buffer) - len(self._closing), 0)
             again = self._opening.search(self._buffer, scanned, end if end >= 0 else len(self._buffer))
             if again is not None:
                 self._drop(again.start())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import Counter
 from functools import cache
 from importlib.metadata import entry_points
 from typing import ClassVar, Protocol, cast
@@ -20,10 +21,17 @@ from megadata.errors import ConfigError
 
 MAX_DEPTH = ReadOptions().max_page_depth
 """Open elements inside one another at most, where nobody says otherwise."""
+_MAX_ATTRIBUTES = 10_000
+"""Attributes of one tag: parsers compare each with all before it."""
 _COUNT_TAGS_FROM = 10_000
 """Pages with fewer tags are parsed in seconds however deep."""
 _VOID = r"area|base|br|col|embed|hr|img|input|link|meta|param|source|track|wbr|p|li|td|tr|th|dd|dt|option|body|html"
 _TAG = re.compile(rf"<(/?)(?!(?:{_VOID})\b)([a-zA-Z][a-zA-Z0-9]*)\b[^<>]{{0,2000}}?(/?)>", re.IGNORECASE)
+_LONG_TAG = re.compile(rf"<[a-zA-Z/][^<>]{{{2 * _MAX_ATTRIBUTES},}}+")
+_ATTRIBUTE = re.compile(r"""[^\s/=]++(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s"']++))?""")
+_MAX_REOPENED = 500_000
+"""Elements of formatting that a parser opens again: each takes some 400 bytes."""
+_FORMATTING = re.compile(r"<(/?)(b|big|code|em|font|i|s|small|strike|strong|tt|u)\b[^<>]{0,200}", re.IGNORECASE)
 _LESS_THAN = ord("<")
 
 
@@ -119,6 +127,9 @@ def extract(
         detail = f"more than {options.max_page_depth} elements inside one another"
         problems.add("page_too_deep", where, detail, html[:500])
         return None
+    if (what := unfolds(html)) is not None:
+        problems.add("page_too_deep", where, what, html[:500])
+        return None
     chosen = extractor(name)
     try:
         text = within(options.page_seconds, lambda: chosen.extract(html, url))
@@ -141,6 +152,40 @@ def extract(
 def count_tags(page: bytes) -> int:
     """The most tags that a page of these bytes can have, in any encoding."""
     return int(np.count_nonzero(np.frombuffer(page, np.uint8) == _LESS_THAN))
+
+
+def unfolds(html: str) -> str | None:
+    """What makes a small page large to a parser, or None.
+
+    Parsers compare each attribute of a tag with all before it, and open every unclosed ``<font>`` again in every paragraph (HTML
+    Standard, "reconstruct the active formatting elements"; of equal ones at most three).
+    """
+    if len(html) < 2 * _MAX_ATTRIBUTES:
+        return None
+    for tag in _LONG_TAG.finditer(html):
+        if sum(1 for _ in _ATTRIBUTE.finditer(tag[0])) > _MAX_ATTRIBUTES:
+            return f"a tag with more than {_MAX_ATTRIBUTES} attributes"
+    if html.count("<") ** 2 < 4 * _MAX_REOPENED:
+        return None
+    opened: dict[str, list[str]] = {}
+    same: Counter[str] = Counter()
+    active = total = at = 0
+    for mark in _FORMATTING.finditer(html):
+        if active:
+            total += active * html.count("<", at, mark.start())
+            if total > _MAX_REOPENED:
+                return f"unclosed elements of formatting that would be opened more than {_MAX_REOPENED} times"
+        at = mark.start()
+        name = mark[2].lower()
+        if not mark[1]:
+            opened.setdefault(name, []).append(mark[0])
+            same[mark[0]] += 1
+            active += same[mark[0]] <= 3
+        elif opened.get(name):
+            last = opened[name].pop()
+            active -= same[last] <= 3
+            same[last] -= 1
+    return "unclosed elements of formatting" if total + active * html.count("<", at) > _MAX_REOPENED else None
 
 
 def too_deep(html: str, most: int = MAX_DEPTH) -> bool:

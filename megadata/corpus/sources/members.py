@@ -63,7 +63,7 @@ def zstd(dictionary: bytes | None = None) -> Codec:
     def decoder() -> Any:
         return zstandard.ZstdDecompressor(dict_data=shared, max_window_size=1 << 27).decompressobj()
 
-    return Codec("zstd", re.compile(rb"\x28\xb5\x2f\xfd"), decoder, 1 << 12, False, True)
+    return Codec("zstd", re.compile(rb"\x28\xb5\x2f\xfd"), decoder, 1 << 10, False, True)
 
 
 def zstd_dictionary(raw: BinaryIO) -> bytes | None:

@@ -17,7 +17,7 @@ _LENGTH = re.compile(rb"\nContent-Length:[ \t]*(\d{1,15})[ \t]*\r?\n", re.IGNORE
 _TYPE = re.compile(rb"\nWARC-Type:[ \t]*([^\r\n]*)", re.IGNORECASE)
 _BLANK = re.compile(rb"\r?\n\r?\n")
 _VERSION = re.compile(rb"WARC/\d\.\d+\r?\n")
-_NEXT = re.compile(rb"(?<=\n)\r?\n(?=WARC/\d\.\d+\r?\n)")
+_NEXT = re.compile(rb"\n(?=WARC/\d\.\d+\r?\n)(?:(?<=\n\n)|(?<=\n\r\n))")
 _AHEAD = 16
 
 
@@ -219,7 +219,7 @@ class RecordIndex:
         header = self._grammar.header(head, skipped)
         if not isinstance(header, str):
             stop = at + skipped + sum(header)
-            if stop <= self._length and (header[1] > self._max or self._opens_at(stream, stop)):
+            if stop <= self._length and header[1] <= self._max and self._opens_at(stream, stop):
                 self._starts.append(at + skipped)
                 self._next = stop
                 return

@@ -6,7 +6,7 @@ import re
 
 from resiliparse.extract.html2text import extract_plain_text
 
-from megadata.corpus.sources.extract import tidy, too_deep
+from megadata.corpus.sources.extract import tidy, too_deep, unfolds
 
 _SKIPPED = (
     "head", "script", "style", "nav", "[hidden]", "img", "svg", "a[tag]",
@@ -29,7 +29,7 @@ def page_text(html: str) -> str:
     """Text of all blocks of a page: paragraphs between blank lines, no page numbers or pictures; empty for hostile pages."""
     # The parser is one of HTML, in which <div/> opens an element that nothing closes.
     html = _SELF_CLOSED.sub(r"<\1\2></\1>", html)
-    if too_deep(html):
+    if too_deep(html) or unfolds(html) is not None:
         return ""
     text: str = extract_plain_text(html, preserve_formatting=True, alt_texts=False, skip_elements=_SKIPPED)
     return _DROP_CAP.sub(r"\1", tidy(_PICTURE_LINE.sub("", text))).strip()
