@@ -66,7 +66,7 @@ def _child(answer: Connection, path: str, kind: str, memory_mib: int, seconds: i
     signal.signal(signal.SIGXCPU, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CPU, (seconds + 2, seconds + 4))
     space = (
-        int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if os.path.exists("/proc") else 0
+        int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if Path("/proc").exists() else 0
     )
     resource.setrlimit(resource.RLIMIT_AS, (space + memory_mib * MIB,) * 2)
     source(kind)
