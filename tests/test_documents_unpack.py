@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import lzma
 import os
 import random
+import subprocess
+import sys
 from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
@@ -178,6 +181,43 @@ def test_a_copy_that_is_whole_is_not_made_again_and_half_a_copy_is(
     again = unpacked(file, tmp_path / "copies")
     assert again == first
     assert documents(again)[1] == documents(file)[1]
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, os.path.dirname(sys.argv[3]))
+import test_documents_unpack as tests
+tests.module._read = lambda stream, size: os._exit(9)
+tests.unpacked(tests.input_file(Path(sys.argv[1]), "jsonl"), Path(sys.argv[2]))
+"""
+
+
+def test_a_run_killed_while_it_copies_leaves_nothing_behind_and_the_next_makes_the_same_copy(tmp_path: Path) -> None:
+    packed, folder = tmp_path / "a.jsonl.gz", tmp_path / "copies"
+    packed.write_bytes(gzip.compress(jsonl()))
+    file = input_file(packed, "jsonl")
+    command = [sys.executable, "-c", KILLED, str(packed), str(folder), __file__]
+    assert subprocess.run(command, check=False, timeout=60).returncode == 9
+    assert [path.suffix for path in folder.iterdir()] == [".tmp"]
+    made = unpacked(file, folder)
+    assert sorted(path.suffix for path in folder.iterdir()) == [".json", ".zst"]
+    assert documents(made)[1] == documents(file)[1]
+
+
+def test_a_disk_that_fills_while_a_copy_is_made_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = tmp_path / "a.jsonl.gz"
+    packed.write_bytes(gzip.compress(jsonl()))
+
+    def full(sizes: object) -> bytes:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module, "seek_table_bytes", full)
+    with pytest.raises(OutputError, match=r"the disk is full; free some space and run the same command again"):
+        unpacked(input_file(packed, "jsonl"), tmp_path / "copies")
+    assert not list((tmp_path / "copies").iterdir())
 
 
 def test_a_bomb_ends_at_the_limit_and_what_lies_before_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from megadata.documents.registry import source
 from megadata.documents.source import ReadOptions
 from megadata.errors import CorpusError, OutputError
 from megadata.runtime.executor import Executor
-from megadata.runtime.files import atomic_write, digest_of, read_json, write_json
+from megadata.runtime.files import atomic_write, digest_of, read_json, remove_temporaries, write_json
 from megadata.runtime.progress import Reporter, human
 from megadata.runtime.receipts import FRAME_BYTES
 from megadata.runtime.streams import (
@@ -60,6 +60,7 @@ def unpack(
     if not chosen:
         return list(files)
     folder.mkdir(parents=True, exist_ok=True)
+    remove_temporaries(folder)  # half a copy of a killed run can be most of the room there is
     task = _Copy(folder, options.max_expansion)
     known = {file.name: task.known(file) for file in chosen}
     pending = [file for file in chosen if known[file.name] is None]
