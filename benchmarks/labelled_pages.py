@@ -52,7 +52,7 @@ class Page:
 
     @property
     def held_out(self) -> bool:
-        """Whether no rule may be made or weighed on this page: half of the pages by their names, and the whole first set."""
+        """Whether no points are fitted on this page: half of the pages by their names, and the whole first set."""
         if self.collection == "article-benchmark":
             return True
         return hashlib.sha256(self.name.encode()).digest()[0] % 2 == 1
