@@ -16,6 +16,7 @@ from sources_support import epub_file, read, texts
 from megadata.corpus.sources.epub import EpubError, entry_path, read_epub
 from megadata.corpus.sources.gutenberg import rewrap, strip_frame
 from megadata.corpus.sources.safexml import XmlError, parse
+from megadata.documents.refused import Refused
 from megadata.documents.registry import recognise
 
 BOOK = """It was seven o'clock of a very warm evening in the Seeonee hills when
@@ -114,6 +115,21 @@ def test_plain_text_is_a_book_where_the_user_says_so(tmp_path: Path) -> None:
     assert recognise(str(path), path.name) == "txt"
     assert recognise(str(path), path.name, "books") == "gutenberg"
     assert texts(read(path, "gutenberg")[0]) == [PLAIN]
+
+
+def test_a_file_of_any_ending_is_a_book_where_the_user_says_so_and_a_pdf_is_refused(tmp_path: Path) -> None:
+    for name, data, kind in (
+        ("novel.rst", b"ORCHARDS IN SPRING\n\nText.", "gutenberg"),
+        ("novel.book", epub_file({"c1.xhtml": "<html/>"}), "epub"),
+    ):
+        (tmp_path / name).write_bytes(data)
+        assert recognise(str(tmp_path / name), name, "books") == kind
+    for name in ("a.pdf", "a.txt", "a.scan"):
+        (tmp_path / name).write_bytes(b"%PDF-1.5\n%\xd0\xd4\n1 0 obj\0")
+        refused = recognise(str(tmp_path / name), name, "books")
+        assert isinstance(refused, Refused)
+        assert "a PDF document" in refused.sentence
+        assert "pdftotext" in refused.sentence
 
 
 def test_a_sentence_that_quotes_the_marker_does_not_end_the_book() -> None:

@@ -104,7 +104,11 @@ def recognise(path: str, name: str, family: str | None = None) -> str | Refused 
         return by_name[0] if by_name else None
     candidates = by_name or list(known)
     if family == "books" and "txt" in candidates:
-        return "gutenberg"
+        if not by_name and known["epub"].sniff(head, name):
+            return "epub"
+        # Text may begin with the letters that some binary kinds begin with.
+        not_text = b"\0" in head or head.startswith((b"%PDF-", b"%!PS", b"{\\rtf"))
+        return (refusal(head) if not_text else None) or "gutenberg"
     for kind in candidates:
         if known[kind].sniff(head, name):
             return kind
