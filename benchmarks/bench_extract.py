@@ -2,8 +2,8 @@
 
 Run from the repository: ``MEGADATA_REAL_DATA=DIR python benchmarks/bench_extract.py [EXTRACTOR...]``. For each set (see
 `labelled_pages`) and extractor it prints one JSON line; ``held_out`` is the same measure over the pages that no points were
-fitted on. Speed is processor time of `Extractor.extract` on decoded pages; extractors take turns, set by set, so that a slow moment of
-the machine hits all of them. A table closes the report.
+fitted on. Speed is processor time of `Extractor.extract` on decoded pages; extractors take turns, set by set, so that a slow
+moment of the machine hits all of them. A table closes the report.
 """
 
 from __future__ import annotations
