@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from oracles_tokenize import corpus, digests, ids_of, shuffle_order, sized_tokenizer, small_tokenizer, write_jsonl
 
-from megadata.documents import inputs, jsonl
+from megadata.documents import fields, inputs
 from megadata.errors import ConfigError, CorpusError, TokenizerError
 from megadata.indexed.format import parse_index
 from megadata.indexed.meta import read_meta
@@ -109,7 +109,7 @@ def test_order_and_tokens_do_not_depend_on_files_units_or_memory(tmp_path, monke
     files = [write_jsonl(tmp_path / f"{n}.jsonl", RECORDS[n::3]) for n in range(3)]
     found = []
     monkeypatch.setattr(exchange, "MIN_RANGE_BYTES", 1 << 12)
-    monkeypatch.setattr(jsonl, "BATCH_DOCUMENTS", 7)
+    monkeypatch.setattr(fields, "BATCH_DOCUMENTS", 7)
     for unit_bytes, range_bytes in ((2000, 1 << 16), (8 << 20, 128 << 20), (5000, 1 << 13)):
         monkeypatch.setattr(unit, "CHUNK_BYTES", range_bytes // 64)
         monkeypatch.setattr(step, "plan", lambda f, size=unit_bytes: inputs.plan(f, size))
