@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from re import _constants as kinds  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
 from types import ModuleType
@@ -41,7 +42,7 @@ def patterns(*packages: str) -> list[Pattern]:
     found: dict[int, Pattern] = {}
     for package in packages:
         for module in modules(package):
-            tree = ast.parse(open(module.__file__ or "", encoding="utf-8").read())
+            tree = ast.parse(Path(module.__file__ or "").read_text(encoding="utf-8"))
             for name, value in vars(module).items():
                 held = value if isinstance(value, tuple | list) else [value]
                 if isinstance(value, dict):
@@ -74,7 +75,7 @@ def inline_calls(*packages: str) -> list[tuple[str, int, str]]:
     found = []
     for package in packages:
         for module in modules(package):
-            tree = ast.parse(open(module.__file__ or "", encoding="utf-8").read())
+            tree = ast.parse(Path(module.__file__ or "").read_text(encoding="utf-8"))
             for function in ast.walk(tree):
                 if not isinstance(function, ast.FunctionDef | ast.Lambda):
                     continue
