@@ -167,7 +167,7 @@ def _show_rules(report: CleanReport) -> None:
     rules = dict(report.rules())
     rows = {reason: (documents, size) for reason, documents, size in report.reasons()}
     if rows:
-        why = make_table("removed because", "rule", "drops when", "documents", "text", "no other rule would")
+        why = make_table("removed because", "rule", "when", "documents", "text", "alone")
         from megadata.runtime.progress import human
 
         for name in sorted(rows, key=lambda name: list(rules).index(name) if name in rules else len(rules)):

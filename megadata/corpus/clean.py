@@ -95,7 +95,7 @@ class CleanReport:
             for name, rule in record.rules.items():
                 conditions = {rule.condition, found[name].condition if name in found else rule.condition}
                 found.setdefault(name, RuleRecord()).add(rule)
-                found[name].condition = " or ".join(sorted(conditions))
+                found[name].condition = ", ".join(sorted(conditions))
         return list(found.items())
 
     def reasons(self) -> list[tuple[str, int, int]]:
