@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,8 @@ from pathlib import Path
 
 from real_documents import real_documents
 
+from megadata.corpus.filter import Filter, parse_condition
+from megadata.corpus.rulefiles import RULE_SETS
 from megadata.corpus.rules import load_rules
 from megadata.documents.batch import DocBatch
 
@@ -62,6 +65,15 @@ EMPTY = {"gopher": "too_few_words", "fineweb": "no_lines"}
 
 BATCH = 500
 
+REPETITION = {"repeated_lines": "dup_line_frac"}
+FINEWEB = {"open_lines": "line_punct_thr", "newlines": "new_line_ratio"}
+QUALITY = {
+    "short_words": "min_avg_word_length",
+    "long_words": "max_avg_word_length",
+    "too_few_letters": "max_non_alpha_words_ratio",
+}
+"""Our reasons in `fineweb2@LANGUAGE` -> the arguments of datatrove's three filters."""
+
 
 def ours(name: str, overrides: list[str], documents: list[tuple[str, str]]) -> dict[str, tuple[str | None, str | None]]:
     """id -> (reason without its label, text if kept)."""
@@ -92,6 +104,73 @@ def peers(python: str, documents: list[tuple[str, str]], processes: int = 2) -> 
                 raise SystemExit(f"{python}: datatrove's side ended with status {process.returncode}")
             answers |= read_decisions(target)
     return answers
+
+
+def fineweb2_settings(code: str) -> dict[str, dict[str, object]]:
+    """Arguments with which fineweb-2-pipeline.py calls datatrove's filters, from the thresholds of our rule-set.
+
+    They compare formulas, not thresholds: those are data on both sides.
+    """
+    (_, repetition), (_, fineweb), (_, quality) = load_rules(f"fineweb2@{code}").steps
+
+    def thresholds(step: Filter, names: dict[str, str]) -> dict[str, object]:
+        return {
+            theirs: parse_condition(step.drop[ours]).threshold if ours in step.drop else 0
+            for ours, theirs in names.items()
+        }
+
+    def grams(step: Filter, name: str) -> list[tuple[int, float]]:
+        found = [
+            (int(r.partition("_")[2].partition("gram")[0]), r)
+            for r in step.drop
+            if r.startswith(f"{name}_") and "gram" in r
+        ]
+        return [(n, parse_condition(step.drop[r]).threshold) for n, r in sorted(found)]
+
+    assert isinstance(repetition, Filter)
+    assert isinstance(fineweb, Filter)
+    assert isinstance(quality, Filter)
+    off = {"dup_para_frac": 0, "dup_line_char_frac": 0, "dup_para_char_frac": 0}
+    source = re.search(r"configs/(\w+)\.yml", (RULE_SETS / f"fineweb2@{code}.yaml").read_text("utf-8"))
+    assert source
+    common = {"language": source[1]}
+    top, repeated = grams(repetition, "top"), grams(repetition, "repeated")
+    return {
+        "repetition": {
+            **common,
+            **off,
+            **thresholds(repetition, REPETITION),
+            "top_n_grams": top,
+            "dup_n_grams": repeated,
+        },
+        "fineweb": {**common, "short_line_thr": 999, "char_duplicates_ratio": 0.1, **thresholds(fineweb, FINEWEB)},
+        "quality": {
+            **common,
+            **thresholds(quality, QUALITY),
+            "stop_words": list(quality.stop_words),
+            "min_stop_words": 2,
+        },
+    }
+
+
+def compare_fineweb2(python: str, code: str, documents: list[tuple[str, str]]) -> list[tuple[str, str, str]]:
+    """(id, datatrove's reason, ours) of each document on which `fineweb2@CODE` and datatrove differ."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, target, rules = (Path(folder) / name for name in ("documents.jsonl", "decisions.jsonl", "rules.json"))
+        source.write_text(
+            "".join(json.dumps({"id": i, "text": text}) + "\n" for i, text in documents), encoding="utf-8"
+        )
+        rules.write_text(json.dumps(fineweb2_settings(code)), encoding="utf-8")
+        subprocess.run([python, str(PEER), str(source), str(target), str(rules)], check=True, stdout=subprocess.DEVNULL)
+        theirs = read_decisions(target)
+    mine = ours(f"fineweb2@{code}", ["fineweb2.words=spacy"], documents)
+    found = []
+    for i, _ in documents:
+        reason = theirs[i]["fineweb2"][0]
+        wanted = "no_lines" if reason == "empty" else REASONS.get(str(reason), reason)
+        if wanted != mine[i][0]:
+            found.append((i, str(wanted), str(mine[i][0])))
+    return found
 
 
 def read_decisions(path: Path) -> dict[str, dict[str, list[str | None]]]:
@@ -141,10 +220,30 @@ def main() -> None:
     parser.add_argument(
         "--limit", type=int, default=0, help="look at every n-th document only, so that at most this many are"
     )
+    parser.add_argument(
+        "--fineweb2",
+        default="",
+        help="codes of languages, deu,fra,...: compare fineweb2@CODE on their documents instead",
+    )
     arguments = parser.parse_args()
     documents = [one for path in arguments.documents or () for one in read_documents(path)] or real_documents()
     if arguments.limit:
         documents = documents[:: max(1, -(-len(documents) // arguments.limit))]
+    for code in filter(None, arguments.fineweb2.split(",")):
+        language = next(step.language for _, step in load_rules(f"fineweb2@{code}").steps if isinstance(step, Filter))
+        named = [
+            (i, text)
+            for i, text in documents
+            if f"/{code}_" in i or f"/{language}.txt" in i or f"extracted-{language}" in i
+        ]
+        differences = compare_fineweb2(arguments.peer, code, named)
+        print(
+            json.dumps(
+                {"rules": f"fineweb2@{code}", "cuts": "spacy", "documents": len(named), "differ": len(differences)}
+            )
+        )
+    if arguments.fineweb2:
+        return
     theirs: dict[str, dict[str, list[str | None]]] = {}
     for path in arguments.decisions or ():
         theirs |= read_decisions(path)

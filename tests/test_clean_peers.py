@@ -59,6 +59,14 @@ def test_decisions_are_those_of_datatrove_now() -> None:
         assert [answers[i][column][0] for i, _ in DOCUMENTS] == golden[column]
 
 
+@pytest.mark.peers
+@pytest.mark.skipif(not PEER.exists(), reason="no environment with datatrove; run `make peers`")
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("code", ["deu", "fra", "rus", "arb"])
+def test_decisions_of_fineweb2_are_those_of_datatrove_now(code: str) -> None:
+    assert parity.compare_fineweb2(str(PEER), code, DOCUMENTS) == []
+
+
 if __name__ == "__main__":
     now = parity.peers(str(PEER), DOCUMENTS)
     columns = {column: [now[i][column][0] for i, _ in DOCUMENTS] for column in parity.EXACT}

@@ -18,7 +18,8 @@ LEAST = 0.97
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    ("name", "rules", "step"), [("books", "books", 12), ("books", "text", 12), ("wikipedia", "wikipedia", 7)]
+    ("name", "rules", "step"),
+    [("books", "books", 12), ("books", "web", 12), ("wikipedia", "wikipedia", 7), ("wikipedia", "text", 7)],
 )
 def test_novels_and_articles_stay(name: str, rules: str, step: int) -> None:
     from kept_words import corpus, kept
