@@ -101,6 +101,6 @@ TEXTS = [
     " ".join(f"({a}) [{b}]" for a, b in zip(unlike(60, 9), unlike(60, 10), strict=True)) + ".",
     "\n\n".join([*(" \n" * 99 + " ",) * 6, *unlike(12, 310)]), " ".join([*["the", "abc"] * 29, "of", "be."]),
     f"{PLAIN} {' !!! ?? '.join(unlike(40))}.", lines(*sentences(60, 3)), lines(*sentences(8, 10), *sentences(1, 10)),
-    " ".join(sentences(40, 3, " …", 4)) + ".",
+    PLAIN + " #a" * 12, " ".join(sentences(40, 3, " …", 4)) + ".",
     f"und der de la 的 年 في من {' '.join(f'{w} {i * 7}' for i, w in enumerate(unlike(100, 3)))}.",
 ]  # fmt: skip

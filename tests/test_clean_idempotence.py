@@ -80,6 +80,13 @@ def test_second_passes_of_published_line_rules_find_more_to_cut(name: str, text:
     assert second in again
 
 
+def test_lines_that_go_leave_no_gaps_for_a_second_pass() -> None:
+    rules = load_rules("web")
+    once = rules.apply(batch([f"{PLAIN}\n\nWe use cookies here.\n\nThe last part is short."])).kept
+    assert once.texts == [f"{PLAIN}\n\nThe last part is short."]
+    assert rules.apply(once).kept.texts == once.texts
+
+
 def test_citation_marks_that_leave_no_mark_are_cut_once() -> None:
     rules = LineRules(drop_citations=True)
     once = rules.map(batch(["Known [1] to all [edit], and [citation needed] more."]))
