@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import random
 import re
+import zipfile
 from pathlib import Path
 
 import orjson
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pipelines import text
 
 from megadata.corpus import clean as module
 from megadata.corpus.clean import CleanConfig, CleanReport, clean
+from megadata.documents.columns import listed
 from megadata.documents.ids import find
 from megadata.documents.inputs import expand
 from megadata.errors import ConfigError, CorpusError
@@ -186,3 +189,42 @@ def test_a_folder_of_outputs_stands_for_what_they_kept(tmp_path):
     path = put(tmp_path / "a.jsonl", {"id": "good", "text": GOOD}, {"id": "short", "text": "Too few."})
     run(tmp_path / "all", path, rules="web")
     assert [f.name for f in expand([str(tmp_path / "all")]).files] == ["out/docs-00000.jsonl.zst"]
+
+
+def tables(folder: Path) -> Path:
+    """A folder with one file of texts and three that hold none, whole or a member of an archive."""
+    put(folder / "good.jsonl", {"id": "good", "text": GOOD})
+    put(folder / "a.tsv", b"pair\tjaccard\n1\t0.5\n")
+    put(folder / "utf16.csv", "text,n\nhello,1\n".encode("utf-16"))
+    pq.write_table(pa.table({"n": list(range(100_000))}), folder / "b.parquet", row_group_size=1000)
+    with zipfile.ZipFile(folder / "c.zip", "w") as archive:
+        archive.writestr("inside.csv", "name,n\nx,1\n")
+        archive.writestr("inside.txt", GOOD)
+    return folder
+
+
+def test_tables_without_text_below_a_folder_are_set_aside_once_each_and_the_rest_is_read(tmp_path):
+    report = run(tmp_path, tables(tmp_path / "in"), rules="none", unit_bytes=1 << 14)
+    assert report.total("documents_in") == 2
+    assert report.of("unreadable", "text|no_text_field") == 3
+    assert report.of("unreadable", "text|not_utf8") == 1
+    removed = {d["id"]: d["metadata"]["detail"] for d in shard_lines(tmp_path / "out/removed")}
+    assert removed["a.tsv"].startswith("expected a text column 'text', found columns pair, jaccard; name it with")
+    assert removed["b.parquet"] == "expected a text column 'text', found columns n; name it with --text-field"
+    assert set(removed) == {"a.tsv", "b.parquet", "c.zip/inside.csv", "utf16.csv"}
+
+
+def test_a_table_without_text_that_is_named_or_alone_ends_the_run(tmp_path):
+    folder = tables(tmp_path / "in")
+    for number, name in enumerate(("a.tsv", "b.parquet", "utf16.csv")):
+        with pytest.raises(CorpusError, match=rf"^{name}: expected "):
+            run(tmp_path / str(number), folder / name, rules="none")
+    for name in ("good.jsonl", "c.zip"):
+        (folder / name).unlink()
+    with pytest.raises(CorpusError, match=r"^a\.tsv: expected a text column 'text', found columns pair, jaccard; "):
+        run(tmp_path / "all", folder, rules="none")
+
+
+def test_long_and_many_names_of_columns_are_told_in_short():
+    assert listed(["a" * 100, *"bc"]) == "a" * 40 + "..., b, c"
+    assert listed([str(n) for n in range(30)]).endswith("18, 19 and 10 more")

@@ -66,7 +66,7 @@ def test_members_are_read_as_the_files_they_are(tmp_path, name, unit_bytes):
         f"{name}/page.html",
         f"{name}/book.epub",
     ]
-    assert [d["text"].split()[0] for d in found] == ["A", "first", "second", "third", "fourth,", "A", "The"]
+    assert [d["text"].split()[0] for d in found] == ["A", "first", "second", "third", "fourth,", "The", "The"]
     assert {(i["reason"], i["where"]) for i in problems.items} == {
         ("unknown_kind", f"{name}/picture.png"),
         ("nested_archive", f"{name}/inner.zip"),

@@ -126,7 +126,8 @@ def clean(
     found = expand(inputs, None if source == "auto" else source, exclude=output, read=read)
     report = run(found, output, config, settings)
     if shared.as_json:
-        print_json({"output": report.output, "current": report.current, "counts": report.counts})
+        passed = {"passed_over": report.passed_over}
+        print_json({"output": report.output, "current": report.current, "counts": report.counts, **passed})
     else:
         show_clean(report)
 

@@ -18,7 +18,7 @@ from megadata.corpus.rules import RuleList, load_rules
 from megadata.documents.batch import DocBatch
 from megadata.documents.crawls import CrawlNotes
 from megadata.documents.ids import NOTE, IdNotes, write_key_index
-from megadata.documents.inputs import Inputs, plan, read_span, refuse_overlap, source_versions
+from megadata.documents.inputs import Inputs, plan, read_span, refuse_overlap, refuse_unfit, source_versions
 from megadata.documents.registry import READERS, sources
 from megadata.documents.settle import settle
 from megadata.documents.shards import encode_lines
@@ -270,6 +270,8 @@ def clean(inputs: Inputs, output: Path, config: CleanConfig, settings: RunSettin
             )
             units = plan(files, config.unit_bytes)
             receipts = map_units(executor, task, units, folder, settings.progress, "clean")
+            if not any(name.startswith("documents_in|") for receipt in receipts for name in receipt.counts):
+                refuse_unfit(files, config.read)
             recorder = _records(folder, units)
             mark_spent(folder)
             folder, receipts = settle(executor, receipts, units, folder, settings, config.newest, config.removed)

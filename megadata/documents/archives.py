@@ -19,7 +19,7 @@ from typing import IO, Any, ClassVar
 
 from megadata.documents.batch import DocBatch
 from megadata.documents.refused import Refused, refusal
-from megadata.documents.source import Problems, ReadOptions
+from megadata.documents.source import Problems, ReadOptions, Unfit, set_aside
 from megadata.runtime.streams import DamagedStream, open_decoded, open_raw
 from megadata.runtime.units import InputFile, Span
 
@@ -209,6 +209,9 @@ def _member(archive: InputFile, name: str, path: Path, options: ReadOptions, pro
     elif not isinstance(kind, str):
         problems.add("unknown_kind", name, kind.what if isinstance(kind, Refused) else "no kind that megadata reads")
     else:
-        file = InputFile(name, str(path), size, 0, kind, archive.source, archive.family)
+        file = InputFile(name, str(path), size, 0, kind, archive.source, archive.family, named=False)
         for span in source(kind).spans(file, _WHOLE):
-            yield from source(kind).read(span, options, problems)
+            try:
+                yield from source(kind).read(span, options, problems)
+            except Unfit as error:
+                set_aside(error, span, problems)

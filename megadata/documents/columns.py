@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,7 @@ import pyarrow.compute as pc
 
 from megadata.documents.batch import MAX_TEXT_BYTES, DocBatch
 from megadata.documents.fields import as_id, remove
-from megadata.documents.source import BATCH_BYTES, BATCH_DOCUMENTS, Problems, ReadOptions
-from megadata.errors import CorpusError
+from megadata.documents.source import BATCH_BYTES, BATCH_DOCUMENTS, NoTextColumn, Problems, ReadOptions
 from megadata.runtime.units import InputFile
 
 _STRETCH = 1 << 16
@@ -24,20 +23,26 @@ def check_text(schema: pa.Schema, options: ReadOptions, file: InputFile) -> None
 
     Raises
     ------
-    CorpusError
+    NoTextColumn
         Names the columns there are.
     """
     name = options.text_field
     kind = type_at(schema, name)
     if kind is None:
-        raise CorpusError(
-            f"{file.name}: expected a text column {name!r}, found columns {', '.join(paths_of(schema))}; "
+        raise NoTextColumn(
+            f"{file.name}: expected a text column {name!r}, found columns {listed(paths_of(schema))}; "
             "name it with --text-field"
         )
     if not _is_text(kind):
-        raise CorpusError(
+        raise NoTextColumn(
             f"{file.name}: expected text in the column {name!r}, found {kind}; name a column of text with --text-field"
         )
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names of columns as messages tell them: at most 20, and no more than 40 characters of each."""
+    shown = [name if len(name) <= 40 else f"{name[:40]}..." for name in names[:20]]
+    return ", ".join(shown) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -11,9 +11,9 @@ from pathlib import PurePosixPath
 from typing import BinaryIO, ClassVar
 
 from megadata.documents.batch import DocBatch
+from megadata.documents.columns import listed
 from megadata.documents.fields import Rows
-from megadata.documents.source import Problems, ReadOptions
-from megadata.errors import CorpusError
+from megadata.documents.source import NoTextColumn, NotUtf8, Problems, ReadOptions
 from megadata.runtime.streams import COMPRESSIONS, DamagedStream, open_decoded
 from megadata.runtime.units import InputFile, Span
 
@@ -73,9 +73,7 @@ class Form:
 def _read(stream: BinaryIO, rows: Rows, file: InputFile, options: ReadOptions) -> Iterator[DocBatch]:
     sample = stream.read(SAMPLE_BYTES)
     if sample.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise CorpusError(
-            f"{file.name}: expected UTF-8, found UTF-16; convert it first (iconv -f utf-16 -t utf-8 FILE)"
-        )
+        raise NotUtf8(f"{file.name}: expected UTF-8, found UTF-16; convert it first (iconv -f utf-16 -t utf-8 FILE)")
     names: list[str] | None = None
     for position, cells, raw in _Records(
         _Lines(sample, stream, options.max_record_bytes, rows), form_of(sample, file, options)
@@ -83,8 +81,8 @@ def _read(stream: BinaryIO, rows: Rows, file: InputFile, options: ReadOptions) -
         if names is None:
             names = _unique(cells) if options.header else [str(number) for number in range(len(cells))]
             if options.text_field not in names:
-                raise CorpusError(
-                    f"{file.name}: expected a text column {options.text_field!r}, found columns {', '.join(names)}; "
+                raise NoTextColumn(
+                    f"{file.name}: expected a text column {options.text_field!r}, found columns {listed(names)}; "
                     "name it with --text-field, or say --set read.header=false or read.delimiter=..."
                 )
             if options.header:

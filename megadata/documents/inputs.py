@@ -23,7 +23,7 @@ from megadata.documents.archives import ARCHIVES
 from megadata.documents.batch import DocBatch
 from megadata.documents.folders import contents
 from megadata.documents.registry import FAMILIES, OURS, recognise, source, sources
-from megadata.documents.source import Problems, ReadOptions
+from megadata.documents.source import Problems, ReadOptions, Unfit, set_aside
 from megadata.errors import ConfigError, CorpusError
 from megadata.runtime.manifest import STATE
 from megadata.runtime.stores import attempt, file_system, protocol_of
@@ -34,6 +34,8 @@ _UNKNOWN = (
     f"expected a kind of file megadata reads ({', '.join(OURS)}), found none of them; "
     "give it the usual ending, or say what it is with --set read.kind=KIND"
 )
+TABLES = ("csv", "parquet", "arrow")
+"""Kinds whose files are read whole or not at all: their columns are the same in every row."""
 _LABEL = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)=(.+)", re.DOTALL)
 
 
@@ -112,7 +114,7 @@ def expand(
             passed_over.append(one.name if kind is None else f"{one.name} ({kind.what})")
             continue
         of = said or source(kind).default_source
-        files.append(InputFile(one.name, one.path, size, mtime_ns, kind, one.label or of, of))
+        files.append(InputFile(one.name, one.path, size, mtime_ns, kind, one.label or of, of, named=one.named))
     if not files:
         raise CorpusError(
             f"{', '.join(arguments)}: expected files of a kind megadata reads, "
@@ -283,12 +285,29 @@ def _spans(file: InputFile, unit_bytes: int) -> list[Span]:
 
 def read_span(span: Span, options: ReadOptions, problems: Problems) -> Iterator[DocBatch]:
     """Documents of one span."""
-    yield from source(span.file.kind).read(span, options, problems)
+    try:
+        yield from source(span.file.kind).read(span, options, problems)
+    except Unfit as error:
+        set_aside(error, span, problems)
     copy = span.file.unpacked
     if copy is not None and copy.damage:  # told of once, by the last span, whether or not others have come upon it
         problems.forget("damaged_compression", span.file.name)
         if span.stop == copy.length:
             problems.add("damaged_compression", span.file.name, copy.damage)
+
+
+def refuse_unfit(files: Sequence[InputFile], options: ReadOptions) -> None:
+    """Refuse inputs that gave nothing because none of them is what the options say, with the first one's own sentence.
+
+    Raises
+    ------
+    Unfit
+        For the first table among the files without a column of text.
+    """
+    for file in files:
+        if file.kind in TABLES:
+            for _ in read_span(Span(replace(file, named=True), 0, -1), options, Problems()):
+                return
 
 
 def read_unit(unit: Unit, options: ReadOptions, problems: Problems) -> Iterator[DocBatch]:

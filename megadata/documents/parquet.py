@@ -10,8 +10,7 @@ import pyarrow.parquet as pq
 
 from megadata.documents.batch import DocBatch
 from megadata.documents.columns import check_text, documents
-from megadata.documents.source import BATCH_BYTES, BATCH_DOCUMENTS, Problems, ReadOptions
-from megadata.errors import CorpusError
+from megadata.documents.source import BATCH_BYTES, BATCH_DOCUMENTS, CompressedTwice, Problems, ReadOptions
 from megadata.runtime.streams import compression_of, open_raw
 from megadata.runtime.units import InputFile, Span
 
@@ -53,7 +52,7 @@ class ParquetFile:
         """Documents of the span's row groups."""
         file = span.file
         if compression_of(file.path) is not None:
-            raise CorpusError(
+            raise CompressedTwice(
                 f"{file.name}: Parquet is compressed inside and is read as it is; decompress the file first"
             )
         with open_raw(file.path) as raw:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, Protocol
 from megadata.config import build, configclass, override
 from megadata.documents.batch import DocBatch, Record
 from megadata.documents.wikitemplates import template_table
-from megadata.errors import ConfigError
+from megadata.errors import ConfigError, CorpusError
 from megadata.runtime.units import InputFile, Span
 
 
@@ -120,6 +120,49 @@ class Problems:
     def skip(self, reason: str) -> None:
         """Count what is left out by choice and is not a fault (a redirect page, a WARC request record)."""
         self.counts[f"skipped:{reason}"] += 1
+
+
+class Unfit(CorpusError):
+    """A whole file that its source cannot read as the options say, raised before its first record.
+
+    It ends the run where the user named the file itself. Below a folder, or inside an archive, it is set aside under `reason`
+    (`set_aside`), and the other files are read.
+    """
+
+    reason: ClassVar[str] = "unfit"
+    """Stable name under which the file is counted."""
+
+
+class NoTextColumn(Unfit):
+    """A table without a column of text where the options say."""
+
+    reason = "no_text_field"
+
+
+class NotUtf8(Unfit):
+    """Text in another encoding than UTF-8, where the kind leaves no choice."""
+
+    reason = "not_utf8"
+
+
+class CompressedTwice(Unfit):
+    """A file of a kind that is compressed inside, compressed as a whole."""
+
+    reason = "compressed_twice"
+
+
+def set_aside(error: Unfit, span: Span, problems: Problems) -> None:
+    """Count a file that cannot be read, once however many spans it has.
+
+    Raises
+    ------
+    Unfit
+        The error itself, where the user named the file.
+    """
+    if span.file.named:
+        raise error
+    if span.start == 0:
+        problems.add(error.reason, span.file.name, str(error).removeprefix(f"{span.file.name}: "))
 
 
 class Source(Protocol):

@@ -49,6 +49,8 @@ class InputFile:
     """What kind of text it is: web, books, wikipedia or text. Decides the rules, and that plain text is read as a book."""
     unpacked: Unpacked | None = None
     """The copy that is read instead, where one was made."""
+    named: bool = True
+    """Whether the user named the file itself: then a file that cannot be read at all is an error, else it is set aside."""
 
 
 @dataclass(frozen=True, slots=True)
