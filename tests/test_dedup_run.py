@@ -410,3 +410,21 @@ def test_planted_duplicates_in_real_text_are_found_as_the_curve_says(tmp_path: P
     planted = sum((f"copy-{i}", f"own-{i}") in pairs for i in range(len(texts)))
     assert planted > 0.9 * len(texts)
     assert all(r["similarity"] >= 0.8 for r in evidence(tmp_path / "out"))
+
+
+def test_folders_of_inputs_that_are_not_named_any_more_go(tmp_path: Path) -> None:
+    records = corpus(60)
+    one, two = write(tmp_path / "one.jsonl", records[:30]), write(tmp_path / "two.jsonl", records[30:])
+    out = tmp_path / "out"
+    run([f"web={one}", f"books={two}"], out)
+    (out / "books" / "mine.txt").write_text("kept")
+    run([f"web={one}", f"old={two}"], out)
+    assert sorted(p.name for p in (out / "books").iterdir()) == ["mine.txt"]
+    run([f"web={one}"], out)
+    assert not (out / "old").exists()
+    run([one], out)
+    assert not (out / "web").exists()
+    assert (out / "docs-00000.jsonl.zst").exists()
+    run([f"web={one}"], out)
+    left = sorted(p.name for p in out.iterdir() if not p.name.startswith("."))
+    assert left == ["books", "duplicates.parquet", "manifest.json", "stats.json", "web"]

@@ -11,6 +11,7 @@ Every phase leaves files that a later run of the same command finds, and none of
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 from collections import Counter
@@ -129,7 +130,9 @@ def dedup(inputs: Inputs, output: Path, config: DedupConfig, settings: RunSettin
             run.decide()
             receipts, shards, plans = run.write()
         totals = run.totals(receipts)
-        _publish(run, output, spec, receipts, shards, plans, totals)
+        outputs = _publish(run, output, spec, receipts, shards, plans, totals)
+        if manifest is not None:
+            _forget(manifest, {o["name"] for o in outputs}, run.labels, output)
         clear_work(output)
     return DedupReport(output, totals, False, inputs.passed_over)
 
@@ -286,6 +289,26 @@ def _content(receipts: list[Receipt]) -> str:
     return digest.hexdigest()[:16]
 
 
+def _forget(before: Manifest, made: set[str], labels: tuple[str, ...], output: Path) -> None:
+    """Remove what an earlier run wrote and this one does not, such as the folders of inputs that are not named any more."""
+    for old in before.outputs:
+        if old["name"] not in made:
+            (output / old["name"]).unlink(missing_ok=True)
+    if labels:
+        (output / "keys.idx").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            (output / "removed").rmdir()
+    for label in before.made_by["config"].get("outputs", []):
+        if label not in labels:
+            folder = output / label
+            shutil.rmtree(folder / STATE, ignore_errors=True)
+            for name in ("manifest.json", "keys.idx"):
+                (folder / name).unlink(missing_ok=True)
+            for empty in (folder / "removed", folder):
+                with contextlib.suppress(OSError):  # files of somebody else keep it
+                    empty.rmdir()
+
+
 def _publish(
     run: _Run,
     output: Path,
@@ -294,8 +317,8 @@ def _publish(
     shards: list[Shard],
     plans: list[ShardPlan],
     totals: dict[str, Any],
-) -> None:
-    """Move everything to its place; manifests come last."""
+) -> list[dict[str, Any]]:
+    """Move everything to its place; manifests come last. What lies there now."""
     labels = run.labels or ("",)
     (output / "manifest.json").unlink(missing_ok=True)
     for label in run.labels:
@@ -326,3 +349,4 @@ def _publish(
             output / label, receipts
         )
     Manifest("dedup", spec.identity, spec.describe(), input_digests(receipts), outputs, totals).save(output, receipts)
+    return outputs
