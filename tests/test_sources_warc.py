@@ -514,3 +514,17 @@ def test_an_archive_inside_a_record_gives_no_documents_whatever_the_spans(
         cut, counted = read(path, "warc", unit_bytes)
         assert [d["url"] for d in cut] == [d["url"] for d in whole]
         assert counted.counts == problems.counts
+
+
+def test_elements_that_a_server_calls_plain_text_are_no_text(tmp_path):
+    path = tmp_path / "a.warc"
+    bodies = (
+        b"<?xml version='1.0'?>\n<playlist><title>Songs</title></playlist>\n",
+        b"\xef\xbb\xbf<!-- sheet --><script>x()</script>",
+        b"<3 is a heart, and this is text",
+        b"<p>Some write elements first, and then words",
+    )
+    path.write_bytes(b"".join(response_record(body, n, "Content-Type: text/plain") for n, body in enumerate(bodies)))
+    documents, problems = read(path, "warc")
+    assert [d["text"][:5] for d in documents] == ["<3 is", "<p>So"]
+    assert dict(problems.counts) == {"skipped:media_type": 2}

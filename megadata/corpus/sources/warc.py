@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import chain, groupby
@@ -35,6 +36,8 @@ from megadata.runtime.units import InputFile, Span, cut
 _HTML = ("text/html", "application/xhtml+xml")
 _TEXT = ("text/plain",)
 _READ = ("response", "resource", "conversion")
+_MARKUP = re.compile(r"[\ufeff\s]*<(?:\?xml\s|!--|[a-z][\w:.-]*[\s>])", re.IGNORECASE)
+"""Begins a text that is no text but a tree of elements."""
 _NOT_PAGES = ("metadata:", "urn:", "dns:", "whois:", "filedesc:")
 _PROBE_BYTES = 1 << 20
 _WHOLE_BYTES = 1 << 22
@@ -50,7 +53,7 @@ class Warc:
 
     kind: ClassVar[str] = "warc"
     default_source: ClassVar[str] = "web"
-    version: ClassVar[str] = "4"
+    version: ClassVar[str] = "5"
     suffixes: ClassVar[tuple[str, ...]] = (".warc",)
     ranges: ClassVar[bool] = True
 
@@ -279,6 +282,9 @@ def page_text(page: Response, url: str | None, options: ReadOptions, where: str,
         return None
     text = decode(body, page.charset, markup=media in _HTML)
     if media in _TEXT and not text.lstrip()[:15].lower().startswith(("<!doctype html", "<html")):
+        if _MARKUP.match(text) and text.endswith(">", 0, len(text.rstrip())):
+            problems.skip("media_type")  # a playlist, a feed, a script: servers call anything plain text
+            return None
         return plain_text(text, where, problems)
     return extract(text, url, options, where, problems, tags=count_tags(body))
 
