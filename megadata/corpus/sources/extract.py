@@ -18,6 +18,7 @@ import numpy as np
 from megadata.corpus.sources.timelimit import TimeLimit, within
 from megadata.documents.source import Problems, ReadOptions
 from megadata.errors import ConfigError
+from megadata.kernels.markup import name_number, weigh_markup
 
 MAX_DEPTH = ReadOptions().max_page_depth
 """Open elements inside one another at most, where nobody says otherwise."""
@@ -31,7 +32,9 @@ _LONG_TAG = re.compile(rf"<[a-zA-Z/][^<>]{{{2 * _MAX_ATTRIBUTES},}}+")
 _ATTRIBUTE = re.compile(r"""[^\s/=]++(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s"']++))?""")
 _MAX_REOPENED = 500_000
 """Elements of formatting that a parser opens again: each takes some 400 bytes."""
-_FORMATTING = re.compile(r"<(/?)(b|big|code|em|font|i|s|small|strike|strong|tt|u)\b[^<>]{0,200}", re.IGNORECASE)
+_FORMATTING_NAMES = ("b", "big", "code", "em", "font", "i", "s", "small", "strike", "strong", "tt", "u")
+_FORMATTING = re.compile(rf"<(/?)({'|'.join(_FORMATTING_NAMES)})\b[^<>]{{0,200}}", re.IGNORECASE | re.ASCII)
+_FORMATTING_NUMBERS = np.array([name_number(name.encode()) for name in _FORMATTING_NAMES], np.uint64)
 _LESS_THAN = ord("<")
 
 
@@ -161,6 +164,11 @@ def unfolds(html: str) -> str | None:
     Standard, "reconstruct the active formatting elements"; of equal ones at most three).
     """
     if len(html) < 2 * _MAX_ATTRIBUTES:
+        return None
+    weights = np.empty(3, np.int64)
+    weigh_markup(np.frombuffer(html.encode("utf-8", "replace"), np.uint8), _FORMATTING_NUMBERS, weights)
+    _, longest, reopened = weights.tolist()
+    if longest < 2 * _MAX_ATTRIBUTES and reopened <= _MAX_REOPENED:
         return None
     for tag in _LONG_TAG.finditer(html):
         if sum(1 for _ in _ATTRIBUTE.finditer(tag[0])) > _MAX_ATTRIBUTES:
