@@ -39,7 +39,7 @@ OURS = {
 }
 """Kind -> class, imported when needed. Earlier kinds win where two recognise the same bytes."""
 
-READERS = ("fastwarc", "resiliparse", "selectolax", "trafilatura")
+READERS = ("fastwarc", "resiliparse", "trafilatura")
 """Libraries that shape what sources read; steps that read raw files name them in their identity."""
 
 FAMILIES = ("web", "books", "wikipedia", "text")

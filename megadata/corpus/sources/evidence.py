@@ -45,10 +45,11 @@ _OWN_TAGS = (
     "article",
     "center",
 )
-_BOILERPLATE = (
+BOILERPLATE = (
     "nav", "footer", "side", "comments", "share", "related", "ad", "consent", "form", "toc", "disclaimer", "hidden", "nav_tag",
     "footer_tag", "aside_tag", "hidden_attribute",
 )  # fmt: skip
+"""Kinds of elements in which a paragraph is not taken for one of the main text's."""
 _NEVER_TEXT = ("comments", "nav_tag", "footer_tag")
 _WORD = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+")
 _EMBEDDED = re.compile(rb"twitter-tweet|twitter-video|instagram-media|fb-post")
@@ -69,7 +70,8 @@ def kinds() -> tuple[str, ...]:
     return (*table()["words"], *dict.fromkeys(_INSIDE.values()), *_BY_ATTRIBUTE)
 
 
-def _bits(names: tuple[str, ...]) -> int:
+def bits_of(names: tuple[str, ...]) -> int:
+    """The bits of some of `kinds`."""
     return sum(1 << kinds().index(name) for name in names)
 
 
@@ -105,7 +107,7 @@ def meaning(value: bytes) -> int:
 def _bits_of_tags() -> I64:
     by_tag = np.zeros(256, np.int64)
     for tag, name in _INSIDE.items():
-        by_tag[tag_number(tag)] |= _bits((name,))
+        by_tag[tag_number(tag)] |= bits_of((name,))
     return by_tag
 
 
@@ -126,10 +128,10 @@ def _bits_of_nodes(page: Page) -> tuple[I64, I64, Bool]:
     own[named] |= np.array(meanings, np.int64)
     flags = nodes[:, kernels.FLAGS]
     for flag, name in zip((kernels.HIDDEN, kernels.ARIA_HIDDEN, kernels.BODY_TEXT), _BY_ATTRIBUTE, strict=True):
-        own[(flags & flag) != 0] |= _bits((name,))
+        own[(flags & flag) != 0] |= bits_of((name,))
     near, whole = np.empty_like(own), np.empty_like(own)
     kernels.inherit(nodes, own, near, whole)
-    return near, whole, (own & _bits(("comments",))) != 0
+    return near, whole, (own & bits_of(("comments",))) != 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,11 +181,11 @@ class _Blocks:
     def _paragraph_words(self) -> F64:
         """Words of each block that looks like a paragraph, 0 for others."""
         clauses = self.blocks[:, kernels.CLAUSES]
-        clean = (self.inside & _bits(_BOILERPLATE)) == 0
+        clean = (self.inside & bits_of(BOILERPLATE)) == 0
         good = np.where((self.linked < 0.35) & (self.words >= 8) & (clauses >= 1) & clean, self.words, 0.0)
         if good.sum() >= 40:
             return good
-        possible = (self.inside & _bits(_NEVER_TEXT)) == 0
+        possible = (self.inside & bits_of(_NEVER_TEXT)) == 0
         return np.where((self.linked < 0.5) & (self.words >= 6) & possible, self.words, 0.0)
 
     def within(self, quantity: F64) -> F64:
@@ -219,7 +221,7 @@ def _of_text(b: _Blocks) -> dict[str, F64 | Bool]:
     words, one = b.words, np.maximum(b.words, 1)
     last, short = counted[:, kernels.LAST], b.words <= 30
     pictured = counted[:, kernels.PICTURED] > 0
-    media = (b.near & _bits(("media",))) != 0
+    media = (b.near & bits_of(("media",))) != 0
     mostly_linked = b.linked > 0.8
     columns: dict[str, F64 | Bool] = {
         "words": np.log2(1 + words),

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from megadata.corpus.sources.evidence import Evidence, evidence, kinds, table
+from megadata.corpus.sources.evidence import BOILERPLATE, Evidence, bits_of, evidence, kinds, table
 from megadata.corpus.sources.page import Page, tag_number
 from megadata.kernels import html as kernels
 from megadata.kernels.base import F64, Bool
@@ -25,6 +25,11 @@ MENU_LINKS, MENU_SHARE = 4, 0.9
 """A block of so many links, and of nearly nothing else, is a menu whatever speaks for it."""
 GAP, HEADING, CODE = -1.0, -2.0, -5.0
 """Points with which a block between kept ones, a heading before one and code beside one are taken as well."""
+BARE_BLOCKS, BARE_LINKED, BARE = 30, 0.05, -2.5
+"""A page of at most so many blocks and so small a share of linked characters has nothing around its text,
+if no name says so: all blocks with more than these points are text."""
+HIDDEN_SHARE = 0.7
+"""What markup hides is no text, unless it holds more than this share of the words: then a script shows it."""
 OF_LIST, OF_TABLE, OF_COMMENTS = 0.9, 0.5, 0.5
 """How much of a block's points is the mean of the list, the table of data or the place for comments that it lies in."""
 LONG_CELL, MANY_LINES = 100, 3
@@ -90,13 +95,35 @@ def choose(page: Page, found: Evidence, points: F64) -> Bool:
     words = page.blocks[:, kernels.WORDS] + 0.6 * page.blocks[:, kernels.IDEOGRAPHS]
     menu = (page.blocks[:, kernels.LINKS] >= MENU_LINKS) & (found.columns["linked"] > MENU_SHARE)
     points = _together(page, found, np.where(menu, -np.abs(points), points), words)
-    kept = points > 0
+    kept = points > (BARE if _is_bare(page, found) else 0)
+    kept &= ~_hidden(page, words * kept)
     if words[kept].sum() < FEW_WORDS:
         kept = points > NEARLY
         if not kept.any():
             kept = points > max(float(points.max()) - 1, LEAST)
     kept = _rejoined(page, points, kept)
-    return kept & ~_orphaned(page, kept)
+    orphaned = _orphaned(page, kept)
+    return kept if np.array_equal(orphaned, kept) else kept & ~orphaned  # headings alone are better than nothing
+
+
+def _is_bare(page: Page, found: Evidence) -> bool:
+    """Whether a page is a short text with nothing around it."""
+    linked, characters = (int(page.blocks[:, column].sum()) for column in (kernels.LINKED, kernels.CHARACTERS))
+    few = len(page.blocks) <= BARE_BLOCKS and linked <= BARE_LINKED * characters
+    return few and not (found.inside_K & bits_of(BOILERPLATE)).any()
+
+
+def _hidden(page: Page, words: F64) -> Bool:
+    """Blocks that are not shown, where those that are shown have a fair part of the words."""
+    node = page.blocks[:, kernels.NODE]
+    if not len(page.nodes):
+        return np.zeros(len(node), np.bool_)
+    within = np.empty(len(page.nodes), np.int64)
+    kernels.surround(page.nodes, (page.nodes[:, kernels.FLAGS] & kernels.HIDDEN) > 0, True, within)
+    hidden = np.where(node >= 0, within[node], -1) >= 0
+    if words[hidden].sum() > HIDDEN_SHARE * words.sum():
+        hidden[:] = False
+    return np.asarray(hidden, np.bool_)
 
 
 def _rejoined(page: Page, points: F64, kept: Bool) -> Bool:

@@ -93,6 +93,11 @@ class _Places:
         self.described = (tag_number("dt"), tag_number("dd"))
         self.known: dict[int, tuple[int, int, int, int, int]] = {-1: (-1, -1, -1, -1, 0)}
 
+    def grandparent(self, node: int) -> int:
+        """The node two above; -1 for the page."""
+        parent = self.parent[node] if node >= 0 else -1
+        return self.parent[parent] if parent >= 0 else -1
+
     def of(self, node: int) -> tuple[int, int, int, int, int]:
         """Nearest list item, row, table and preformatted element around a node (-1: none), and the number of lists around it."""
         path = []
@@ -130,8 +135,8 @@ def render(page: Page, kept: Bool) -> str:
         if not text:
             continue
         if len(text) >= REPEATED:
-            parent = places.parent[nodes[block]] if nodes[block] >= 0 else -1
-            if seen.setdefault(text, parent) != parent:
+            part = places.grandparent(nodes[block])
+            if seen.setdefault(text, part) != part:
                 continue
         place = places.of(nodes[block])
         item, row, table, pre, depth = place
