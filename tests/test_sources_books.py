@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sources_support import epub_file, read, texts
 
+from megadata.corpus.sources.bookcontents import without_contents
 from megadata.corpus.sources.epub import EpubError, entry_path, read_epub
 from megadata.corpus.sources.gutenberg import rewrap, strip_frame
 from megadata.corpus.sources.safexml import XmlError, parse
@@ -496,3 +497,50 @@ def test_files_over_the_limit_are_set_aside(tmp_path: Path) -> None:
         documents, problems = read(path, kind, max_record_bytes=4999)
         assert not documents
         assert problems.counts == {"record_too_large": 1}
+
+
+BODY = "Words of the chapter, which go on for long enough that nobody takes them for a heading of anything at all. " * 3
+
+
+def chapters(*names: str) -> str:
+    return "\n\n".join(f"{name}\n\n{BODY}" for name in names)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "CONTENTS\n\nCHAPTER I. The Lamp 3\nCHAPTER II. The Stair . . . 17\nCHAPTER III. The Door 40",
+        "Contents\n\n1.\t\tTHE LAMP\n2.\t\tTHE STAIR\n3.\t\tTHE DOOR",
+        "Inhalt\n\n\tChapter I: The Lamp\n\n\tChapter II: The Stair\n\n\tChapter III: The Door",
+        "I.\nII.\nIII.\nIV.\nV.",
+    ],
+)
+def test_contents_inside_a_page_of_a_book_are_left_out(table):
+    book = chapters("CHAPTER I\nThe Lamp", "CHAPTER II\nThe Stair", "CHAPTER III\nThe Door")
+    assert without_contents(f"A Title\n\n{table}\n\n{book}") == f"A Title\n\n{book}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"CONTENTS\n\nNothing here comes again.\nNor this.\nNor that.\n\n{BODY}",
+        f"Contents\n\nThe Lamp\n\n{chapters('The Lamp')}",
+        f"I.\n\n{BODY}\n\nII.\n\n{BODY}\n\nIII.\n\nIV.\n\n{BODY}",
+        "Act\n\n1\n2\n3\n\nfour",
+    ],
+)
+def test_what_is_no_table_of_contents_stays(text):
+    assert without_contents(text) == text
+
+
+def test_links_of_an_epub_keep_their_words_and_lose_their_marks(tmp_path):
+    tag = 'tag="{http://www.w3.org/1999/xhtml}a"'
+    body = (
+        f'<div class="transcribernote"><h2>Kolophon</h2><p>Korrekturen</p></div><p>As <a href="#x" {tag}>the eighth note</a> '
+        f'says<a href="#n1" {tag}>[1]</a>, it rains<a id="p12" {tag}><b>12</b></a>.</p><div class="figcenter"><a {tag}>Picture'
+        f' of rain</a></div><p class="mynote">Druckfehler</p><p>Note: Images of the pages are elsewhere.</p><p>{BODY * 40}</p>'
+    )
+    path = tmp_path / "a.epub"
+    path.write_bytes(epub_file({"a.xhtml": f"<html><body>{body}</body></html>"}))
+    (book,), _ = read(path, "epub")
+    assert book["text"].split("\n\n") == ["As the eighth note says, it rains.", (BODY * 40).strip()]

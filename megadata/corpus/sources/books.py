@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from megadata.corpus.sources.aozora import is_aozora, strip_aozora
+from megadata.corpus.sources.bookcontents import without_contents
 from megadata.corpus.sources.charset import decode
 from megadata.corpus.sources.epub import EpubError, read_epub
 from megadata.corpus.sources.extract import tidy
@@ -25,7 +26,7 @@ class _OneBook:
 
     kind: ClassVar[str]
     default_source: ClassVar[str] = "books"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
 
     def spans(self, file: InputFile, unit_bytes: int) -> list[Span]:
         """A book is read whole."""
@@ -92,7 +93,7 @@ class Epub(_OneBook):
         for _ in book.missing:
             problems.skip("epub_page")
         notes: dict[str, object] = {"title": book.title, "authors": book.authors, "language": book.language}
-        text = tidy(strip_frame(book.text))
+        text = tidy(without_contents(strip_frame(book.text)))
         return Record(text, id=file.name, metadata={name: value for name, value in notes.items() if value})
 
 

@@ -33,7 +33,7 @@ _CREDIT = re.compile(
     r"(?:transcribed|scanned|digitized|digitised|prepared|proofread|scanning|updated|corrected|html version|this file) "
     r".{0,40}\b(?:by|from|was)\b|credits?:|most recently updated|release date|character set encoding|"
     r"the project gutenberg|project gutenberg|distributed proof|images? (?:generously|courtesy)|\(this file was produced|"
-    r"this (?:e-?text|e-?book|file|book|work|project gutenberg).{0,40}(?:was|is|prepared|produced)|note: images of|"
+    r"this (?:e-?text|e-?book|file|book|work|project gutenberg).{0,40}(?:was|is|prepared|produced)|note:\s+images of|"
     r"note: project gutenberg|language: |title: |author: |.{0,80}distributed proofread|.{0,200}pgdp\.net|http)",
     re.IGNORECASE | re.DOTALL,
 )
