@@ -98,7 +98,7 @@ def clean(
       megadata clean crawl.warc.gz -o clean/web
       megadata clean books/ --source books -o clean/books --set quality.too_few_words=20
     """
-    for option, value in (("--scores", scores), ("--from-scores", from_scores), ("--compare", compare)):
+    for option, value in (("--from-scores", from_scores), ("--compare", compare)):
         if value:
             raise ConfigError(f"{option}: deciding from stored scores {_NOT_YET}; run clean with other --rules")
     if train_quality:
@@ -120,6 +120,7 @@ def clean(
         "newest": newest,
         "removed": removed,
         "form": form,
+        "scores": scores,
         "read": read,
     }
     config = build(CleanConfig, values, "clean")

@@ -15,6 +15,8 @@ from megadata import formats
 from megadata.config import configclass, to_dict
 from megadata.corpus.record import Record, Recorder, RuleRecord
 from megadata.corpus.rules import RuleList, load_rules
+from megadata.corpus.scores import NAME, ScoreNotes, assemble_scores
+from megadata.corpus.step import Outcome
 from megadata.documents.batch import DocBatch
 from megadata.documents.crawls import CrawlNotes
 from megadata.documents.ids import NOTE, IdNotes, write_key_index
@@ -24,6 +26,7 @@ from megadata.documents.settle import settle
 from megadata.documents.shards import encode_lines
 from megadata.documents.source import Problems, ReadOptions
 from megadata.documents.unpack import unpack
+from megadata.errors import ConfigError
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.files import lock_folder, read_json, remove_temporaries, write_json
 from megadata.runtime.manifest import STATE, Manifest, StepSpec, clear_work, input_digests
@@ -55,6 +58,8 @@ class CleanConfig:
     """What is kept of removed documents."""
     form: Literal["jsonl.zst", "parquet"] = "jsonl.zst"
     """File format of the shards."""
+    scores: bool = False
+    """Write what was measured of every document to ``scores.parquet``."""
     read: ReadOptions = ReadOptions()
     """How inputs are read."""
     unit_bytes: int = UNIT_BYTES
@@ -119,6 +124,7 @@ class CleanTask:
     options: ReadOptions
     removed: str
     newest: bool
+    scores: bool = False
 
     def __call__(self, unit: Unit) -> Receipt:
         """Clean one unit."""
@@ -126,13 +132,22 @@ class CleanTask:
         crawls = CrawlNotes(unit.ordinal) if self.newest else None
         counts: Counter[str] = Counter()
         recorder = Recorder(excerpts=self.removed == "text")
+        scores = ScoreNotes(self.rules) if self.scores else None
         with UnitWriter(self.folder, unit) as writer:
             for span in unit.spans:
                 problems = Problems(self.options.max_set_aside)
                 rules = self.rules[span.file.family]
                 for docs in read_span(span, self.options, problems):
-                    self._batch(docs, rules, writer, notes, crawls, counts, recorder)
+                    outcome = self._batch(docs, rules, writer, notes, crawls, counts, recorder)
+                    if scores is not None:
+                        scores.add(docs, outcome, span.file.family)
                 self._problems(problems, span.file.source, writer, notes, counts)
+                if scores is not None and self.removed != "none":
+                    scores.unreadable(
+                        (str(i["where"]), span.file.source, f"unreadable.{i['reason']}") for i in problems.items
+                    )
+            if scores is not None:
+                scores.write(self.folder, unit.ordinal)
             Exchange(self.folder / "ids", NOTE).write(unit.ordinal, notes.records())
             if crawls is not None:
                 crawls.write(self.folder)
@@ -148,24 +163,25 @@ class CleanTask:
         crawls: CrawlNotes | None,
         counts: Counter[str],
         recorder: Recorder,
-    ) -> None:
+    ) -> Outcome:
         _count(counts, "documents_in", "bytes_in", docs)
-        outcome = rules.apply(docs, recorder)
+        outcome = rules.apply(docs, recorder, asked=self.scores)
         kept, removed = outcome.kept, outcome.removed
         _count(counts, "documents_kept", "bytes_kept", kept)
         written = notes.take("kept", kept.ids, _paths(kept), encode_lines(kept))
         writer.write("kept", written if crawls is None else crawls.take(kept, written))
         if not len(removed):
-            return
+            return outcome
         for label, reason, size in zip(removed.column("source"), outcome.reasons, removed.sizes.tolist(), strict=True):
             counts[f"removed|{label}|{reason}"] += 1
             counts[f"removed_bytes|{label}|{reason}"] += size
         if self.removed == "none":
-            return
+            return outcome
         paths = _paths(removed)
         shown = removed if self.removed == "text" else removed.replace(text=[""] * len(removed))
         lines = encode_lines(shown, outcome.reasons, outcome.values, outcome.thresholds)
         writer.write("removed", notes.take("removed", removed.ids, paths, lines))
+        return outcome
 
     def _problems(
         self, problems: Problems, label: str, writer: UnitWriter, notes: IdNotes, counts: Counter[str]
@@ -237,6 +253,10 @@ def clean(inputs: Inputs, output: Path, config: CleanConfig, settings: RunSettin
         With one sentence each; run again, the same command goes on where it stopped.
     """
     refuse_overlap(inputs.files, output)
+    if config.scores and config.newest:
+        raise ConfigError(
+            "--scores: expected no --newest, which removes documents after they are scored; leave one out"
+        )
     rules = rules_for(config, {f.family for f in inputs.files})
     spec = StepSpec(
         name="clean",
@@ -255,15 +275,16 @@ def clean(inputs: Inputs, output: Path, config: CleanConfig, settings: RunSettin
     with lock_folder(output / STATE):
         remove_temporaries(output)
         manifest = Manifest.load(output)
-        if manifest is not None and manifest.is_current(output, spec.identity, units):
+        scored = not config.scores or (output / NAME).exists()
+        if manifest is not None and scored and manifest.is_current(output, spec.identity, units):
             clear_work(output)
             known = Recorder()
             known.add(formats.check("stats", read_json(output / "stats.json"), output / "stats.json")["sources"])
             return CleanReport(output, manifest.totals, True, inputs.passed_over, known.sources)
-        if manifest is not None:
+        if manifest is not None and scored:
             settings.progress.note(f"{output}: what other inputs or settings made is replaced")
         folder = work_folder(output, spec)
-        task = CleanTask(folder, rules, config.read, config.removed, config.newest)
+        task = CleanTask(folder, rules, config.read, config.removed, config.newest, config.scores)
         with settings.executor() as executor:
             files = unpack(
                 executor, inputs.files, folder / "unpacked", settings.progress, config.read, config.unit_bytes
@@ -274,6 +295,7 @@ def clean(inputs: Inputs, output: Path, config: CleanConfig, settings: RunSettin
                 refuse_unfit(files, config.read)
             recorder = _records(folder, units)
             mark_spent(folder)
+            mapped = folder
             folder, receipts = settle(executor, receipts, units, folder, settings, config.newest, config.removed)
             shards, plans = assemble_shards(
                 executor, receipts, folder, settings.progress, config.form, config.shard_bytes
@@ -282,11 +304,18 @@ def clean(inputs: Inputs, output: Path, config: CleanConfig, settings: RunSettin
             parts = {(name, r.unit): part for r in receipts for name, part in r.parts.items()}
             exchange = Exchange(folder / "ids", NOTE)
             write_key_index(exchange, folder / "keys.idx", plans, parts, settings.memory, settings.workers)
+        if config.scores and not (folder / NAME).exists():
+            assemble_scores(
+                mapped, folder / NAME, receipts, plans, rules, {"removed": config.removed, "form": config.form}
+            )
         totals = _totals(receipts)
         outputs = publish(folder, output, shards, {"kept": Path(), "removed": Path("removed")})
         (output / "keys.idx").unlink(missing_ok=True)
         if (folder / "keys.idx").exists():
             (folder / "keys.idx").replace(output / "keys.idx")
+        (output / NAME).unlink(missing_ok=True)
+        if (folder / NAME).exists():
+            (folder / NAME).replace(output / NAME)
         write_json(output / "stats.json", formats.stamp("stats", {"counts": totals, "sources": recorder.plain()}))
         made = Manifest("clean", spec.identity, spec.describe(), input_digests(receipts), outputs, totals)
         made.save(output, receipts)

@@ -6,8 +6,8 @@ import functools
 import operator
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 from megadata.config import configclass, nearest
 from megadata.corpus import lines, plain, quality, repetition, spacy_words
@@ -31,6 +31,7 @@ OPERATORS: dict[str, Callable[[F64, float], Bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+CUTS = tuple(one.name for one in fields(Cuts))
 REASON = re.compile(r"\w[\w-]*")
 CONDITION = re.compile(r"\s*(\w+)\s*(<=|>=|<|>)\s*(-?[\d_]+(?:\.\d+)?)\s*")
 
@@ -99,14 +100,35 @@ class Filter(Cuts):
             except ConfigError as error:
                 raise ConfigError(f"drop.{reason}: {error}") from None
 
+    @property
+    def cuts(self) -> tuple[tuple[str, Any], ...]:
+        """How text is cut and counted: the same quantity under the same cuts has the same values."""
+        return tuple((name, getattr(self, name)) for name in CUTS)
+
+    @property
+    def quantities(self) -> list[str]:
+        """The quantities that its conditions name, sorted."""
+        return sorted({parse_condition(text).quantity for text in self.drop.values()})
+
+    def known(self, docs: DocBatch) -> dict[str, F64]:
+        """Quantity -> float64[D] of what is known of a batch under these cuts; kept with the batch."""
+        return docs.derive(("quantities", self.cuts), dict)
+
+    def measure(self, docs: DocBatch) -> dict[str, F64]:
+        """Quantity -> float64[D]; what is known already is not measured again."""
+        known = self.known(docs)
+        named = [name for name in self.quantities if name not in known]
+        if named:
+            tops = [n for name, n in repetition.TOPS.items() if name in named]
+            repeats = [n for name, n in repetition.REPEATS.items() if name in named]
+            measured = Measured(docs, self, tops, repeats)
+            known.update({name: QUANTITIES[name].formula(measured) for name in named})
+        return known
+
     def judge(self, docs: DocBatch) -> Verdict:
         """One decision for each reason."""
         conditions = {reason: parse_condition(text) for reason, text in self.drop.items()}
-        named = {c.quantity for c in conditions.values()}
-        tops = [n for name, n in repetition.TOPS.items() if name in named]
-        repeats = [n for name, n in repetition.REPEATS.items() if name in named]
-        measured = Measured(docs, self, tops, repeats)
-        values = {name: QUANTITIES[name].formula(measured) for name in named}
+        values = self.measure(docs)
         return {
             reason: Decision(
                 OPERATORS[c.comparison](values[c.quantity], c.threshold),

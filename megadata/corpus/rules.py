@@ -61,13 +61,20 @@ class RuleList:
             ]
         }
 
-    def apply(self, docs: DocBatch, recorder: Recorder | None = None) -> Outcome:
+    @property
+    def groups(self) -> list[list[tuple[str, Step]]]:
+        """Steps in groups: judges that follow one another are asked about the same batch."""
+        return _together(self.steps)
+
+    def apply(self, docs: DocBatch, recorder: Recorder | None = None, asked: bool = False) -> Outcome:
         """Run all steps over one batch; what becomes of a document does not depend on the others in it.
 
         Parameters
         ----------
         recorder
             Gets to know what every rule says of every document.
+        asked
+            Whether the outcome tells which documents each group of steps was asked about, for what was measured of them.
 
         Returns
         -------
@@ -80,9 +87,12 @@ class RuleList:
         counts: Counter[str] = Counter({"documents_in": len(docs), "bytes_in": int(docs.sizes.sum())})
         places = np.arange(len(docs))
         gone: list[tuple[I64, DocBatch, list[Why]]] = []
-        for steps in _together(self.steps):
+        told: list[tuple[I64, DocBatch]] = []
+        for steps in self.groups:
             if not len(docs):
                 break
+            if asked:
+                told.append((places, docs))
             rules: list[tuple[str, Decision]] = []
             mapped = docs
             for label, step in steps:
@@ -124,11 +134,14 @@ class RuleList:
             values=[value for _, value, _, _ in why],
             thresholds=[threshold for _, _, threshold, _ in why],
             counts=dict(counts),
+            asked=told,
+            removed_places=np.sort(np.concatenate([places[:0], *(gone_at for gone_at, _, _ in gone)]))
+            if asked
+            else None,
         )
 
 
 def _together(steps: Iterable[tuple[str, Step]]) -> list[list[tuple[str, Step]]]:
-    """Steps in groups: judges that follow one another are asked about the same batch, and what they measure is measured once."""
     groups: list[list[tuple[str, Step]]] = []
     joins = False
     for label, step in steps:

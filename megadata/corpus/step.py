@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from megadata.documents.batch import DocBatch
-from megadata.kernels.base import F64, Bool
+from megadata.kernels.base import F64, I64, Bool
 
 __all__ = ["Decision", "Judge", "JudgeMap", "Map", "Outcome", "Step", "Verdict"]
 
@@ -99,3 +99,7 @@ class Outcome:
     """The deciding rule's condition, for each removed document."""
     counts: dict[str, int] = field(default_factory=dict)
     """Documents and bytes in, changed, removed by reason and out, see `RuleList.apply`; sums over batches are the totals."""
+    asked: list[tuple[I64, DocBatch]] = field(default_factory=list)
+    """Where it is asked for: for each group of steps the places in the input, and the documents, that it was asked about."""
+    removed_places: I64 | None = None
+    """Place in the input of each removed document, where `asked` is asked for."""
