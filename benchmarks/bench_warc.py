@@ -128,10 +128,14 @@ def bare_loop(name: str, given: list[tuple[str, str | None]]) -> list[str | None
     return [chosen.extract(html, url) for html, url in given]
 
 
-def run_clean(archive: Path, output: Path, name: str, workers: int) -> dict[str, str]:
-    """Clean the archive; the texts by URL."""
+def run_clean(archive: Path, output: Path, name: str, workers: int) -> None:
+    """Clean the archive."""
     config = CleanConfig(rules="none", read=ReadOptions(extractor=name))
     clean(expand([str(archive)]), output, config, RunSettings(workers=workers))
+
+
+def texts_in(output: Path) -> dict[str, str]:
+    """The texts that clean has written, by URL."""
     texts = {}
     for path in sorted(output.glob("docs-*.jsonl.zst")):
         with open_decoded(str(path)) as lines:
@@ -170,9 +174,10 @@ def against_bare_loop(name: str, archive: Path, folder: Path, repeats: int) -> N
         for number in range(repeats):
             given = [(html.encode("utf-8").decode("utf-8"), url) for html, url in given]
             bare = timed(bare_loop, name, given)
-            ours = timed(run_clean, archive, folder / f"clean-{workers}-{number}", name, workers)
+            output = folder / f"clean-{workers}-{number}"
+            ours = timed(run_clean, archive, output, name, workers)
             tidied = {url: extract.tidy(text) for (_, url), text in zip(given, bare.result, strict=True) if text}
-            if {url: text for url, text in tidied.items() if text} != ours.result:
+            if {url: text for url, text in tidied.items() if text} != texts_in(output):
                 raise SystemExit(f"warc/clean-{name}: the texts are not those of the bare loop")
             pairs.append((ours, bare))
         show(
@@ -201,7 +206,7 @@ def against_datatrove(name: str, found: list[tuple[str, bytes]], folder: Path, p
     )
     write_archive(folder / "all.warc.gz", found)
     ours = timed(run_clean, folder / "all.warc.gz", folder / "beside", name, workers)
-    written = ours.result
+    written = texts_in(folder / "beside")
     if not 0.9 < (answer["pages"] / len(sample)) / (len(written) / len(found)) < 1.1:
         raise SystemExit(
             f"warc/datatrove: {answer['pages']} of {len(sample)} pages against {len(written)} of {len(found)}"

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from megadata.corpus.clean import CleanConfig, CleanReport, clean
@@ -156,15 +156,29 @@ def test_lists_may_be_compressed_and_travel_to_workers(tmp_path: Path) -> None:
     assert verdict(rules, *urls) == [("domain", "bad.example"), ("address", "x.example/a/b"), None]
 
 
-@given(st.lists(st.from_regex(r"[a-z]{1,3}(\.[a-z]{1,3}){0,3}", fullmatch=True), max_size=30), st.data())
+HOSTS = st.from_regex(r"[a-z]{1,3}(\.[a-z]{1,3}){0,3}", fullmatch=True)
+
+
+@settings(max_examples=25)
+@given(st.lists(HOSTS, max_size=30), st.lists(HOSTS, min_size=1, max_size=10))
 def test_domains_agree_with_a_plain_search(
-    tmp_path_factory: pytest.TempPathFactory, blocked: list[str], data: st.DataObject
+    tmp_path_factory: pytest.TempPathFactory, blocked: list[str], hosts: list[str]
 ) -> None:
-    path = tmp_path_factory.mktemp("lists") / "l.txt"
+    agree_with_a_plain_search(tmp_path_factory.mktemp("lists"), blocked, hosts)
+
+
+@pytest.mark.long
+@settings(max_examples=500)
+@given(st.lists(HOSTS, max_size=30), st.lists(HOSTS, min_size=1, max_size=10))
+def test_many_more_domains_agree_with_a_plain_search(
+    tmp_path_factory: pytest.TempPathFactory, blocked: list[str], hosts: list[str]
+) -> None:
+    agree_with_a_plain_search(tmp_path_factory.mktemp("lists"), blocked, hosts)
+
+
+def agree_with_a_plain_search(folder: Path, blocked: list[str], hosts: list[str]) -> None:
+    path = folder / "l.txt"
     path.write_text("\n".join(blocked))
-    hosts = data.draw(
-        st.lists(st.from_regex(r"[a-z]{1,3}(\.[a-z]{1,3}){0,3}", fullmatch=True), min_size=1, max_size=10)
-    )
     found = verdict(Urls(lists=(str(path),)), *(f"http://{host}/x" for host in hosts))
     for host, reason in zip(hosts, found, strict=True):
         assert (reason is not None) == any(host == one or host.endswith(f".{one}") for one in blocked)

@@ -15,7 +15,7 @@ import orjson
 import pytest
 import zstandard
 from fastwarc.stream_io import BrotliWriter
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sources_support import (
     arc_record,
@@ -101,11 +101,25 @@ def test_every_packing_gives_the_same_documents(tmp_path: Path, name: str, versi
 
 
 @pytest.mark.parametrize("name", ["a.warc", "a.warc.gz", "a.warc.zst"])
+@settings(max_examples=15)
 @given(unit_bytes=st.integers(1, 9000))
 def test_spans_of_any_size_together_give_the_file(
     tmp_path_factory: pytest.TempPathFactory, name: str, unit_bytes: int
 ) -> None:
-    path = tmp_path_factory.getbasetemp() / f"spans-{name}"
+    spans_give_the_file(tmp_path_factory.getbasetemp() / f"spans-{name}", name, unit_bytes)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["a.warc", "a.warc.gz", "a.warc.zst"])
+@settings(max_examples=500)
+@given(unit_bytes=st.integers(1, 9000))
+def test_spans_of_many_more_sizes_together_give_the_file(
+    tmp_path_factory: pytest.TempPathFactory, name: str, unit_bytes: int
+) -> None:
+    spans_give_the_file(tmp_path_factory.getbasetemp() / f"spans-{name}", name, unit_bytes)
+
+
+def spans_give_the_file(path: Path, name: str, unit_bytes: int) -> None:
     if not path.exists():
         path.write_bytes(PACKINGS[name](pages(12)))
     whole, problems = read(path, "warc", 1 << 30)
