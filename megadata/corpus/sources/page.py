@@ -9,6 +9,7 @@ import numpy as np
 
 from megadata.kernels import html as kernels
 from megadata.kernels.base import I32, I64, U8, U64
+from megadata.kernels.htmlscan import scan_page
 
 _SLOTS = 512
 
@@ -74,7 +75,7 @@ def tag_number(name: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What `megadata.kernels.html.scan_page` finds; columns of the arrays are named there."""
+    """What `megadata.kernels.htmlscan.scan_page` finds; columns of the arrays are named in `megadata.kernels.html`."""
 
     data: bytes
     nodes: I32
@@ -92,6 +93,6 @@ def scan(html: str) -> Page:
     blocks = np.empty((2 * most + 2, kernels.BLOCK_COLUMNS), np.int32)
     pieces = np.empty((2 * most + 2, kernels.PIECE_COLUMNS), np.int32)
     counts = np.zeros(5, np.int64)
-    kernels.scan_page(bytes_, *_tables(), nodes, blocks, pieces, counts)
+    scan_page(bytes_, *_tables(), nodes, blocks, pieces, counts)
     n_nodes, n_blocks, n_pieces, title_at, title_end = counts.tolist()
     return Page(data, nodes[:n_nodes], blocks[:n_blocks], pieces[:n_pieces], data[title_at:title_end])
