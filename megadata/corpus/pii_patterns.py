@@ -37,7 +37,7 @@ _DIGITS = re.compile(rb"\d+")
 _AMERICAN = re.compile(rb"(?<![\d.])(?:\+?1[ .-]?)?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\d]|[.-]\d)")
 _CALL = re.compile(
     r"(?<!\w)(?:tel(?:e(?:ph|f)on[eo]?)?|tél(?:éphone)?|phone|fax|telefax|mobil[e]?|cell|call|whatsapp|hotline|handy|ph|t|тел(?:ефон)?|факс|"
-    r"电话|電話|手机|전화|☎|✆|📞)\s*(?:no|nr|number|us|at|on|:|\.|\)|：|#|-)*\s*$",
+    r"电话|電話|手机|전화|☎|✆|📞)\s{0,8}(?:no|nr|number|us|at|on|:|\.|\)|：|#|-){0,8}\s{0,8}$",
     re.IGNORECASE,
 )
 _LOCAL_NUMBER = re.compile(rb"[2-9]\d\d-\d{4}(?![\d]|[.-]\d)")
@@ -48,7 +48,7 @@ _DATES = re.compile(
     rb"(?:19|20)\d\d[-./ ](?:0?[1-9]|1[0-2])[-./ ](?:0?[1-9]|[12]\d|3[01])"
     rb"|(?:0?[1-9]|[12]\d|3[01])[-./](?:0?[1-9]|1[0-2])[-./](?:19|20)\d\d"
 )
-_BOOKS = re.compile(rb"(?:isbn|issn|doi|oclc|id|no|nr|pp?|art)[\s.:-]*(?:1[03])?[\s:.-]*$", re.IGNORECASE)
+_BOOKS = re.compile(rb"(?:isbn|issn|doi|oclc|id|no|nr|pp?|art)[\s.:-]{0,8}(?:1[03])?[\s:.-]{0,8}$", re.IGNORECASE)
 
 _IBAN = re.compile(rb"[A-Z]{2}\d{2}(?: ?[0-9A-Z]{4}){2,7}(?: ?[0-9A-Z]{1,3})?(?![0-9A-Za-z])")
 _LENGTHS = (

@@ -119,7 +119,9 @@ class Zip:
                 for info in sorted(archive.infolist(), key=lambda one: (one.header_offset, one.filename)):
                     start = min(max(info.header_offset, 0), max(file.size - 1, 0))
                     inside = span.start <= start and (span.stop == -1 or start < span.stop)
-                    if inside and not info.is_dir() and self._reads(info.filename, problems):
+                    if inside and not info.filename:
+                        problems.add("damaged_zip", f"{file.name}:{start}", "a member without a name")
+                    elif inside and not info.is_dir() and self._reads(info.filename, problems):
                         yield from self._one(archive, info, file, options, problems)
         except _DAMAGE as error:
             problems.add("damaged_zip", file.name, str(error))

@@ -61,7 +61,7 @@ class ArrowIpc:
         """Documents of the span's record batches."""
         row = 0
         try:
-            for first_row, records in self._batches(span, options):
+            for first_row, records in self._batches(span, options, problems):
                 row = first_row + records.num_rows
                 try:
                     records.validate(full=True)  # offsets of a damaged batch would lead anywhere
@@ -71,25 +71,45 @@ class ArrowIpc:
                 yield from documents(records, first_row, span.file, options, problems)
         except DamagedStream as damage:
             problems.add("damaged_compression", span.file.name, str(damage).replace(span.file.path, span.file.name))
-        except (pa.ArrowException, OSError, struct.error, _Damage) as error:
-            problems.add("damaged_arrow", f"{span.file.name}:{row}", str(error))
+        except (
+            pa.ArrowException,
+            OSError,
+            struct.error,
+            MemoryError,
+            OverflowError,
+            _Damage,
+        ) as error:  # sizes that lie
+            problems.add("damaged_arrow", f"{span.file.name}:{row}", str(error) or "a size that no memory holds")
 
-    def _batches(self, span: Span, options: ReadOptions) -> Iterator[tuple[int, Any]]:
-        """(position of the first row, record batch) of the span; a row's position is that of its batch and its number in it."""
+    def _batches(self, span: Span, options: ReadOptions, problems: Problems) -> Iterator[tuple[int, Any]]:
+        """(position of the first row, record batch) of the span; a row's position is that of its batch and its number in it.
+
+        A damaged batch costs itself where its length is right; a damaged schema is told by the first span alone.
+        """
         file = span.file
         if span.stop == -1:
             yield from _read_through(file, options)
             return
         with open_raw(file.path) if is_url(file.path) else pa.memory_map(file.path) as raw:
-            first = next(_messages(raw, file.size, strict=True), None)
-            if first is None or first.kind != _SCHEMA:
-                raise _Damage("expected the schema of an Arrow stream, found none")
-            schema = pa.ipc.read_schema(first.read(raw))
+            try:
+                first = next(_messages(raw, file.size, strict=True), None)
+                if first is None or first.kind != _SCHEMA:
+                    raise _Damage("expected the schema of an Arrow stream, found none")
+                schema = pa.ipc.read_schema(first.read(raw))
+            except (pa.ArrowException, OSError, _Damage):
+                if span.start == 0:
+                    raise
+                return
             check_text(schema, options, file)
             after = max(span.start, first.start + first.length)
             for message in _messages(raw, file.size, after, span.stop, strict=True):
                 if message.kind == _RECORDS:
-                    yield message.start, pa.ipc.read_record_batch(pa.ipc.read_message(message.read(raw)), schema)
+                    try:
+                        records = pa.ipc.read_record_batch(pa.ipc.read_message(message.read(raw)), schema)
+                    except (pa.ArrowException, OSError) as error:
+                        problems.add("damaged_arrow", f"{file.name}:{message.start}", str(error))
+                        continue
+                    yield message.start, records
 
 
 class _Damage(Exception):

@@ -40,8 +40,8 @@ def check_text(schema: pa.Schema, options: ReadOptions, file: InputFile) -> None
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names of columns as messages tell them: at most 20, and no more than 40 characters of each."""
-    shown = [name if len(name) <= 40 else f"{name[:40]}..." for name in names[:20]]
+    """Names of columns as messages tell them: at most 20, and no more than 40 characters of each, on one line."""
+    shown = [" ".join((name if len(name) <= 40 else f"{name[:40]}...").split()) for name in names[:20]]
     return ", ".join(shown) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
 

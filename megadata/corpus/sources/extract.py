@@ -133,7 +133,7 @@ def extract(
     if (what := unfolds(html)) is not None:
         problems.add("page_too_deep", where, what, html[:500])
         return None
-    chosen = extractor(name)
+    chosen = _warmed(name)
     try:
         text = within(options.page_seconds, lambda: chosen.extract(html, url))
     except ConfigError:
@@ -150,6 +150,19 @@ def extract(
         problems.add("no_text", where, f"{name} found no main text", html[:500])
         return None
     return text
+
+
+@cache
+def _warmed(name: str) -> Extractor:
+    """The extractor after a first page without a limit: a page must not pay for what is loaded or compiled with it."""
+    chosen = extractor(name)
+    try:
+        chosen.extract("<p>A page.</p>", None)
+    except ConfigError:
+        raise
+    except Exception:  # told of the pages themselves
+        logging.getLogger(__name__).debug("%s fails at an empty page", name, exc_info=True)
+    return chosen
 
 
 def count_tags(page: bytes) -> int:
