@@ -98,9 +98,8 @@ def clean(
       megadata clean crawl.warc.gz -o clean/web
       megadata clean books/ --source books -o clean/books --set quality.too_few_words=20
     """
-    for option, value in (("--from-scores", from_scores), ("--compare", compare)):
-        if value:
-            raise ConfigError(f"{option}: deciding from stored scores {_NOT_YET}; run clean with other --rules")
+    if from_scores:
+        raise ConfigError(f"--from-scores: deciding from stored scores {_NOT_YET}; run clean with other --rules")
     if train_quality:
         raise ConfigError(f"--train-quality: training a classifier {_NOT_YET}")
     from megadata.config import build
@@ -112,6 +111,9 @@ def clean(
     settings = shared.settings()
     fields = {"text_field": text_field, "id_field": id_field, "extractor": extractor}
     read, overrides = read_options(fields, shared.overrides)
+    if compare:
+        _compare(inputs, output, source, compare, read, overrides, shared)
+        return
     values: dict[str, Any] = {
         "rules": rules,
         "overrides": overrides,
@@ -131,6 +133,39 @@ def clean(
         print_json({"output": report.output, "current": report.current, "counts": report.counts, **passed})
     else:
         show_clean(report)
+
+
+def _compare(
+    inputs: tuple[str, ...],
+    output: Path,
+    source: str,
+    names: tuple[str, str],
+    read: Any,
+    overrides: Any,
+    shared: Shared,
+) -> None:
+    """Ask two rule lists and show where they disagree."""
+    from megadata.corpus.compare import compare as run
+    from megadata.documents.inputs import expand
+
+    if overrides:
+        raise ConfigError(
+            f"--compare: expected no changes to rules, found --set {overrides[0]}; write them into a file"
+        )
+    found = expand(inputs, None if source == "auto" else source, exclude=output, read=read)
+    report = run(found, output, names, shared.settings(), read)
+    if shared.as_json:
+        print_json(report.plain())
+        return
+    table = make_table(f"A: {names[0]}, B: {names[1]}", "A", "B", "documents", "for example")
+    for (a, b), number in report.pairs.items():
+        examples = ", ".join(one["id"] for one in report.examples.get((a, b), []))
+        table.add_row(a or "keeps", b or "keeps", f"{number:,}", examples)
+    print_table(table)
+    for (a, b), examples_of in report.examples.items():
+        for one in examples_of[:1]:
+            click.echo(f"{a or 'A keeps'} / {b or 'B keeps'}: {one['id']}: {' '.join(one['excerpt'].split())[:100]}")
+    tell_passed_over(found.passed_over)
 
 
 def show_clean(report: CleanReport) -> None:
