@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zipfile
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from sources_support import read
 
 from megadata.corpus import pii_patterns
+from megadata.documents.inputs import expand
 from megadata.errors import CorpusError
 
 
@@ -82,3 +84,12 @@ def test_a_damaged_schema_of_arrow_is_told_once(tmp_path: Path) -> None:
     path = tmp_path / "a.arrow"
     path.write_bytes(data)
     assert read(path, "arrow", 100)[1].counts == {"damaged_arrow": 1}
+
+
+def test_names_that_are_not_utf8_are_spelled_out(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/\xff\n.jsonl"
+    with open(path, "wb") as file:
+        file.write(b'{"text": "x"}\n')
+    (found,) = expand([str(tmp_path)]).files
+    assert found.name == "\\xff\n.jsonl"
+    assert Path(found.path).read_bytes()

@@ -70,6 +70,11 @@ def split_label(argument: str) -> tuple[str | None, str]:
     return match[1], match[2]
 
 
+def in_unicode(name: str) -> str:
+    """A file's name in which bytes that are not UTF-8 are spelled out (``\\xff``), since ids and receipts are UTF-8."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def expand(
     arguments: Sequence[str],
     family: str | None = None,
@@ -114,7 +119,9 @@ def expand(
             passed_over.append(one.name if kind is None else f"{one.name} ({kind.what})")
             continue
         of = said or source(kind).default_source
-        files.append(InputFile(one.name, one.path, size, mtime_ns, kind, one.label or of, of, named=one.named))
+        files.append(
+            InputFile(in_unicode(one.name), one.path, size, mtime_ns, kind, one.label or of, of, named=one.named)
+        )
     if not files:
         raise CorpusError(
             f"{', '.join(arguments)}: expected files of a kind megadata reads, "
