@@ -14,7 +14,7 @@ _TITLE = re.compile(
 _LABEL = re.compile(r"\W*(?:[^\W\d_]{2,10}\W+)?(?:[ivxlc]{1,8}|\d{1,4})\W*", re.IGNORECASE)
 _LABELLED = re.compile(r"\W*(?:(?:[^\W\d_]{2,10}\W+)?(?:[IVXLC]{1,8}|\d{1,4})[.:)]?\s+)(?=\S)")
 """A label before the title of a chapter."""
-_PAGE = re.compile(r"[\s.·…—-]+(?:\d{1,4}|[ivxlc]{1,7})\s*$")
+_PAGE = re.compile(r"(?<![\s.·…—-])[\s.·…—-]{1,160}(?:\d{1,4}|[ivxlc]{1,7})\s{0,160}$")
 _LONGEST_ENTRY = 160
 _FEWEST_ENTRIES = 3
 _FEWEST_LABELS = 5
@@ -78,13 +78,15 @@ def _end(lines: list[str], title: int) -> int:
     last = at  # behind the last entry that has a title
     while at < len(lines):
         line = lines[at]
+        if len(line) > _LONGEST_ENTRY:
+            break
         if line.strip():
             name = _name(line)
             label = not name or _is_label(line)
             own = _letters(line) if label else name
             titled = not label and _LABELLED.match(line) is not None
             known = label or headings[name] > 1 or headings[_letters(line)] > 1
-            if len(line) > _LONGEST_ENTRY or own in entries[:2] or not (known or (titled and numbered)):
+            if own in entries[:2] or not (known or (titled and numbered)):
                 break
             numbered = numbered or (titled and not entries)
             entries.append(own)
