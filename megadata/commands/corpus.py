@@ -112,6 +112,15 @@ def clean(
     fields = {"text_field": text_field, "id_field": id_field, "extractor": extractor}
     read, overrides = read_options(fields, shared.overrides)
     if compare:
+        asked = {
+            "--rules": rules,
+            "--languages": languages,
+            "--url-rules": url_rules,
+            "--newest": newest,
+            "--scores": scores,
+        }
+        for option in (name for name, value in asked.items() if value):
+            raise ConfigError(f"--compare: expected two lists and no {option}; write it into a list's file")
         _compare(inputs, output, source, compare, read, overrides, shared)
         return
     values: dict[str, Any] = {
