@@ -230,7 +230,7 @@ def grows_too_fast(pattern: Pattern, before: str, pump: str, after: str, budget:
             return seconds(lambda: (pattern.pattern.match(text), pattern.pattern.fullmatch(text)))
         return seconds(lambda: sum(1 for _ in pattern.pattern.finditer(text)))
 
-    for size in (16, 20, 24, 28, 64, 128, 256, 512, 2048):  # small steps, for expressions that take powers of two
+    for size in (16, 20, 24, 28, 64, 128, 256, 512, 1024, 2048):  # small steps, for expressions that take powers of two
         if work(size) > budget:
             return True
     large = work(16384)
