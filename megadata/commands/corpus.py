@@ -17,11 +17,11 @@ from megadata.commands.options import (
     shared_options,
     tell_passed_over,
 )
-from megadata.errors import ConfigError
+from megadata.errors import ConfigError, CorpusError
 
 if TYPE_CHECKING:
     from megadata.corpus.clean import CleanReport
-    from megadata.corpus.dedup import DedupReport
+    from megadata.corpus.dedup import DedupReport, SelfTest
 
 _NOT_YET = "is not part of this version"
 
@@ -235,7 +235,7 @@ def _show_rules(report: CleanReport) -> None:
 
 @click.command()
 @click.argument("inputs", nargs=-1, metavar="INPUT...")
-@output_option("Folder for the shards; each NAME=INPUT gets a folder of its own below.")
+@output_option("Folder for the shards; each NAME=INPUT gets a folder of its own below.", required=False)
 @click.option(
     "--threshold", type=float, default=0.8, show_default=True, help="Jaccard similarity that makes a duplicate."
 )
@@ -252,7 +252,7 @@ def _show_rules(report: CleanReport) -> None:
 @shared_options
 def dedup(
     inputs: tuple[str, ...],
-    output: Path,
+    output: Path | None,
     threshold: float,
     recall: float,
     prefer: str | None,
@@ -274,16 +274,19 @@ def dedup(
       megadata dedup clean/web -o unique
       megadata dedup web=clean/web books=clean/books --prefer books,web -o unique
     """
-    for option, value in (("--against", against), ("--save-index", save_index), ("--self-test", self_test)):
+    for option, value in (("--against", against), ("--save-index", save_index)):
         if value:
             raise ConfigError(f"{option} {_NOT_YET}; name all inputs in one command")
     from megadata.config import build, override
     from megadata.corpus.dedup import DedupConfig
     from megadata.corpus.dedup import dedup as run
     from megadata.corpus.dedup import explain as run_explain
+    from megadata.corpus.dedup import self_test as run_self_test
     from megadata.documents.inputs import expand
 
-    if explain:
+    if output is None and not (dry_run or self_test):
+        raise click.UsageError("Missing option '-o' / '--output'.")
+    if explain and output is not None:
         click.echo(run_explain(output, explain))
         return
     if not inputs:
@@ -301,11 +304,16 @@ def dedup(
         return
     found = expand(inputs, exclude=output, read=config.read)
     tell_passed_over(found.passed_over)
-    report = run(found, output, config, settings)
-    if shared.as_json:
-        print_json(report.as_dict())
-    else:
-        show_dedup(report)
+    if self_test:
+        tested = run_self_test(found, config, settings)
+        print_json(tested.as_dict()) if shared.as_json else show_self_test(tested)
+        if not tested.passed:
+            raise CorpusError(
+                "--self-test: what was found differs from what these settings promise; keep the inputs and report it"
+            )
+    elif output is not None:
+        report = run(found, output, config, settings)
+        print_json(report.as_dict()) if shared.as_json else show_dedup(report)
 
 
 def show_curve(config: Any) -> None:
@@ -315,6 +323,22 @@ def show_curve(config: Any) -> None:
     for similarity in (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0):
         table.add_row(f"{similarity:.2f}", f"{100 * config.probability(similarity):.1f} %")
     print_table(table)
+
+
+def show_self_test(tested: SelfTest) -> None:
+    """The report of `dedup --self-test` as a table, and in a sentence."""
+    bands, rows = tested.shape
+    title = f"{bands} bands of {rows} rows, threshold {tested.threshold}"
+    table = make_table(title, "similarity", "pairs", "expected", "found", "due", "removed")
+    for row in tested.rows:
+        shares = (f"{100 * share:.1f} %" for share in (row.expected, row.compared, row.due, row.removed))
+        table.add_row(f"{row.similarity:.3f}" + ("" if row.agrees else " !"), f"{row.pairs:,}", *shares)
+    print_table(table)
+    click.echo(
+        f"{tested.documents:,} documents of the inputs got a copy each; {tested.removed:,} documents were removed, "
+        f"{tested.wrong:,} of them less similar than the threshold to the one that was kept. "
+        f"{tested.own_duplicates:,} documents of the sample were duplicates before, and left out."
+    )
 
 
 def show_dedup(report: DedupReport) -> None:

@@ -4,5 +4,15 @@ from megadata.corpus.dedup.config import DedupConfig, MinHashConfig
 from megadata.corpus.dedup.evidence import explain
 from megadata.corpus.dedup.find import find_duplicates
 from megadata.corpus.dedup.run import DedupReport, dedup
+from megadata.corpus.dedup.selftest import SelfTest, self_test
 
-__all__ = ["DedupConfig", "DedupReport", "MinHashConfig", "dedup", "explain", "find_duplicates"]
+__all__ = [
+    "DedupConfig",
+    "DedupReport",
+    "MinHashConfig",
+    "SelfTest",
+    "dedup",
+    "explain",
+    "find_duplicates",
+    "self_test",
+]
