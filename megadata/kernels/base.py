@@ -1,7 +1,8 @@
-"""What all kernels share: where compiled code is cached, the array types of signatures, and the `kernel` decorator.
+"""What all kernels share: where compiled code is kept, the array types of signatures, and the `kernel` decorator.
 
-Numba's cache does not see a change in a file that a kernel imports, so the cache folder is named by a hash of all kernel
-sources: an edit anywhere in this folder starts a fresh cache and never replays an old answer.
+A kernel's machine code does not follow from its own file alone, so the cache folder is named by a hash of all kernel sources: an
+edit anywhere in this folder starts a fresh cache and never replays an old answer. How the code is made, kept and called is in
+`machine`; numba is imported by a process that compiles, and by no other.
 
 The cache lies in ``$MEGADATA_CACHE`` when that is set, else in ``~/.cache/megadata`` (``$XDG_CACHE_HOME`` is honoured), else,
 where that cannot be written, in the system's temporary folder. site-packages is never written to.
@@ -15,12 +16,13 @@ import os
 import platform
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numba as nb
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
 U8 = NDArray[np.uint8]
@@ -34,14 +36,23 @@ F64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
 
-def reads(dtype: Any, ndim: int = 1) -> Any:
-    """Numba type of an input: a C-contiguous array that is only read (writable arrays are accepted as well)."""
-    return types.Array(dtype, ndim, "C", readonly=True)
+@dataclass(frozen=True, slots=True)
+class Flat:
+    """Type of an argument: a C-contiguous array."""
+
+    dtype: np.dtype[Any]
+    ndim: int
+    writable: bool
 
 
-def writes(dtype: Any, ndim: int = 1) -> Any:
-    """Numba type of an output: a C-contiguous array the kernel fills."""
-    return types.Array(dtype, ndim, "C")
+def reads(dtype: Any, ndim: int = 1) -> Flat:
+    """Type of an input: an array that is only read (writable arrays are accepted as well)."""
+    return Flat(np.dtype(dtype), ndim, False)
+
+
+def writes(dtype: Any, ndim: int = 1) -> Flat:
+    """Type of an output: an array the kernel fills."""
+    return Flat(np.dtype(dtype), ndim, True)
 
 
 def cache_root() -> Path:
@@ -62,7 +73,7 @@ def cache_root() -> Path:
 
 
 def _sources_digest() -> str:
-    digest = hashlib.sha256(f"{nb.__version__} {np.__version__} {platform.machine()}".encode())
+    digest = hashlib.sha256(f"{version('numba')} {version('llvmlite')} {np.__version__} {platform.machine()}".encode())
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.name.encode())
         digest.update(source.read_bytes())
@@ -70,7 +81,6 @@ def _sources_digest() -> str:
 
 
 CACHE_FOLDER = Path(os.environ.get("NUMBA_CACHE_DIR") or cache_root() / "kernels" / _sources_digest())
-nb.config.CACHE_DIR = str(CACHE_FOLDER)
 
 _REGISTRY: list[Kernel] = []
 
@@ -84,28 +94,28 @@ class Kernel:
     def __init__(self, function: Callable[..., Any], signature: tuple[Any, ...]) -> None:
         self.function = function
         self.signature = signature
+        self.gives_number = function.__annotations__["return"] == "int"
         self.__name__ = function.__name__
         self.__doc__ = function.__doc__
-        self._dispatcher: Any = nb.njit(nogil=True, cache=True)(function)
-        self._ready = False
+        self._code: Callable[..., Any] | None = None
 
-    def compile(self) -> None:
-        """Compile now, or load what an earlier run compiled."""
-        if not self._ready:
-            self._dispatcher.compile(self.signature)
-            self._dispatcher.disable_compile()
-            self._ready = True
+    def compile(self) -> Callable[..., Any]:
+        """Compile now, or load what an earlier run compiled; the function that runs it."""
+        if self._code is None:
+            from megadata.kernels.machine import code_of
+
+            self._code = code_of(self, CACHE_FOLDER)
+        return self._code
 
     def __call__(self, *arguments: Any) -> Any:
-        if not self._ready:
-            self.compile()
-        return self._dispatcher(*arguments)
+        return (self._code or self.compile())(*arguments)
 
 
 def kernel(*signature: Any) -> Callable[[Callable[..., Any]], Kernel]:
     """Make a function of flat arrays a kernel: GIL released, cached, compiled for exactly this signature.
 
-    Kernels are called from Python only; what kernels call inside is decorated with `helper`.
+    A signature is made of `reads`, `writes` and numpy's types of numbers; the result is None or an int, as annotated. Kernels
+    are called from Python only; what kernels call inside is decorated with `helper`.
     """
 
     def wrap(function: Callable[..., Any]) -> Kernel:
@@ -116,31 +126,64 @@ def kernel(*signature: Any) -> Callable[[Callable[..., Any]], Kernel]:
     return wrap
 
 
-def helper(function: Callable[..., Any]) -> Any:
+class Helper:
     """A function that kernels call; compiled into each of its callers."""
-    return nb.njit(nogil=True, inline="never")(function)
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.__name__ = function.__name__
+        self.__doc__ = function.__doc__
+
+    @cached_property
+    def _dispatcher(self) -> Any:
+        import numba
+
+        return numba.njit(nogil=True, inline="never")(self.function)
+
+    @property
+    def _numba_type_(self) -> Any:
+        """By this numba knows what it finds in the globals of a kernel."""
+        return self._dispatcher._numba_type_
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._dispatcher(*arguments)
+
+
+def helper(function: Callable[..., Any]) -> Any:
+    """Make a function one that kernels may call."""
+    return Helper(function)
 
 
 def _import_all() -> list[Kernel]:
     for source in sorted(Path(__file__).parent.glob("*.py")):
-        if source.stem not in ("__init__", "base"):
+        if source.stem not in ("__init__", "base", "machine"):
             importlib.import_module(f"{__package__}.{source.stem}")
     return _REGISTRY
+
+
+def _stamp() -> Path:
+    from megadata.kernels.machine import processor
+
+    return CACHE_FOLDER / processor() / "complete"
+
+
+def all_compiled() -> bool:
+    """Whether the cache holds every kernel for this processor."""
+    return _stamp().exists()
 
 
 def compile_all(announce: Callable[[str], None] | None = None) -> int:
     """Compile every kernel that the cache lacks, and return how many there are.
 
-    Called once before workers start: workers that race to fill the cache can crash each other (numba issue 4807).
+    Called once before workers start, so that they do not all compile the same.
     """
-    stamp = CACHE_FOLDER / "complete"
-    if stamp.exists():
+    if all_compiled():
         return 0
     kernels = _import_all()
     if announce is not None:
         announce(f"compiling {len(kernels)} kernels, once for this machine (cache: {CACHE_FOLDER})")
     for one in kernels:
         one.compile()
-    CACHE_FOLDER.mkdir(parents=True, exist_ok=True)
-    stamp.touch()
+    _stamp().parent.mkdir(parents=True, exist_ok=True)
+    _stamp().touch()
     return len(kernels)

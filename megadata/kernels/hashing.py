@@ -7,7 +7,6 @@ every output bit.
 from __future__ import annotations
 
 import numpy as np
-from numba import types
 
 from megadata.kernels.base import I64, U8, U64, helper, kernel, reads, writes
 
@@ -34,7 +33,7 @@ def mix32(value: np.uint32) -> np.uint32:
     return np.uint32(value ^ (value >> np.uint32(16)))
 
 
-@kernel(reads(types.uint8), reads(types.int64), types.uint64, writes(types.uint64))
+@kernel(reads(np.uint8), reads(np.int64), np.uint64, writes(np.uint64))
 def hash_rows(data_N: U8, offsets: I64, seed: np.uint64, out_R: U64) -> None:
     """64-bit hash of each row data[offsets[r]:offsets[r + 1]]."""
     for row in range(out_R.size):

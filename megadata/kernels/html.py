@@ -6,7 +6,7 @@ elements), R pieces of blocks. `megadata.kernels.htmlscan` fills the arrays.
 
 from __future__ import annotations
 
-from numba import types
+import numpy as np
 
 from megadata.kernels.base import I32, I64, Bool, kernel, reads, writes
 
@@ -92,7 +92,7 @@ def name_key(name: bytes) -> int:
     return value
 
 
-@kernel(reads(types.int32, 2), reads(types.int64), writes(types.int64), writes(types.int64))
+@kernel(reads(np.int32, 2), reads(np.int64), writes(np.int64), writes(np.int64))
 def inherit(nodes: I32, own_N: I64, near_N: I64, all_N: I64) -> None:
     """Bits of each node with those of its parent and grandparent in `near_N`, and with those of all it lies in in `all_N`."""
     for i in range(nodes.shape[0]):
@@ -108,7 +108,7 @@ def inherit(nodes: I32, own_N: I64, near_N: I64, all_N: I64) -> None:
         all_N[i] = all_
 
 
-@kernel(reads(types.int32, 2), reads(types.boolean), types.boolean, writes(types.int64))
+@kernel(reads(np.int32, 2), reads(np.bool_), np.bool_, writes(np.int64))
 def surround(nodes: I32, marked_N: Bool, outermost: bool, out_N: I64) -> None:
     """For each node the innermost, or the outermost, marked node among itself and those it lies in; -1 where there is none."""
     for i in range(nodes.shape[0]):

@@ -9,7 +9,6 @@ the table of tags; columns are those of `megadata.kernels.html`.
 from __future__ import annotations
 
 import numpy as np
-from numba import types
 
 from megadata.kernels.base import I32, I64, U8, U64, helper, kernel, reads, writes
 from megadata.kernels.html import (
@@ -121,14 +120,14 @@ def close(nodes: I32, stack: I32, open_of: I64, depth: int, to: int, n_nodes: in
 
 
 @kernel(
-    reads(types.uint8),
-    reads(types.uint64),
-    reads(types.int64),
-    reads(types.int64),
-    writes(types.int32, 2),
-    writes(types.int32, 2),
-    writes(types.int32, 2),
-    writes(types.int64),
+    reads(np.uint8),
+    reads(np.uint64),
+    reads(np.int64),
+    reads(np.int64),
+    writes(np.int32, 2),
+    writes(np.int32, 2),
+    writes(np.int32, 2),
+    writes(np.int64),
 )
 def scan_page(
     page_B: U8, keys_T: U64, tags_T: I64, does_T: I64, nodes: I32, blocks: I32, pieces: I32, counts: I64

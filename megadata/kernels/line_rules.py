@@ -6,11 +6,10 @@ Letters: N bytes, D documents, E end marks, P phrases.
 from __future__ import annotations
 
 import numpy as np
-from numba import types
 
 from megadata.kernels.base import I64, U8, U16, Bool, helper, kernel, reads, writes
 from megadata.kernels.lines import SPLITLINES, holds, next_line, stripped
-from megadata.kernels.text import DIGIT, SPACE, decode, integer
+from megadata.kernels.text import DIGIT, SPACE, copy, decode, integer
 
 KEPT, SENTENCES, PAGE_PHRASE, LONG_WORDS, OPEN_ENDS, FEW_WORDS, PHRASES = 0, 1, 2, 3, 4, 5, 6
 LINE_COUNTS = 7  # columns of `keep_lines`
@@ -137,23 +136,23 @@ def sentences_in(text: U8, start: int, stop: int, classes: U16, ends: I64) -> in
 
 
 @kernel(
-    reads(types.uint8),
-    reads(types.int64),
-    reads(types.uint16),
-    reads(types.int64),
-    types.boolean,
-    types.int64,
-    types.int64,
-    types.boolean,
-    types.boolean,
-    types.boolean,
-    reads(types.int64),
-    reads(types.uint8),
-    reads(types.int64),
-    reads(types.boolean),
-    writes(types.uint8),
-    writes(types.int64),
-    writes(types.int64, 2),
+    reads(np.uint8),
+    reads(np.int64),
+    reads(np.uint16),
+    reads(np.int64),
+    np.bool_,
+    np.int64,
+    np.int64,
+    np.bool_,
+    np.bool_,
+    np.bool_,
+    reads(np.int64),
+    reads(np.uint8),
+    reads(np.int64),
+    reads(np.bool_),
+    writes(np.uint8),
+    writes(np.int64),
+    writes(np.int64, 2),
 )
 def keep_lines(
     text_N: U8,
@@ -229,8 +228,7 @@ def keep_lines(
                         at = behind
                         continue
                     behind = at + 1
-                out_N[last : last + behind - at] = text_N[at:behind]
-                last += behind - at
+                last = copy(text_N, at, behind, out_N, last)
                 at = behind
             if max_word_length > 0 and longest > max_word_length:
                 counts_DQ[d, LONG_WORDS] += 1

@@ -6,7 +6,6 @@ Letters: N bytes, D documents, B bullets, E end marks, L endings.
 from __future__ import annotations
 
 import numpy as np
-from numba import types
 
 from megadata.kernels.base import I64, U8, U16, helper, kernel, reads, writes
 from megadata.kernels.repetition import EMPTY, find_slot, table_size
@@ -117,18 +116,18 @@ def ends_with(text: U8, start: int, stop: int, endings: U8, ending_offsets: I64)
 
 
 @kernel(
-    reads(types.uint8),
-    reads(types.int64),
-    reads(types.uint16),
-    types.int64,
-    types.boolean,
-    types.int64,
-    types.int64,
-    reads(types.int64),
-    reads(types.int64),
-    reads(types.uint8),
-    reads(types.int64),
-    writes(types.int64, 2),
+    reads(np.uint8),
+    reads(np.int64),
+    reads(np.uint16),
+    np.int64,
+    np.bool_,
+    np.int64,
+    np.int64,
+    reads(np.int64),
+    reads(np.int64),
+    reads(np.uint8),
+    reads(np.int64),
+    writes(np.int64, 2),
 )
 def count_lines(
     text_N: U8,

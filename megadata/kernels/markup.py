@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import types
 
 from megadata.kernels.base import I64, U8, U64, kernel, reads, writes
 
@@ -22,7 +21,7 @@ def name_number(name: bytes) -> int:
     return int.from_bytes(name, "big")
 
 
-@kernel(reads(types.uint8), reads(types.uint64), writes(types.int64))
+@kernel(reads(np.uint8), reads(np.uint64), writes(np.int64))
 def weigh_markup(page_B: U8, formatting: U64, out: I64) -> None:
     """Fill `out` with the number of ``<``, the bytes of the longest run behind one up to the next ``<`` or ``>``, and a bound
     on the elements of formatting (`formatting`: their names as numbers) that a parser opens again.

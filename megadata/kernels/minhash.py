@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import types
 
 from megadata.kernels.base import I64, U32, U64, kernel, reads, writes
 from megadata.kernels.hashing import mix32, mix64
@@ -15,7 +14,7 @@ _BAND = np.uint64(0x9E3779B97F4A7C15)
 _STEP = np.uint64(0xD1342543DE82EF95)
 
 
-@kernel(reads(types.uint64), reads(types.int64), reads(types.uint32), reads(types.uint32), writes(types.uint32, 2))
+@kernel(reads(np.uint64), reads(np.int64), reads(np.uint32), reads(np.uint32), writes(np.uint32, 2))
 def signatures(shingles_S: U64, bounds: I64, mul_P: U32, add_P: U32, out_DP: U32) -> None:
     """Fill row d of `out_DP` with the signature of the low 32 bits of shingles[bounds[d]:bounds[d + 1]].
 
@@ -42,7 +41,7 @@ def signatures(shingles_S: U64, bounds: I64, mul_P: U32, add_P: U32, out_DP: U32
             at += 4
 
 
-@kernel(reads(types.uint32, 2), types.int64, writes(types.uint64, 2))
+@kernel(reads(np.uint32, 2), np.int64, writes(np.uint64, 2))
 def band_values(signatures_DP: U32, rows: int, out_DB: U64) -> None:
     """64-bit hash of each band: ``rows`` neighbouring slots and the band's number, so that bands never share a value."""
     for d in range(out_DB.shape[0]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import types
 
 from megadata.kernels.base import I64, U8, helper, kernel, reads, writes
 from megadata.kernels.text import integer
@@ -56,14 +55,14 @@ def number_end(text: U8, start: int, end: int) -> tuple[int, int, int]:
 
 
 @kernel(
-    reads(types.uint8),
-    reads(types.int64),
-    reads(types.uint8),
-    reads(types.int64),
-    writes(types.int64),
-    writes(types.int64),
-    writes(types.int64),
-    writes(types.int64),
+    reads(np.uint8),
+    reads(np.int64),
+    reads(np.uint8),
+    reads(np.int64),
+    writes(np.int64),
+    writes(np.int64),
+    writes(np.int64),
+    writes(np.int64),
 )
 def find_candidates(
     text_N: U8, offsets: I64, prefixes: U8, prefix_offsets: I64, document_C: I64, place_C: I64, stop_C: I64, kind_C: I64

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from numba import types
+import numpy as np
 
 from megadata.kernels.base import I64, U8, kernel, reads, writes
 
 
-@kernel(reads(types.uint8), reads(types.int64), reads(types.int64), writes(types.uint8))
+@kernel(reads(np.uint8), reads(np.int64), reads(np.int64), writes(np.uint8))
 def gather(data_N: U8, offsets: I64, order_R: I64, out_N: U8) -> None:
     """Write rows data[offsets[r]:offsets[r + 1]] one after another, in the order given."""
     at = 0

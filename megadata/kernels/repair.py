@@ -5,10 +5,10 @@ Letters: N bytes, D documents, R lines found, C code points, K character classes
 
 from __future__ import annotations
 
-from numba import types
+import numpy as np
 
 from megadata.kernels.base import I64, U8, U32, Bool, helper, kernel, reads, writes
-from megadata.kernels.text import decode, integer
+from megadata.kernels.text import copy, decode, integer
 
 CHANGES = 1  # a character or pair of characters that only the fixer itself can judge
 QUOTE = 2  # a curly quotation mark
@@ -42,15 +42,15 @@ def is_entity(text: U8, at: int, end: int) -> bool:
 
 
 @kernel(
-    reads(types.uint8),
-    reads(types.int64),
-    reads(types.uint32),
-    reads(types.uint8, 2),
-    reads(types.uint8),
-    writes(types.int64),
-    writes(types.int64),
-    writes(types.int64),
-    writes(types.int64),
+    reads(np.uint8),
+    reads(np.int64),
+    reads(np.uint32),
+    reads(np.uint8, 2),
+    reads(np.uint8),
+    writes(np.int64),
+    writes(np.int64),
+    writes(np.int64),
+    writes(np.int64),
 )
 def find_lines(
     text_N: U8,
@@ -134,15 +134,15 @@ def find_lines(
 
 
 @kernel(
-    reads(types.uint8),
-    reads(types.int64),
-    reads(types.int64),
-    reads(types.int64),
-    reads(types.boolean),
-    reads(types.uint8),
-    reads(types.int64),
-    writes(types.uint8),
-    writes(types.int64),
+    reads(np.uint8),
+    reads(np.int64),
+    reads(np.int64),
+    reads(np.int64),
+    reads(np.bool_),
+    reads(np.uint8),
+    reads(np.int64),
+    writes(np.uint8),
+    writes(np.int64),
 )
 def splice_lines(
     text_N: U8,
@@ -169,9 +169,7 @@ def splice_lines(
             stop = end
             if r < start_R.size and start_R[r] < end:
                 stop = start_R[r]
-            size = stop - at
-            out_N[write : write + size] = text_N[at:stop]
-            write += size
+            write = copy(text_N, at, stop, out_N, write)
             at = stop
             if stop == end:
                 break

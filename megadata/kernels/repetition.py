@@ -7,7 +7,6 @@ Letters: N bytes, D documents, W words of all documents, T and R lengths of n-gr
 from __future__ import annotations
 
 import numpy as np
-from numba import types
 
 from megadata.kernels.base import I32, I64, U8, U64, helper, kernel, reads, writes
 from megadata.kernels.text import integer
@@ -42,19 +41,19 @@ def table_size(elements: int) -> int:
 
 
 @kernel(
-    reads(types.int32),
-    reads(types.uint64),
-    reads(types.int64),
-    types.int64,
-    reads(types.int64),
-    reads(types.int64),
-    types.int64,
-    types.int64,
-    types.boolean,
-    types.int64,
-    writes(types.int64, 2),
-    writes(types.int64, 2),
-    writes(types.int64, 2),
+    reads(np.int32),
+    reads(np.uint64),
+    reads(np.int64),
+    np.int64,
+    reads(np.int64),
+    reads(np.int64),
+    np.int64,
+    np.int64,
+    np.bool_,
+    np.int64,
+    writes(np.int64, 2),
+    writes(np.int64, 2),
+    writes(np.int64, 2),
 )
 def repeated_ngrams(
     characters_W: I32,
@@ -188,16 +187,16 @@ def beginning(text: U8, at: int) -> np.uint64:
 
 
 @kernel(
-    reads(types.uint8),
-    reads(types.int64),
-    reads(types.int32),
-    reads(types.int32),
-    reads(types.int64),
-    types.int64,
-    types.int64,
-    reads(types.int64),
-    writes(types.int64, 2),
-    writes(types.int64, 2),
+    reads(np.uint8),
+    reads(np.int64),
+    reads(np.int32),
+    reads(np.int32),
+    reads(np.int64),
+    np.int64,
+    np.int64,
+    reads(np.int64),
+    writes(np.int64, 2),
+    writes(np.int64, 2),
 )
 def skipped_ngrams(
     text_N: U8,

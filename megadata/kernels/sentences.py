@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from numba import types
+import numpy as np
 
 from megadata.kernels.base import I64, U8, U16, kernel, reads, writes
 from megadata.kernels.lines import holds
 from megadata.kernels.text import LETTER, SPACE, decode, integer
 
 
-@kernel(reads(types.uint8), reads(types.int64), reads(types.uint16), reads(types.int64), writes(types.int64))
+@kernel(reads(np.uint8), reads(np.int64), reads(np.uint16), reads(np.int64), writes(np.int64))
 def count_ends(text_N: U8, offsets: I64, classes: U16, ends_E: I64, out_D: I64) -> None:
     """The number of sentences that each document ends.
 

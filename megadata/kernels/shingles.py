@@ -10,7 +10,6 @@ word when its class is at least `level`, so that a lower level keeps symbols and
 from __future__ import annotations
 
 import numpy as np
-from numba import types
 
 from megadata.kernels.base import I64, U8, U32, U64, helper, kernel, reads, writes
 from megadata.kernels.hashing import mix64
@@ -184,17 +183,17 @@ def _tokens(text_M: U8, size: int, lane_a_T: U64, lane_b_T: U64) -> int:
 
 
 @kernel(
-    reads(types.uint8),
-    reads(types.int64),
-    reads(types.uint32),
-    types.int64,
-    types.boolean,
-    writes(types.uint8),
-    writes(types.uint64),
-    writes(types.uint64),
-    writes(types.uint64),
-    writes(types.int64),
-    writes(types.uint64, 2),
+    reads(np.uint8),
+    reads(np.int64),
+    reads(np.uint32),
+    np.int64,
+    np.bool_,
+    writes(np.uint8),
+    writes(np.uint64),
+    writes(np.uint64),
+    writes(np.uint64),
+    writes(np.int64),
+    writes(np.uint64, 2),
 )
 def shingle(
     text_N: U8,
@@ -261,12 +260,12 @@ def shingle(
 
 
 @kernel(
-    reads(types.uint64),
-    reads(types.int64),
-    reads(types.int64),
-    writes(types.uint64),
-    writes(types.uint64),
-    writes(types.int64),
+    reads(np.uint64),
+    reads(np.int64),
+    reads(np.int64),
+    writes(np.uint64),
+    writes(np.uint64),
+    writes(np.int64),
 )
 def distinct(hashes_S: U64, bounds: I64, chosen: I64, table: U64, out_S: U64, out_bounds: I64) -> None:
     """Sorted, distinct hashes of the chosen documents.

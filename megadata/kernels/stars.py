@@ -7,7 +7,6 @@ places of all groups.
 from __future__ import annotations
 
 import numpy as np
-from numba import types
 
 from megadata.kernels.base import I32, I64, U8, U16, U32, U64, helper, kernel, reads, writes
 
@@ -27,12 +26,12 @@ def _before(names_N: U8, bounds: I64, left: int, right: int) -> bool:
 
 
 @kernel(
-    reads(types.uint64, 2),
-    reads(types.uint16),
-    reads(types.uint32),
-    reads(types.uint8),
-    reads(types.int64),
-    writes(types.int64),
+    reads(np.uint64, 2),
+    reads(np.uint16),
+    reads(np.uint32),
+    reads(np.uint8),
+    reads(np.int64),
+    writes(np.int64),
 )
 def elect(digests_D2: U64, priority_D: U16, short_D: U32, names_N: U8, bounds: I64, keeper_D: I64) -> None:
     """Choose, among neighbours with equal digests, the one of least priority, then least `short`, then least name."""
@@ -68,7 +67,7 @@ def _root(parent_D: U32, document: np.int64) -> np.int64:
     return at
 
 
-@kernel(reads(types.uint32), reads(types.uint32), writes(types.uint32))
+@kernel(reads(np.uint32), reads(np.uint32), writes(np.uint32))
 def unite(left_E: U32, right_E: U32, parent_D: U32) -> None:
     """Join the components of both ends of every edge; the least document is the root, so edges may come in any order."""
     for edge in range(left_E.size):
@@ -80,7 +79,7 @@ def unite(left_E: U32, right_E: U32, parent_D: U32) -> None:
             parent_D[left] = np.uint32(right)
 
 
-@kernel(writes(types.uint32), reads(types.uint8), writes(types.uint8))
+@kernel(writes(np.uint32), reads(np.uint8), writes(np.uint8))
 def crowd(parent_D: U32, counts_D: U8, members_D: U8) -> None:
     """Point every document at its root, and count at each root, up to 2, the members for which `counts_D` is set."""
     for d in range(parent_D.size):
@@ -120,20 +119,20 @@ def _shared(
 
 
 @kernel(
-    reads(types.uint64),
-    reads(types.int64),
-    reads(types.int64),
-    reads(types.int32, 2),
-    reads(types.int64),
-    types.int64,
-    types.int64,
-    types.boolean,
-    types.int64,
-    writes(types.int32),
-    writes(types.int32),
-    writes(types.int64),
-    writes(types.int64),
-    writes(types.int64),
+    reads(np.uint64),
+    reads(np.int64),
+    reads(np.int64),
+    reads(np.int32, 2),
+    reads(np.int64),
+    np.int64,
+    np.int64,
+    np.bool_,
+    np.int64,
+    writes(np.int32),
+    writes(np.int32),
+    writes(np.int64),
+    writes(np.int64),
+    writes(np.int64),
 )
 def stars(
     shingles_S: U64,

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import types
 
 from megadata.kernels.base import I64, U8, helper, kernel, reads, writes
 
@@ -40,6 +39,14 @@ integer: Any = np.int64
 
 
 @helper
+def copy(source_N: U8, start: int, stop: int, out_N: U8, at: int) -> int:
+    """Copy bytes [start, stop) to `at`; the byte after them. Assigning slices would bring Python's objects into a kernel."""
+    for i in range(stop - start):
+        out_N[at + i] = source_N[start + i]
+    return at + stop - start
+
+
+@helper
 def decode(text: U8, at: int) -> tuple[int, int]:
     """Code point of the character at byte `at`, and the byte after it."""
     lead: int = integer(text[at])
@@ -56,14 +63,14 @@ def decode(text: U8, at: int) -> tuple[int, int]:
 
 
 @kernel(
-    reads(types.uint8),
-    reads(types.int64),
-    reads(types.uint8),
-    types.boolean,
-    types.int64,
-    types.boolean,
-    writes(types.uint8),
-    writes(types.int64),
+    reads(np.uint8),
+    reads(np.int64),
+    reads(np.uint8),
+    np.bool_,
+    np.int64,
+    np.bool_,
+    writes(np.uint8),
+    writes(np.int64),
 )
 def replace_characters(
     text_N: U8, offsets: I64, actions_C: U8, trim: bool, newlines: int, strip: bool, out_N: U8, out_offsets: I64

@@ -6,7 +6,6 @@ Letters: N bytes, D documents, W words of all documents, S stop words.
 from __future__ import annotations
 
 import numpy as np
-from numba import types
 
 from megadata.kernels.base import I32, I64, U8, U16, U64, helper, kernel, reads, writes
 from megadata.kernels.text import (
@@ -132,17 +131,17 @@ def next_word(text: U8, at: int, end: int, classes: U16, cutting: int) -> tuple[
 
 
 @kernel(
-    reads(types.uint8),
-    reads(types.int64),
-    reads(types.uint16),
-    types.int64,
-    writes(types.int64),
-    writes(types.int32),
-    writes(types.int32),
-    writes(types.uint16),
-    writes(types.uint16),
-    writes(types.uint64),
-    writes(types.int64),
+    reads(np.uint8),
+    reads(np.int64),
+    reads(np.uint16),
+    np.int64,
+    writes(np.int64),
+    writes(np.int32),
+    writes(np.int32),
+    writes(np.uint16),
+    writes(np.uint16),
+    writes(np.uint64),
+    writes(np.int64),
 )
 def cut_words(
     text_N: U8,
@@ -184,7 +183,7 @@ def cut_words(
     return words
 
 
-@kernel(reads(types.uint8), reads(types.int64), writes(types.int64, 2))
+@kernel(reads(np.uint8), reads(np.int64), writes(np.int64, 2))
 def count_symbols(text_N: U8, offsets: I64, out_DQ: I64) -> None:
     """Fill the columns CHARACTERS, HASHES, ELLIPSES and NEWLINES of row d of `out_DQ` for document d.
 
@@ -219,7 +218,7 @@ def count_symbols(text_N: U8, offsets: I64, out_DQ: I64) -> None:
         out_DQ[d, NEWLINES] = newlines
 
 
-@kernel(reads(types.uint8), reads(types.int64), writes(types.int64, 2))
+@kernel(reads(np.uint8), reads(np.int64), writes(np.int64, 2))
 def measure_text(text_N: U8, offsets: I64, out_D3: I64) -> None:
     """Bytes, characters, and words between ASCII white space of each document."""
     for d in range(offsets.size - 1):
@@ -238,13 +237,13 @@ def measure_text(text_N: U8, offsets: I64, out_D3: I64) -> None:
 
 
 @kernel(
-    reads(types.int32),
-    reads(types.uint16),
-    reads(types.uint16),
-    reads(types.uint64),
-    reads(types.int64),
-    reads(types.uint64),
-    writes(types.int64, 2),
+    reads(np.int32),
+    reads(np.uint16),
+    reads(np.uint16),
+    reads(np.uint64),
+    reads(np.int64),
+    reads(np.uint64),
+    writes(np.int64, 2),
 )
 def count_words(
     characters_W: I32, any_W: U16, all_W: U16, hashes_W: U64, bounds: I64, stops_S: U64, out_DQ: I64

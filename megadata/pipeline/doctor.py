@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from megadata.kernels.base import CACHE_FOLDER, compile_all
+from megadata.kernels.base import CACHE_FOLDER, all_compiled, compile_all
 from megadata.runtime.executor import default_workers
 from megadata.runtime.progress import human
 
@@ -38,7 +38,7 @@ def doctor(compile_kernels: bool = False) -> dict[str, Any]:
         "memory": human(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")),
         "free disk here": human(shutil.disk_usage(Path.cwd()).free),
         "kernel cache": str(CACHE_FOLDER),
-        "kernels": "compiled" if compiled or (CACHE_FOLDER / "complete").exists() else "compiled at first use",
+        "kernels": "compiled" if compiled or all_compiled() else "compiled at first use",
     }
     rows |= {name: _version(name) for name in _PACKAGES}
     rows["gpu"] = _gpu()

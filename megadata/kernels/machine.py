@@ -1,0 +1,242 @@
+"""Machine code of kernels: made by numba once, kept as object files, called without numba.
+
+Numba's own cache spares a process the compiler, not the import of numba and of all it knows how to type: most of a second of
+processor time in every worker and every command. So what numba made of a kernel is kept as an object file with one symbol;
+llvmlite's loader puts it into memory, and ctypes calls it. Array arguments are passed as numba passes them: owner and parent
+(none), number of items, their size, the data, shape and strides.
+
+Two parts of numba that are not its public interface are used: its compiler, one step below the decorator, and the helpers in C
+that its arrays are allocated with. Where a version of numba has neither, and where ``NUMBA_BOUNDSCHECK`` asks for checks, kernels
+run as numba's dispatchers do, from numba's cache.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import importlib.machinery
+import importlib.util
+import operator
+import os
+import secrets
+import threading
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import llvmlite.binding as llvm
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from megadata.kernels.base import Flat, Kernel
+
+_PREFIX = "megadata_"
+_DIGEST_BYTES = 32
+_FROM_PROCESS = ("NRT_MemInfo_alloc", "NRT_MemInfo_call_dtor", "NRT_Allocate", "NRT_Free", "mem")
+"""Beginnings of the names that code may leave to be found: numba's allocator, and memset and its kin of the C library."""
+_lock = threading.Lock()
+
+
+class _NotByUs(Exception):
+    """This numba is not known well enough to keep its code."""
+
+
+def code_of(kernel: Kernel, folder: Path) -> Callable[..., Any]:
+    """What runs the kernel: its machine code, from `folder` or made now."""
+    if os.environ.get("NUMBA_BOUNDSCHECK", "0") == "0":
+        path = folder / processor() / f"{kernel.__name__}.o"
+        with _lock:
+            try:
+                _allocator()
+                return _Code(kernel, _load(_read(path) or _make(kernel, path), _PREFIX + kernel.__name__))
+            except _NotByUs:
+                pass
+    return _dispatcher(kernel, folder)
+
+
+@cache
+def processor() -> str:
+    """Name of the processor's kind: code is made for its features, and a home folder may be shared by several kinds."""
+    features = llvm.get_host_cpu_features().flatten()
+    return f"{llvm.get_host_cpu_name()}-{hashlib.sha256(features.encode()).hexdigest()[:8]}"
+
+
+class _Code:
+    """Machine code with the signature of its kernel."""
+
+    def __init__(self, kernel: Kernel, address: int) -> None:
+        self._kernel, self._signature = kernel, kernel.signature
+        words: list[Any] = [ctypes.c_void_p, ctypes.c_void_p]
+        for one in self._signature:
+            words += [_NUMBERS[np.dtype(one)]] if isinstance(one, type) else _words(one)
+        self._function = ctypes.CFUNCTYPE(ctypes.c_int32, *words)(address)
+
+    def __call__(self, *arguments: Any) -> int | None:
+        if len(arguments) != len(self._signature):
+            raise TypeError(f"{self._kernel.__name__}: takes {len(self._signature)} arguments, got {len(arguments)}")
+        words: list[Any] = []
+        for argument, wanted in zip(arguments, self._signature, strict=True):
+            if isinstance(wanted, type):
+                words.append(_number(argument, wanted, self._kernel))
+                continue
+            if not _is(argument, wanted):
+                raise TypeError(f"{self._kernel.__name__}: expected {wanted}, got {_described(argument)}")
+            words += (None, None, argument.size, argument.itemsize, argument.ctypes.data)
+            words += argument.shape
+            words += argument.strides
+        result, raised = ctypes.c_int64(), ctypes.c_void_p()
+        status = self._function(ctypes.addressof(result), ctypes.addressof(raised), *words)
+        if status != 0:
+            raise RuntimeError(
+                f"{self._kernel.__name__}: ended with status {status}: out of memory, or a division by zero"
+            )
+        return result.value if self._kernel.gives_number else None
+
+
+_NUMBERS: dict[np.dtype[Any], Any] = {
+    np.dtype(np.bool_): ctypes.c_uint8,
+    np.dtype(np.int64): ctypes.c_int64,
+    np.dtype(np.uint64): ctypes.c_uint64,
+    np.dtype(np.int32): ctypes.c_int32,
+    np.dtype(np.uint32): ctypes.c_uint32,
+}
+
+
+def _words(one: Flat) -> list[Any]:
+    return [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p] + [
+        ctypes.c_int64
+    ] * 2 * one.ndim
+
+
+def _number(argument: Any, wanted: type, kernel: Kernel) -> int:
+    number = int(argument) if isinstance(argument, bool | np.bool_) else operator.index(argument)
+    if wanted is not np.bool_ and not np.iinfo(wanted).min <= number <= np.iinfo(wanted).max:
+        raise TypeError(f"{kernel.__name__}: expected {wanted.__name__}, got {number}")
+    return number
+
+
+def _is(argument: Any, wanted: Flat) -> bool:
+    if not isinstance(argument, np.ndarray) or argument.dtype != wanted.dtype or argument.ndim != wanted.ndim:
+        return False
+    flags = argument.flags
+    return flags.c_contiguous and flags.aligned and (flags.writeable or not wanted.writable)
+
+
+def _described(argument: Any) -> str:
+    if not isinstance(argument, np.ndarray):
+        return type(argument).__name__
+    return f"{argument.dtype}, {argument.ndim} dimensions, {'' if argument.flags.writeable else 'not '}writable"
+
+
+def _read(path: Path) -> bytes | None:
+    """Kept code, None where there is none or it is damaged."""
+    try:
+        stored = path.read_bytes()
+    except OSError:
+        return None
+    digest, code = stored[:_DIGEST_BYTES], stored[_DIGEST_BYTES:]
+    return code if hashlib.sha256(code).digest() == digest else None
+
+
+def _make(kernel: Kernel, path: Path) -> bytes:
+    """Compile a kernel and keep its code."""
+    code = _compiled(kernel)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    temporary.write_bytes(hashlib.sha256(code).digest() + code)
+    temporary.replace(path)
+    return code
+
+
+def _compiled(kernel: Kernel) -> bytes:
+    """The object file of a kernel: one symbol that can be seen, and nothing left to be found but `_FROM_PROCESS`."""
+    try:
+        return _by_compiler(kernel)
+    except (ImportError, AttributeError) as error:  # another numba
+        raise _NotByUs from error
+
+
+def _by_compiler(kernel: Kernel) -> bytes:
+    import numba
+    from numba.core.compiler import Flags, compile_extra
+    from numba.core.compiler_lock import global_compiler_lock
+
+    flags = Flags()
+    flags.nrt, flags.no_cpython_wrapper, flags.no_cfunc_wrapper = True, True, True
+    target = numba.njit(nogil=True)(kernel.function).targetdescr
+    with global_compiler_lock:
+        made = compile_extra(
+            target.typing_context, target.target_context, kernel.function, _numba_types(kernel), None, flags, {}
+        )
+    library, symbol, gives = made.library, made.fndesc.llvm_func_name, str(made.signature.return_type)
+    assert gives == ("int64" if kernel.gives_number else "none"), f"{kernel.__name__} returns {gives}"
+    module, machine = llvm.parse_bitcode(library._final_module.as_bitcode()), library._codegen._tm
+    for one in (*module.functions, *module.global_variables):
+        if not one.is_declaration and one.name != symbol:
+            one.linkage = "internal"
+    module.get_function(symbol).name = _PREFIX + kernel.__name__
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_global_dead_code_eliminate_pass()
+    passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
+    left = [one.name for one in (*module.functions, *module.global_variables) if one.is_declaration]
+    if library._dynamic_globals or any(not name.startswith(("llvm.", *_FROM_PROCESS)) for name in left):
+        raise _NotByUs
+    code: bytes = machine.emit_object(module)
+    return code
+
+
+def _numba_types(kernel: Kernel) -> tuple[Any, ...]:
+    from numba import from_dtype, types
+
+    return tuple(
+        from_dtype(np.dtype(one))
+        if isinstance(one, type)
+        else types.Array(from_dtype(one.dtype), one.ndim, "C", readonly=not one.writable)
+        for one in kernel.signature
+    )
+
+
+@cache
+def _engine() -> Any:
+    """What holds loaded code, as long as the process runs."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
+    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+
+
+@cache
+def _allocator() -> None:
+    """Make numba's allocator known to the loader: an extension module that needs no other part of numba."""
+    found = importlib.util.find_spec("numba")
+    folder = str(Path(found.origin).parent / "core" / "runtime") if found and found.origin else ""
+    name = "numba.core.runtime._nrt_python"
+    place = importlib.machinery.PathFinder.find_spec(name, [folder])
+    if place is None:
+        raise _NotByUs
+    helpers = importlib.util.module_from_spec(place).c_helpers
+    for function in ("MemInfo_alloc", "MemInfo_alloc_aligned", "MemInfo_call_dtor", "Allocate", "Free"):
+        llvm.add_symbol(f"NRT_{function}", helpers[function])
+
+
+def _load(code: bytes, symbol: str) -> int:
+    """Address of the symbol."""
+    engine = _engine()
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    address: int = engine.get_function_address(symbol)
+    return address
+
+
+def _dispatcher(kernel: Kernel, folder: Path) -> Callable[..., Any]:
+    """The kernel as numba runs it."""
+    import numba
+
+    numba.config.CACHE_DIR = str(folder)
+    dispatcher: Any = numba.njit(nogil=True, cache=True)(kernel.function)
+    dispatcher.compile(_numba_types(kernel))
+    dispatcher.disable_compile()
+    made: Callable[..., Any] = dispatcher
+    return made
