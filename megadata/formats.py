@@ -25,6 +25,7 @@ VERSIONS: dict[str, int] = {
     "checkpoint": 1,
     "exchange": 1,
     "unpacked": 1,
+    "dedup_index": 1,
 }
 
 UPGRADES: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}

@@ -244,8 +244,8 @@ def test_components_are_those_of_the_edges_by_their_least_member(edges: list[tup
 
 
 def test_priorities_follow_the_name_of_the_input_before_the_documents_own_source():
-    assert ranks.priorities(("new", "web"), "new", ["web", None]).tolist() == [0, 0]
-    assert ranks.priorities(("new", "web"), "old", ["web", None, "x"]).tolist() == [1, 2, 2]
+    assert ranks.priorities(("new", "web"), "new", ["web", None]).tolist() == [1, 1]
+    assert ranks.priorities(("new", "web"), "old", ["web", None, "x"]).tolist() == [2, 3, 3]
 
 
 def real_news(real_data, count: int) -> DocBatch:

@@ -246,6 +246,8 @@ def _show_rules(report: CleanReport) -> None:
     "--against", type=click.Path(path_type=Path), metavar="INDEX", help="Also remove what a saved index holds."
 )
 @click.option("--save-index", type=click.Path(path_type=Path), metavar="INDEX", help="Save an index of what is kept.")
+@click.option("--index-with-sets", is_flag=True, help="Save shingle sets too, so that the index needs no shards.")
+@click.option("--estimate", is_flag=True, help="Let an index whose shards are gone remove by an estimate.")
 @click.option("--explain", metavar="ID", help="Show why a document of a finished output was removed.")
 @click.option("--self-test", is_flag=True, help="Plant duplicates of known similarity and report what is found.")
 @click.option("--dry-run", is_flag=True, help="Print the settings and their expected recall, and stop.")
@@ -259,6 +261,8 @@ def dedup(
     exact_only: bool,
     against: Path | None,
     save_index: Path | None,
+    index_with_sets: bool,
+    estimate: bool,
     explain: str | None,
     self_test: bool,
     dry_run: bool,
@@ -273,10 +277,8 @@ def dedup(
     Example:
       megadata dedup clean/web -o unique
       megadata dedup web=clean/web books=clean/books --prefer books,web -o unique
+      megadata dedup clean/2026-11 -o unique/2026-11 --against index --save-index index
     """
-    for option, value in (("--against", against), ("--save-index", save_index)):
-        if value:
-            raise ConfigError(f"{option} {_NOT_YET}; name all inputs in one command")
     from megadata.config import build, override
     from megadata.corpus.dedup import DedupConfig
     from megadata.corpus.dedup import dedup as run
@@ -297,6 +299,8 @@ def dedup(
         "recall": recall,
         "prefer": tuple(prefer.split(",")) if prefer else (),
         "exact_only": exact_only,
+        "index_with_sets": index_with_sets,
+        "estimate": estimate,
     }
     config = build(DedupConfig, override(values, shared.overrides), "dedup")
     if dry_run:
@@ -312,7 +316,7 @@ def dedup(
                 "--self-test: what was found differs from what these settings promise; keep the inputs and report it"
             )
     elif output is not None:
-        report = run(found, output, config, settings)
+        report = run(found, output, config, settings, against, save_index)
         print_json(report.as_dict()) if shared.as_json else show_dedup(report)
 
 
@@ -351,6 +355,8 @@ def show_dedup(report: DedupReport) -> None:
             row.source, *(f"{n:,}" for n in (row.documents, row.kept, row.exact, row.near)), human(row.bytes_kept)
         )
     print_table(table)
+    if report.counts.get("against"):
+        click.echo(f"{report.counts['against']:,} of the removed documents are copies of what the index holds")
     if report.current:
         click.echo(f"{report.output} was up to date", err=True)
 

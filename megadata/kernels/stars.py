@@ -124,6 +124,7 @@ def _shared(
     reads(np.int64),
     reads(np.int32, 2),
     reads(np.int64),
+    reads(np.uint8),
     np.int64,
     np.int64,
     np.bool_,
@@ -140,6 +141,7 @@ def stars(
     stops_D: I64,
     groups_DB: I32,
     places_G: I64,
+    stays_D: U8,
     numerator: int,
     denominator: int,
     containment: bool,
@@ -155,7 +157,8 @@ def stars(
     Document d has the sorted set shingles[starts[d]:stops[d]]. Row d of `groups_DB` holds, for each band, the group of documents
     with the same band value, or -1 where d is alone. Each group remembers its first kept documents, up to `remembered`, at
     kept[places[g]:places[g + 1]]. Similar means that intersection over union (or, with `containment`, over the set of the later
-    document) is at least numerator / denominator, in integers.
+    document) is at least numerator / denominator, in integers. Documents for which `stays_D` is set are
+    kept without a look at others.
 
     `keeper_D` gets the similar kept document of least rank, -1 for kept documents; `shared_D` the size of the intersection;
     `counts` how many comparisons were made, and how often a kept document found a group full.
@@ -167,7 +170,7 @@ def stars(
         size = stops_D[v] - starts_D[v]
         for band in range(bands):
             heads[band] = 0
-        while True:
+        while stays_D[v] == 0:
             u = NONE
             for band in range(bands):
                 group = np.int64(groups_DB[v, band])

@@ -121,9 +121,15 @@ class Exchange:
 
     folder: Path
     fields: np.dtype[np.void]
+    also: tuple[Path, ...] = ()
+    """Folders with more runs, which are read with the others; none is written or merged there."""
 
     def _path(self, run: int) -> Path:
         return self.folder / f"{run:06d}.run"
+
+    def has(self, run: int) -> bool:
+        """Whether a run of this number was written."""
+        return self._path(run).exists()
 
     def write(
         self,
@@ -174,7 +180,11 @@ class Exchange:
 
     def _paths(self) -> list[Path]:
         """Files of the runs in order; those that a merged run (``first-last.run``) already holds are left out."""
-        spans = {path: _span(path) for path in self.folder.glob("*.run")}
+        return [path for folder in (self.folder, *self.also) for path in self._paths_in(folder)]
+
+    @staticmethod
+    def _paths_in(folder: Path) -> list[Path]:
+        spans = {path: _span(path) for path in folder.glob("*.run")}
         widest = sorted(spans, key=lambda path: (spans[path][0], -spans[path][1]))
         chosen: list[Path] = []
         for path in widest:
@@ -191,7 +201,7 @@ class Exchange:
 
         Call it when all runs are written.
         """
-        while len(paths := self._paths()) > MAX_RUNS:
+        while len(paths := self._paths_in(self.folder)) > MAX_RUNS:
             for first in range(0, len(paths), MAX_RUNS):
                 self._merge(paths[first : first + MAX_RUNS], memory)
         return self._cut(list(self._runs()), memory, workers)

@@ -3,7 +3,8 @@
 from megadata.corpus.dedup.config import DedupConfig, MinHashConfig
 from megadata.corpus.dedup.evidence import explain
 from megadata.corpus.dedup.find import find_duplicates
-from megadata.corpus.dedup.run import DedupReport, dedup
+from megadata.corpus.dedup.report import DedupReport
+from megadata.corpus.dedup.run import dedup
 from megadata.corpus.dedup.selftest import SelfTest, self_test
 
 __all__ = [

@@ -95,6 +95,10 @@ class DedupConfig(MinHashConfig):
     """Remove only documents whose normalised texts are equal."""
     prefer: tuple[str, ...] = ()
     """Sources in order of preference (names of inputs, or the documents' own `source`); those not listed come last."""
+    index_with_sets: bool = False
+    """Whether a saved index holds the shingle sets themselves, so that it needs no shards to verify with."""
+    estimate: bool = False
+    """Whether documents may be removed by an estimate where neither shards nor sets of an index can be read."""
     removed: Literal["text", "ids", "none"] = "text"
     """What is kept of removed documents."""
     form: Literal["jsonl.zst", "parquet"] = "jsonl.zst"

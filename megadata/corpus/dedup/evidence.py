@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from megadata.corpus.dedup.records import EVIDENCE
-from megadata.corpus.dedup.write import EXACT, NEAR
+from megadata.corpus.dedup.verdicts import RULES
 from megadata.documents.ids import find
 from megadata.errors import ConfigError, CorpusError
 from megadata.runtime.exchange import Exchange, Partition
@@ -46,7 +46,7 @@ def _table(part: Partition) -> pa.Table:
             "removed_id": both.take(pa.array(np.arange(1, 2 * rows.size, 2))),
             "kept_id": both.take(pa.array(np.arange(0, 2 * rows.size, 2))),
             "similarity": np.ascontiguousarray(rows["similarity"]),
-            "rule": pc.if_else(pa.array(rows["near"] > 0), NEAR, EXACT),
+            "rule": pa.array(RULES).take(pa.array(rows["rule"])),
             "cluster_size": np.ascontiguousarray(rows["cluster"]),
             "key": np.ascontiguousarray(rows["key"]),
         }
@@ -118,7 +118,9 @@ def explain(output: Path, own: str) -> str:
         f"which stands for {row['cluster_size']} documents."
     )
     removed, kept = _text_of(output, own), _text_of(output, row["kept_id"])
-    if not removed or not kept:
+    if kept is None:
+        return f"{said}\nThat document is in the index of --against, and not in {output}."
+    if not removed:
         return f"{said}\nThe text of the removed document was not kept (--removed ids or none)."
     return f"{said}\n{difference(kept, removed)}"
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from megadata.corpus.dedup import ranks, signatures, stars
 from megadata.corpus.dedup.config import DedupConfig
-from megadata.corpus.dedup.write import EXACT, NEAR
+from megadata.corpus.dedup.verdicts import EXACT, NEAR
 from megadata.documents.batch import DocBatch
 
 

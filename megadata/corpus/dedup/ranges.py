@@ -47,6 +47,8 @@ class RangeTask:
     numbering: Numbering
     memory: int
     """Bytes a range may have in memory; a single key that has more is put on disk."""
+    also: tuple[Path, ...] = ()
+    """More folders of the same exchange: what an index adds to it."""
 
     @property
     def exchange(self) -> Exchange:
@@ -73,7 +75,7 @@ class FindCopies(RangeTask):
     @property
     def exchange(self) -> Exchange:
         """Digests of all documents."""
-        return Exchange(self.source, COPIES)
+        return Exchange(self.source, COPIES, self.also)
 
     def work(self, part: Partition) -> Arrays:
         """Elect a keeper for each digest."""
@@ -92,7 +94,7 @@ class FindEdges(RangeTask):
     @property
     def exchange(self) -> Exchange:
         """Band values of all documents."""
-        return Exchange(self.source, BANDS)
+        return Exchange(self.source, BANDS, self.also)
 
     def work(self, part: Partition) -> Arrays:
         """Join neighbours."""
@@ -112,7 +114,7 @@ class FindStars(RangeTask):
     @property
     def exchange(self) -> Exchange:
         """Shingle sets of all candidates."""
-        return Exchange(self.source, SETS)
+        return Exchange(self.source, SETS, self.also)
 
     def work(self, part: Partition) -> Arrays:
         """Choose who stays, in rank order inside each component."""
@@ -123,7 +125,8 @@ class FindStars(RangeTask):
         starts = first + bands
         stops = starts + rows["hashes"]
         values = words[first[:, None] + np.arange(bands)] if rows.size else np.zeros((0, bands), np.uint64)
-        found = stars.choose(values, Sets(words, starts, stops), self.config)
+        saved = (rows["priority"] == ranks.SAVED).astype(np.uint8)
+        found = stars.choose(values, Sets(words, starts, stops), self.config, saved)
         removed = found.removed
         numbers = self.numbering.numbers(rows["unit"], rows["index"])
         offsets = np.stack([stops * 8, stops * 8 + rows["name"]], axis=1).ravel()

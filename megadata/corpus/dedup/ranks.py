@@ -1,7 +1,7 @@
 """The order of documents: which of two copies stays, and the exact stage that follows from it.
 
-Rank is by source priority, then length (the longest first), then the digest of the normalised text, then id. It depends on the
-documents alone, never on the order in which they are read.
+Rank is by source priority (a saved index before all), then length (the longest first), then the digest of the normalised text,
+then id. It depends on the documents alone, never on the order in which they are read.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from megadata.kernels import stars as kernels
 from megadata.kernels.base import I64, U8, U16, U32, U64
 
 _LONGEST = 0xFFFFFFFF
+SAVED = 0
+"""Priority of the documents of a saved index: before all others."""
 
 
 def priorities(prefer: Sequence[str], label: str, sources: Sequence[str | None]) -> U16:
-    """uint16[D]: place in `prefer` of the input's name, else of the document's own source, else after all of them."""
-    places = {name: place for place, name in enumerate(prefer)}
-    last = len(prefer)
+    """uint16[D]: place in `prefer`, from 1, of the input's name, else of the document's own source, else after all of them."""
+    places = {name: place for place, name in enumerate(prefer, SAVED + 1)}
+    last = SAVED + 1 + len(prefer)
     if label in places:
         return np.full(len(sources), places[label], np.uint16)
     return np.array([places.get(source or "", last) for source in sources], np.uint16)

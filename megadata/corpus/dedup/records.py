@@ -6,7 +6,7 @@ A document is known by its unit and its place in it; numbered through all units 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from megadata.documents.batch import DocBatch
 from megadata.kernels import hashing, ragged
 from megadata.kernels.base import I64, U8, U32, U64
+from megadata.runtime.exchange import Exchange
 from megadata.runtime.files import atomic_write
 
 COPIES = np.dtype(
@@ -62,7 +63,7 @@ EVIDENCE = np.dtype(
         ("index", "<u4"),
         ("kept", "<u4"),
         ("similarity", "<f8"),
-        ("near", "u1"),
+        ("rule", "u1"),
         ("cluster", "<u4"),
     ]
 )
@@ -129,6 +130,36 @@ def save_arrays(path: Path, **arrays: NDArray[np.generic]) -> None:
     """Write named arrays to one file, atomically."""
     with atomic_write(path, sync=False) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+@dataclass(slots=True)
+class Run:
+    """Records, with or without payload, on their way to one run of an exchange."""
+
+    dtype: np.dtype[np.void]
+    rows: list[NDArray[np.void]] = field(default_factory=list)
+    payload: list[U8] = field(default_factory=list)
+    lengths: list[I64] = field(default_factory=list)
+
+    def add(self, payload: U8 | None = None, lengths: I64 | None = None, **columns: NDArray[np.generic] | int) -> None:
+        """Append rows; single numbers stand for all of them, `lengths` has the bytes of payload of each."""
+        size = max(np.size(column) for column in columns.values())
+        rows = np.empty(size, self.dtype)
+        for name, column in columns.items():
+            rows[name] = column
+        self.rows.append(rows)
+        if payload is not None and lengths is not None:
+            self.payload.append(payload)
+            self.lengths.append(lengths)
+
+    def write(self, exchange: Exchange, run: int, with_payload: bool = False) -> None:
+        """Write all of them as one run."""
+        rows = np.concatenate([np.empty(0, self.dtype), *self.rows])
+        if with_payload:
+            payload = np.concatenate([np.zeros(0, np.uint8), *self.payload])
+            exchange.write(run, rows, payload, np.concatenate([np.zeros(0, np.int64), *self.lengths]))
+        else:
+            exchange.write(run, rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import numpy as np
 from megadata.corpus.dedup.config import MinHashConfig
 from megadata.corpus.dedup.signatures import Sets
 from megadata.kernels import stars as kernels
-from megadata.kernels.base import I32, I64, U64
+from megadata.kernels.base import I32, I64, U8, U64
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +60,13 @@ def groups_of(bands: U64) -> tuple[I32, I64]:
     return groups.reshape(bands.shape), counts[shared].astype(np.int64)
 
 
-def choose(bands: U64, sets: Sets, config: MinHashConfig) -> Stars:
-    """Decide which documents stay; rows of `bands` and `sets` are in rank order."""
+def choose(bands: U64, sets: Sets, config: MinHashConfig, saved: U8 | None = None) -> Stars:
+    """Decide which documents stay; rows of `bands` and `sets` are in rank order.
+
+    `saved`, uint8[D], marks documents of an index: they stay, and are compared with none.
+    """
     documents = bands.shape[0]
+    saved = np.zeros(documents, np.uint8) if saved is None else saved
     groups, counts = groups_of(bands)
     places = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.minimum(counts, config.remembered))])
     keeper, shared = np.empty(documents, np.int64), np.empty(documents, np.int64)
@@ -74,6 +78,7 @@ def choose(bands: U64, sets: Sets, config: MinHashConfig) -> Stars:
         sets.stops,
         groups,
         places,
+        saved,
         *config.ratio,
         containment,
         config.remembered,

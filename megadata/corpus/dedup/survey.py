@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from megadata.corpus.dedup import ranks, records, signatures
 from megadata.corpus.dedup.config import DedupConfig
-from megadata.corpus.dedup.records import BANDS, COPIES, SETS, Numbering
+from megadata.corpus.dedup.records import BANDS, COPIES, SETS, Numbering, Run
 from megadata.documents.batch import DocBatch
 from megadata.documents.ids import NOTE
 from megadata.documents.inputs import read_span
 from megadata.documents.source import Problems, ReadOptions
-from megadata.kernels.base import I64, U8
+from megadata.kernels.base import I64, U8, U64
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.receipts import Receipt, UnitWriter
 from megadata.runtime.units import InputFile, Unit
@@ -34,34 +34,6 @@ def numbered(unit: Unit, options: ReadOptions) -> Iterator[tuple[InputFile, int,
             index += len(docs)
 
 
-@dataclass(slots=True)
-class _Run:
-    """Records, with or without payload, on their way to one run of an exchange."""
-
-    dtype: np.dtype[np.void]
-    rows: list[NDArray[np.void]] = field(default_factory=list)
-    payload: list[U8] = field(default_factory=list)
-    lengths: list[I64] = field(default_factory=list)
-
-    def add(self, payload: U8 | None = None, lengths: I64 | None = None, **columns: NDArray[np.generic] | int) -> None:
-        size = max(np.size(column) for column in columns.values())
-        rows = np.empty(size, self.dtype)
-        for name, column in columns.items():
-            rows[name] = column
-        self.rows.append(rows)
-        if payload is not None and lengths is not None:
-            self.payload.append(payload)
-            self.lengths.append(lengths)
-
-    def write(self, exchange: Exchange, run: int, with_payload: bool = False) -> None:
-        rows = np.concatenate([np.empty(0, self.dtype), *self.rows])
-        if with_payload:
-            payload = np.concatenate([np.zeros(0, np.uint8), *self.payload])
-            exchange.write(run, rows, payload, np.concatenate([np.zeros(0, np.int64), *self.lengths]))
-        else:
-            exchange.write(run, rows)
-
-
 @dataclass(frozen=True, slots=True)
 class Survey:
     """Task of the first read: leaves runs of digests, of band values and of ids."""
@@ -72,7 +44,7 @@ class Survey:
 
     def __call__(self, unit: Unit) -> Receipt:
         """Read one unit."""
-        copies, bands, ids = _Run(COPIES), _Run(BANDS), _Run(NOTE)
+        copies, bands, ids = Run(COPIES), Run(BANDS), Run(NOTE)
         documents = 0
         with UnitWriter(self.folder, unit) as writer:
             for file, start, docs in numbered(unit, self.options):
@@ -103,7 +75,7 @@ class Survey:
             return writer.finish({"documents": documents})
 
     @staticmethod
-    def _note(docs: DocBatch, paths: list[str], unit: Unit, places: I64, ids: _Run) -> None:
+    def _note(docs: DocBatch, paths: list[str], unit: Unit, places: I64, ids: Run) -> None:
         column = docs.records.column("id")
         ids.add(
             key=records.hash_strings(column, 0),
@@ -133,7 +105,7 @@ class Collect:
         first, last = self.numbering.span(unit.ordinal)
         company = np.load(self.company, mmap_mode="r")[first:last]
         component = np.load(self.components, mmap_mode="r")[first:last]
-        sets = _Run(SETS)
+        sets = Run(SETS)
         with UnitWriter(self.folder, unit) as writer:
             for file, start, docs in numbered(unit, self.options):
                 mask = np.array(company[start : start + len(docs)])
@@ -143,22 +115,14 @@ class Collect:
             return writer.finish({"candidates": int(company.sum())})
 
     def _add(
-        self, docs: DocBatch, file: InputFile, unit: int, places: I64, component: NDArray[np.uint32], sets: _Run
+        self, docs: DocBatch, file: InputFile, unit: int, places: I64, component: NDArray[np.uint32], sets: Run
     ) -> None:
         shingles = signatures.shingle(docs.text, docs.offsets, self.config)
-        values = signatures.sign(shingles, self.config)
-        distinct = signatures.distinct(shingles)
-        names, bounds = records.flat(records.names_of(docs, records.paths_of(docs)))
-        payload, lengths = _interleave(
-            [
-                (values.view(np.uint8).reshape(-1), np.full(len(docs), values.shape[1] * _WORD)),
-                (distinct.hashes.view(np.uint8), (distinct.stops - distinct.starts) * _WORD),
-                _filled(names, bounds),
-            ]
-        )
-        sets.add(
-            payload,
-            lengths,
+        add_candidates(
+            sets,
+            signatures.sign(shingles, self.config),
+            signatures.distinct(shingles),
+            records.flat(records.names_of(docs, records.paths_of(docs))),
             key=records.spread(component[places]),
             priority=ranks.priorities(self.config.prefer, file.source, docs.column("source")),
             short=ranks.shortness(docs.sizes),
@@ -167,9 +131,22 @@ class Collect:
             unit=unit,
             index=places,
             weight=records.weights_of(docs),
-            hashes=distinct.stops - distinct.starts,
-            name=np.diff(bounds),
         )
+
+
+def add_candidates(
+    run: Run, values: U64, sets: signatures.Sets, names: tuple[U8, I64], **columns: NDArray[np.generic] | int
+) -> None:
+    """Append candidates to a run of `SETS`: their band values, shingle sets and names go to the payload."""
+    sizes = sets.stops - sets.starts
+    payload, lengths = _interleave(
+        [
+            (values.view(np.uint8).reshape(-1), np.full(len(values), values.shape[1] * _WORD)),
+            (sets.hashes.view(np.uint8), sizes * _WORD),
+            _filled(*names),
+        ]
+    )
+    run.add(payload, lengths, hashes=sizes, name=np.diff(names[1]), **columns)
 
 
 def _filled(data: U8, bounds: I64) -> tuple[U8, I64]:

@@ -16,8 +16,11 @@ from megadata.documents.ids import repeats_of
 from megadata.kernels.base import I64, U8, U32
 from megadata.runtime.files import atomic_write
 
+EXACT, NEAR, ESTIMATED = RULES = ("exact", "minhash", "minhash_estimated")
+"""What removes documents: equal normalised texts, a verified similarity, or one estimated from signatures alone."""
+
 VERDICT = np.dtype(
-    [("removed", "<u4"), ("weight", "<u4"), ("kept", "<u4"), ("shared", "<u4"), ("total", "<u4"), ("near", "u1")]
+    [("removed", "<u4"), ("weight", "<u4"), ("kept", "<u4"), ("shared", "<u4"), ("total", "<u4"), ("rule", "u1")]
 )
 """A removed document and its weight, the one kept for it, and their similarity as a fraction; sorted by `removed`."""
 
@@ -32,28 +35,29 @@ class Found(Protocol):
         """One of the arrays."""
 
 
-def _rows(found: Found, near: bool) -> NDArray[np.void]:
+def _rows(found: Found, rule: str) -> NDArray[np.void]:
     rows = np.empty(found["removed"].size, VERDICT)
     for name in ("removed", "weight", "kept"):
         rows[name] = found[name]
-    rows["near"] = near
-    rows["shared"], rows["total"] = (found["shared"], found["total"]) if near else (1, 1)
+    rows["rule"] = RULES.index(rule)
+    rows["shared"], rows["total"] = (1, 1) if rule == EXACT else (found["shared"], found["total"])
     return rows
 
 
-def assemble(copies: Sequence[Found], stars: Sequence[Found]) -> NDArray[np.void]:
+def assemble(copies: Sequence[Found], stars: Sequence[Found], guessed: Sequence[Found] = ()) -> NDArray[np.void]:
     """All verdicts, sorted by the removed document.
 
     An exact copy of a document that was itself removed as a near copy is credited to the one that stays: they were compared,
     because equal normalised texts have equal shingles.
     """
-    exact = np.concatenate([np.empty(0, VERDICT), *(_rows(f, False) for f in copies)])
-    near = np.concatenate([np.empty(0, VERDICT), *(_rows(f, True) for f in stars)])
+    exact = np.concatenate([np.empty(0, VERDICT), *(_rows(f, EXACT) for f in copies)])
+    similar = [*(_rows(f, NEAR) for f in stars), *(_rows(f, ESTIMATED) for f in guessed)]
+    near = np.concatenate([np.empty(0, VERDICT), *similar])
     near = near[np.argsort(near["removed"])]
     if near.size:
         at = np.minimum(np.searchsorted(near["removed"], exact["kept"]), near.size - 1)
         moved = near["removed"][at] == exact["kept"]
-        for name in ("kept", "shared", "total", "near"):
+        for name in ("kept", "shared", "total", "rule"):
             exact[name][moved] = near[name][at[moved]]
     verdicts = np.concatenate([exact, near])
     return verdicts[np.argsort(verdicts["removed"])]
@@ -114,7 +118,8 @@ class Fates:
 
     keeper: U32
     """uint32[D]: row of the cluster that a document belongs to as a removed one; the number of clusters where it stays."""
-    near: NDArray[np.bool_]
+    rule: U8
+    """uint8[D]: place in `RULES` of what removed a document."""
     similarity: NDArray[np.float64]
     size: U32
     """uint32[D]: documents that a kept document stands for, 0 where nothing was removed for it."""
@@ -130,11 +135,14 @@ class Verdicts:
     folder: Path
     numbering: Numbering
 
-    def save(self, copies: Sequence[Found], stars: Sequence[Found], repeats: Path) -> None:
+    def save(
+        self, copies: Sequence[Found], stars: Sequence[Found], repeats: Path, guessed: Sequence[Found] = ()
+    ) -> None:
         """Assemble and write everything; ``verdicts.npy`` comes last and says that all is there."""
-        verdicts = assemble(copies, stars)
-        clusters = clusters_of(verdicts, [*copies, *stars])
-        names, bounds = names_of(clusters, [*copies, *stars])
+        verdicts = assemble(copies, stars, guessed)
+        found = [*copies, *stars, *guessed]
+        clusters = clusters_of(verdicts, found)
+        names, bounds = names_of(clusters, found)
         names, bounds = _final_names(clusters, names, bounds, self.numbering, repeats)
         for name, array in (("clusters", clusters), ("names", names), ("bounds", bounds), ("verdicts", verdicts)):
             with atomic_write(self.folder / f"{name}.npy", sync=False) as file:
@@ -144,6 +152,10 @@ class Verdicts:
     def complete(self) -> bool:
         """Whether an earlier run wrote them."""
         return (self.folder / "verdicts.npy").exists()
+
+    def removed_for(self, first: int) -> int:
+        """How many documents were removed for those numbered `first` and up, which are those of an index."""
+        return int((self._load("verdicts")["kept"] >= first).sum())
 
     def _load(self, name: str) -> NDArray[np.void]:
         return np.load(self.folder / f"{name}.npy", mmap_mode="r")  # type: ignore[no-any-return]
@@ -158,11 +170,11 @@ class Verdicts:
         at = mine["removed"].astype(np.int64) - first
         rows, row = np.unique(np.searchsorted(clusters["kept"], mine["kept"]), return_inverse=True)
         keeper = np.full(last - first, rows.size, np.uint32)
-        near = np.zeros(last - first, np.bool_)
+        rule = np.zeros(last - first, np.uint8)
         similarity, size = np.zeros(last - first), np.zeros(last - first, np.uint32)
-        keeper[at], near[at] = row, mine["near"] > 0
+        keeper[at], rule[at] = row, mine["rule"]
         similarity[at] = mine["shared"] / mine["total"]
         low, high = np.searchsorted(clusters["kept"], [first, last])
         size[clusters["kept"][low:high].astype(np.int64) - first] = clusters["size"][low:high]
         ids = [bytes(names[int(bounds[r]) : int(bounds[r + 1])]).decode() for r in rows.tolist()]
-        return Fates(keeper, near, similarity, size, ids, clusters["size"][rows].astype(np.int64))
+        return Fates(keeper, rule, similarity, size, ids, clusters["size"][rows].astype(np.int64))

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from megadata.corpus.dedup import records
 from megadata.corpus.dedup.config import DedupConfig
 from megadata.corpus.dedup.records import CLUSTER_SIZE, EVIDENCE
-from megadata.corpus.dedup.verdicts import Fates, Verdicts, qualified
+from megadata.corpus.dedup.saveindex import KeptNotes
+from megadata.corpus.dedup.verdicts import EXACT, NEAR, RULES, Fates, Verdicts, qualified
 from megadata.documents.batch import DocBatch
 from megadata.documents.ids import NOTE, IdNotes, repeats_of
 from megadata.documents.inputs import read_span
@@ -26,10 +27,6 @@ from megadata.documents.source import Problems, ReadOptions
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.receipts import Receipt, UnitWriter
 from megadata.runtime.units import Unit
-
-EXACT = "exact"
-NEAR = "minhash"
-"""Metadata of a removed document: the id of the one that was kept."""
 
 
 def stream(label: str, kind: str) -> str:
@@ -48,6 +45,8 @@ class Write:
     repeats: Path
     labels: tuple[str, ...]
     """Names of the inputs that are kept apart; without any, all documents go to one output."""
+    for_index: bool = False
+    """Whether to note what an index saves of the documents that are kept."""
 
     def __call__(self, unit: Unit) -> Receipt:
         """Write one unit."""
@@ -72,6 +71,7 @@ class _UnitOutput:
         self._qualify = {index: number for (_, index), number in repeats_of(task.repeats, unit.ordinal).items()}
         self._notes: dict[str, IdNotes] = {label: IdNotes(unit.ordinal) for label in task.labels or ("",)}
         self._evidence: list[tuple[NDArray[np.void], bytes, list[int]]] = []
+        self._kept = KeptNotes(task.folder / "index", unit.ordinal, task.config) if task.for_index else None
         self._index = 0
         self.counts: Counter[str] = Counter()
 
@@ -86,6 +86,8 @@ class _UnitOutput:
         kept, kept_at = docs.select(stays), places[stays]
         kept = _with_metadata(kept, {row: {CLUSTER_SIZE: n} for row, n in _leaders(self._fates.size[kept_at])})
         self._put("kept", label, kept, _chosen(paths, stays), encode_lines(kept))
+        if self._kept is not None:
+            self._kept.add(list(self._notes).index(label), kept)
         if not stays.all():
             self._remove(docs.select(~stays), places[~stays], _chosen(paths, ~stays), label)
 
@@ -106,7 +108,7 @@ class _UnitOutput:
             return
         shown = docs if mode == "text" else docs.replace(text=[""] * len(docs))
         shown = _with_metadata(shown, {row: {DUPLICATE_OF: kept} for row, kept in enumerate(kept_ids)})
-        reasons = [f"dedup.{NEAR if near else EXACT}" for near in fates.near[places].tolist()]
+        reasons = [f"dedup.{RULES[rule]}" for rule in fates.rule[places].tolist()]
         lines = encode_lines(shown, reasons, fates.similarity[places].tolist())
         self._put("removed", label, docs, paths, lines)
 
@@ -118,7 +120,7 @@ class _UnitOutput:
         rows = np.empty(len(ids), EVIDENCE)
         rows["key"] = records.hash_strings(pa.array(kept_ids, pa.string()))
         rows["unit"], rows["index"] = self._unit.ordinal, places
-        rows["similarity"], rows["near"] = fates.similarity[places], fates.near[places]
+        rows["similarity"], rows["rule"] = fates.similarity[places], fates.rule[places]
         rows["cluster"] = fates.kept_sizes[fates.keeper[places]]
         encoded = [(kept.encode(), own.encode()) for kept, own in zip(kept_ids, ids, strict=True)]
         rows["kept"] = [len(kept) for kept, _ in encoded]
@@ -126,7 +128,7 @@ class _UnitOutput:
         self._evidence.append((rows, payload, [len(kept) + len(own) for kept, own in encoded]))
 
     def _count(self, docs: DocBatch, stays: NDArray[np.bool_], places: NDArray[np.int64], label: str) -> None:
-        sizes, near = docs.sizes, self._fates.near[places]
+        sizes, near = docs.sizes, self._fates.rule[places] != RULES.index(EXACT)
         sources = np.array([label] * len(docs) if label else docs.column("source"), dtype=object)
         for source in dict.fromkeys(sources.tolist()):
             mine = sources == source
@@ -153,6 +155,8 @@ class _UnitOutput:
         """Write the notes of ids and the evidence."""
         for label, notes in self._notes.items():
             Exchange(self._task.folder / "ids" / label, NOTE).write(self._unit.ordinal, notes.records())
+        if self._kept is not None:
+            self._kept.write()
         rows = np.concatenate([np.empty(0, EVIDENCE), *(rows for rows, _, _ in self._evidence)])
         payload = np.frombuffer(b"".join(data for _, data, _ in self._evidence), np.uint8)
         lengths = np.array([n for _, _, lengths in self._evidence for n in lengths], np.int64)
