@@ -77,6 +77,8 @@ def test_the_defaults_are_these():
         "remembered": 128,
         "exact_only": False,
         "prefer": [],
+        "index_with_sets": False,
+        "estimate": False,
         "removed": "text",
         "form": "jsonl.zst",
         "read": to_dict(ReadOptions()),

@@ -171,7 +171,7 @@ def test_a_component_that_does_not_fit_in_memory_is_put_on_disk(tmp_path: Path, 
     scratched = []
     whole = exchange._space
     monkeypatch.setattr(exchange, "_space", lambda size, scratch: scratched.append(scratch) or whole(size, scratch))
-    monkeypatch.setattr("megadata.corpus.dedup.run.range_bytes", lambda memory, workers: 0)
+    monkeypatch.setattr("megadata.corpus.dedup.phases.range_bytes", lambda memory, workers: 0)
     run([path], tmp_path / "disk")
     assert any(scratch is not None and scratch.name == "scratch" for scratch in scratched)
     assert tree(tmp_path / "out") == tree(tmp_path / "disk")
