@@ -6,8 +6,8 @@ Run from the repository, with the others in an environment of their own (``make 
 
 The texts are those of `labelled_languages.py`. One JSON line an identifier: the share of right answers in each set, over all
 languages and over those that every identifier knows (`common`); of each of ten large languages in the paragraphs and in FLORES;
-and the speed of a bare loop over each set. Slow ones are asked about every tenth text. A line of its own says how often our answer
-to a sample of a long text is that to all of it. ``--speed`` asks about paragraphs, documents and pages only.
+and the speed of a bare loop over each set. Slow ones are asked about every tenth text. A line of its own says how often our
+answer to a sample of a long text is that to all of it. ``--speed`` asks about paragraphs, documents and pages only.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ _OTHER_CODES = dict(pair.split("=") for pair in _CODES.split())
 
 @dataclass(frozen=True)
 class _Model:
-    """What kernels are given: ``following[row[t], byte]`` and ``feature[t]`` of a state, weights[F, L], and the rest of classes."""
+    """What kernels are given: ``following[row[t], byte]`` and ``feature[t]`` of a state, weights[F, L]; the rest of classes."""
 
     labels: tuple[str, ...]
     following: U32
