@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import types
 
 from megadata.kernels.base import F64, I16, I32, I64, U8, U16, U32, helper, kernel, reads, writes
 from megadata.kernels.text import NEWLINE_BYTE, integer
@@ -27,9 +26,7 @@ def border(text: U8, at: int, end: int) -> int:
     return at
 
 
-@kernel(
-    reads(types.uint8), reads(types.int64), types.int64, writes(types.uint8), writes(types.int64), writes(types.uint8)
-)
+@kernel(reads(np.uint8), reads(np.int64), np.int64, writes(np.uint8), writes(np.int64), writes(np.uint8))
 def take_samples(text_N: U8, offsets: I64, size: int, out_N: U8, out_offsets: I64, how_D: U8) -> None:
     r"""Copy beginning, middle and end of each document, `size` bytes each, in whole characters and joined by "\n".
 
@@ -67,12 +64,12 @@ def take_samples(text_N: U8, offsets: I64, size: int, out_N: U8, out_offsets: I6
 
 
 @kernel(
-    reads(types.uint8),
-    reads(types.int64),
-    reads(types.uint32, 2),
-    reads(types.uint16),
-    reads(types.int32),
-    writes(types.int32),
+    reads(np.uint8),
+    reads(np.int64),
+    reads(np.uint32, 2),
+    reads(np.uint16),
+    reads(np.int32),
+    writes(np.int32),
 )
 def find_features(text_N: U8, offsets: I64, next_RB: U32, row_T: U16, feature_T: I32, feature_N: I32) -> None:
     """Write for every byte the feature that ends there, or -1; each document is read from the first state.
@@ -132,21 +129,35 @@ def add_rows(weights_FL: I16, features: I32, count: int, sum_L: I32) -> None:
             sum_L[k] += weights_FL[features[i], k]
 
 
+@helper
+def exponential(x: float) -> float:
+    """e to the power of `x`, which is not above 0: the library of C would be a name that kept code leaves to be found."""
+    if x < -60.0:
+        return 0.0
+    x /= 256.0
+    power = 1.0
+    for divisor in range(9, 0, -1):
+        power = 1.0 + power * x / divisor
+    for _ in range(8):
+        power *= power
+    return power
+
+
 @kernel(
-    reads(types.int32),
-    reads(types.int64),
-    reads(types.int16, 2),
-    types.float64,
-    reads(types.float64),
-    reads(types.int64),
-    writes(types.int64),
-    writes(types.float64),
+    reads(np.int32),
+    reads(np.int64),
+    reads(np.int16, 2),
+    reads(np.float64),
+    reads(np.float64),
+    reads(np.int64),
+    writes(np.int64),
+    writes(np.float64),
 )
 def classify(
     feature_N: I32,
     offsets: I64,
     weights_FL: I16,
-    unit: float,
+    counted: F64,
     prior_L: F64,
     same_L: I64,
     class_D: I64,
@@ -154,7 +165,7 @@ def classify(
 ) -> None:
     """The likeliest class of each text, or -1 for a text without any feature, and its share of all likelihood.
 
-    A feature that occurs n times counts log(1 + n) times its weight (in `unit`) for a class. Likelihoods are flattened by the
+    A feature that occurs n times counts ``counted[n]`` times its weight for a class. Likelihoods are flattened by the
     square root of the text's bytes, and the shares of classes with one number in `same_L` are added up. Weights of features that
     occur equally often are added as whole numbers, so the sums are exact in any order.
     """
@@ -200,9 +211,8 @@ def classify(
                     least = min(least, occurs)
             if count > 0:
                 add_rows(weights_FL, equal, count, sum_L)
-                weight = math.log1p(float(times)) * unit
                 for c in range(score_L.size):
-                    score_L[c] += weight * sum_L[c]
+                    score_L[c] += counted[times] * sum_L[c]
             left = kept
             times = least
         flat = 1.0 / math.sqrt(float(offsets[d + 1] - offsets[d]))
@@ -213,7 +223,7 @@ def classify(
         total = 0.0
         shares[:] = 0.0
         for c in range(classes):
-            share = math.exp((score_L[c] - most) * flat)
+            share = exponential((score_L[c] - most) * flat)
             shares[same_L[c]] += share
             total += share
         best = 0
