@@ -45,6 +45,11 @@ TEXT = st.one_of(
 )
 """Any Unicode text, text of characters that rules look at, and text that repeats itself."""
 
+LONG = st.lists(
+    st.one_of(TEXT, st.sampled_from(["x" * 70, " " * 70, "é" * 40, "—" * 30, "漢字かな" * 20])), max_size=12
+).map("".join)
+"""Text of more than one block of 64 bytes, with characters across their ends."""
+
 LINES = st.lists(st.one_of(TEXT, st.sampled_from(["", " ", "same line", "same line.", "• same"])), max_size=8).map(
     "\n".join
 )
@@ -93,7 +98,7 @@ def cut_words(text: str, cutting: str) -> list[str]:
 
 
 def count_words(text: str, cutting: str, stop_words: Iterable[str]) -> list[int]:
-    """The columns of kernels.words.count_words."""
+    """The columns of kernels.counts.count_words."""
     words = cut_words(text, cutting)
     stops = set(stop_words)
     plain = [w for w in words if any(c not in PUNCTUATION and c not in TERMINAL for c in w)]

@@ -13,9 +13,9 @@ from megadata.corpus.quantities import Cuts, Measured
 from megadata.documents.batch import DocBatch
 from megadata.errors import ConfigError
 from megadata.kernels import lines as kernels
-from megadata.kernels.words import COUNTS
+from megadata.kernels.counts import COUNTS
 
-BATCHES = st.lists(oracles.LINES, min_size=1, max_size=3)
+BATCHES = st.lists(st.one_of(oracles.LINES, oracles.LONG), min_size=1, max_size=3)
 
 
 def batch(texts: list[str]) -> DocBatch:
@@ -67,7 +67,8 @@ LINE_TEXT = st.lists(
         st.sampled_from(["One two three.", "Some JavaScript code.", "Lorem Ipsum dolor sit.", "f { x }.", "Say o\u212a to it.",
                          "Uses cooKies now.",
                          "See [12] here [edit].", "[citation needed] Why not?", "[1][²]] a b c.", "Wait for it...",
-                         "x" * 50 + " a b."]),
+                         "x" * 50 + " a b.", "Long " * 20 + "[3] lorem ipsum.", "\u3000" * 25 + "Стоп。Да." * 9, "é. " * 30 + "Mask to"]),
+        oracles.LONG,
     ),
     max_size=8,
 ).map("\n".join)  # fmt: skip

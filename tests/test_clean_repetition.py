@@ -12,7 +12,9 @@ from megadata.corpus.quantities import FORMULAS, Cuts, Measured
 from megadata.documents.batch import DocBatch
 
 WORDS = st.lists(st.sampled_from(["a", "b", "ab", "c", "é", "dd", "x" * 70]), max_size=40).map(" ".join)
-TEXTS = st.lists(st.one_of(WORDS, oracles.TEXT), min_size=1, max_size=4)
+CUT_ANYWHERE = st.lists(st.text("ab", min_size=1, max_size=9), max_size=60).map(" ".join)
+"""Words of which other words are made when they are put together, as `skipping` does."""
+TEXTS = st.lists(st.one_of(WORDS, CUT_ANYWHERE, oracles.TEXT, oracles.LONG), min_size=1, max_size=4)
 TOPS, REPEATS = (1, 2, 3, 4), (2, 5, 6, 10)
 
 
@@ -23,21 +25,22 @@ def batch(texts: list[str]) -> DocBatch:
 @given(
     texts=TEXTS,
     cutting=st.sampled_from(["whitespace", "unicode"]),
-    formula=st.sampled_from(sorted(FORMULAS)),
+    formula=st.sampled_from([*sorted(FORMULAS), "skipping", "skipping"]),
+    repeats=st.sampled_from([REPEATS, (5, 6, 7, 8, 9, 10), (3,), (12, 20)]),
     tie=st.sampled_from(["first", "longest"]),
     least=st.integers(1, 3),
     share=st.sampled_from(["text", "ngrams"]),
 )
 def test_ngrams_match_the_oracle(
-    texts: list[str], cutting: str, formula: str, tie: str, least: int, share: str
+    texts: list[str], cutting: str, formula: str, repeats: tuple[int, ...], tie: str, least: int, share: str
 ) -> None:
     cuts = Cuts(words=cutting, repeated_ngrams=formula, top_tie=tie, top_least=least, ngram_share_of=share)
-    measured = Measured(batch(texts), cuts, TOPS, REPEATS)
+    measured = Measured(batch(texts), cuts, TOPS, repeats)
     for d, text in enumerate(texts):
         words = oracles.cut_words(text, cutting)
         for n in TOPS:
             assert measured.top_ngram(n)[d] == oracles.top_ngram(words, n, least, tie, share == "text")
-        for n in REPEATS:
+        for n in repeats:
             part, whole = measured.repeated_ngrams(n)
             assert (part[d], whole[d]) == oracles.repeated_ngrams(words, n, formula)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 import numpy as np
@@ -14,12 +15,12 @@ from megadata.corpus import characters
 from megadata.corpus.characters import action_table, class_table
 from megadata.corpus.filter import Filter
 from megadata.corpus.normalise import CONTROLS, NEWLINES, SPACES, Controls, Whitespace
-from megadata.corpus.quantities import STOP_WORDS, Cuts, Measured
+from megadata.corpus.quantities import STOP_WORDS, Cuts, Measured, cut, symbols
 from megadata.documents.batch import DocBatch
 from megadata.kernels import text as kernels
-from megadata.kernels.words import MIXED_WORDS
+from megadata.kernels.counts import MIXED_WORDS
 
-BATCHES = st.lists(oracles.TEXT, min_size=1, max_size=4)
+BATCHES = st.lists(st.one_of(oracles.TEXT, oracles.LONG), min_size=1, max_size=4)
 
 
 def batch(texts: list[str]) -> DocBatch:
@@ -31,6 +32,38 @@ def test_word_counts_match_the_oracle(texts: list[str], cutting: str) -> None:
     stop_words = ("the", "of", "don't", "漢", "é")
     measured = Measured(batch(texts), Cuts(words=cutting, stop_words=stop_words))
     assert measured.words.tolist() == [oracles.count_words(t, cutting, stop_words) for t in texts]
+
+
+@pytest.mark.parametrize("cutting", ["whitespace", "unicode"])
+def test_every_character_is_cut_as_the_oracle_says_wherever_it_stands_in_a_block(cutting: str) -> None:
+    neighbours = ["a", "1", ".", "漢", "\u0301", " ", "'"]
+    characters = [
+        chr(c) for c in (*range(0x530), *range(0xE00, 0xE60), *range(0x2000, 0x2070), 0x3000, 0xFF0E, 0x1D7CE)
+    ]
+    texts = [
+        f"{'x' * (at % 61)} {a}{c}{b} {c}{c}" for at, c in enumerate(characters) for a in neighbours for b in neighbours
+    ]
+    docs = batch(texts)
+    found = cut(docs.text, docs.offsets, cutting)
+    data = docs.text.tobytes()
+    words = [data[at : at + size].decode() for at, size in zip(found.starts, found.sizes, strict=True)]
+    assert words == [word for text in texts for word in oracles.cut_words(text, cutting)]
+    assert found.characters.tolist() == [len(word) for word in words]
+
+
+@given(texts=BATCHES)
+def test_sizes_of_text_match_the_oracle(texts: list[str]) -> None:
+    words = [len(re.findall(rb"[^\x00-\x20]+", text.encode())) for text in texts]
+    assert symbols(batch(texts))[:, :2].tolist() == [[len(t), w] for t, w in zip(texts, words, strict=True)]
+
+
+@given(texts=st.lists(oracles.LONG, min_size=2, max_size=4))
+def test_equal_words_have_equal_hashes_wherever_they_stand(texts: list[str]) -> None:
+    docs = batch(texts)
+    found = cut(docs.text, docs.offsets, "whitespace")
+    hashes = dict(zip((w for t in texts for w in t.split()), found.hashes.tolist(), strict=True))
+    assert [hashes[w] for t in texts for w in t.split()] == found.hashes.tolist()
+    assert len(set(hashes.values())) == len(hashes)
 
 
 @pytest.mark.parametrize(

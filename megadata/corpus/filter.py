@@ -121,7 +121,7 @@ class Filter(Cuts):
         if named:
             tops = [n for name, n in repetition.TOPS.items() if name in named]
             repeats = [n for name, n in repetition.REPEATS.items() if name in named]
-            measured = Measured(docs, self, tops, repeats)
+            measured = Measured(docs, self, tops, repeats, any(name in repetition.LINES for name in named))
             known.update({name: QUANTITIES[name].formula(measured) for name in named})
         return known
 

@@ -15,9 +15,9 @@ from megadata.corpus.quantities import Measured, Quantity, ratio
 from megadata.corpus.step import Decision, Verdict
 from megadata.documents.batch import DocBatch
 from megadata.errors import ConfigError
+from megadata.kernels import counts as words
 from megadata.kernels import line_rules as rules
 from megadata.kernels import lines as columns
-from megadata.kernels import words
 from megadata.kernels.base import F64, I64, U8
 
 
@@ -125,7 +125,7 @@ class LineRules:
         return [(text.encode(), phrase) for phrase in self.phrases for text in phrase.any_of]
 
     def _run(self, docs: DocBatch) -> tuple[U8, I64, I64]:
-        out = np.empty(docs.text.size + 1, np.uint8)
+        out = np.empty(docs.text.size + 8, np.uint8)
         out_offsets = np.empty(len(docs) + 1, np.int64)
         counts = np.empty((len(docs), rules.LINE_COUNTS), np.int64)
         rules.keep_lines(

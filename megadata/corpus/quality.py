@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from megadata.corpus.quantities import Measured, Quantity, ratio
-from megadata.kernels import words as columns
+from megadata.kernels import counts as columns
 from megadata.kernels.base import F64
 
 

@@ -20,10 +20,11 @@ from megadata.corpus import spacy_words
 from megadata.corpus.characters import TERMINAL, UNICODE, class_table, code_points
 from megadata.documents.batch import DocBatch
 from megadata.errors import ConfigError
+from megadata.kernels import counts
 from megadata.kernels import lines as line_kernels
 from megadata.kernels import repetition as repetition_kernels
 from megadata.kernels import words as word_kernels
-from megadata.kernels.base import F64, I32, I64, U8, U16, U64
+from megadata.kernels.base import F64, I32, I64, U8, U64
 from megadata.kernels.sentences import count_ends
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
@@ -104,17 +105,15 @@ class Words:
     starts: I64
     sizes: I32
     characters: I32
-    any_bits: U16
-    """Class bits that some character of the word has."""
-    all_bits: U16
-    """Class bits that each of its characters has."""
+    kinds: U8
+    """Bits of `megadata.kernels.words`: whether it has a letter, is plain, mixes scripts."""
     hashes: U64
     bounds: I64
 
     @property
-    def columns(self) -> tuple[I64, I32, I32, U16, U16, U64]:
+    def columns(self) -> tuple[I64, I32, I32, U8, U64]:
         """What is known of each word."""
-        return self.starts, self.sizes, self.characters, self.any_bits, self.all_bits, self.hashes
+        return self.starts, self.sizes, self.characters, self.kinds, self.hashes
 
     @property
     def most(self) -> int:
@@ -131,31 +130,47 @@ def cut(text: U8, offsets: I64, cutting: str) -> Words:
             np.empty(room, np.int64),
             np.empty(room, np.int32),
             np.empty(room, np.int32),
-            np.empty(room, np.uint16),
-            np.empty(room, np.uint16),
+            np.empty(room, np.uint8),
             np.empty(room, np.uint64),
             np.empty(offsets.size, np.int64),
         )
         words = word_kernels.cut_words(text, offsets, class_table(), WORD_CUTS[cutting], *found.columns, found.bounds)
         if words <= room:
-            starts, sizes, characters, some, each, hashes = found.columns
-            return Words(
-                text,
-                starts[:words],
-                sizes[:words],
-                characters[:words],
-                some[:words],
-                each[:words],
-                hashes[:words],
-                found.bounds,
-            )
+            starts, sizes, characters, kinds, hashes = (column[:words] for column in found.columns)
+            return Words(text, starts, sizes, characters, kinds, hashes, found.bounds)
         room = words
 
 
-class Measured:
-    """The counts of one batch under one choice of cuts, made when first asked for; kept with the batch, for others who ask."""
+def symbols(docs: DocBatch) -> I64:
+    """int64[D, counts.SIZES]: characters, words between ASCII white space, and symbols of each document."""
 
-    def __init__(self, docs: DocBatch, cuts: Cuts, tops: Iterable[int] = (), repeats: Iterable[int] = ()) -> None:
+    def make() -> I64:
+        out = np.empty((len(docs), counts.SIZES), np.int64)
+        counts.count_symbols(docs.text, docs.offsets, out)
+        return out
+
+    return docs.derive("symbols", make)
+
+
+class Measured:
+    """The counts of one batch under one choice of cuts, made when first asked for; kept with the batch, for others who ask.
+
+    Parameters
+    ----------
+    tops, repeats
+        Lengths of the n-grams that will be asked for.
+    repeated_lines
+        Whether repeated lines or paragraphs will be.
+    """
+
+    def __init__(
+        self,
+        docs: DocBatch,
+        cuts: Cuts,
+        tops: Iterable[int] = (),
+        repeats: Iterable[int] = (),
+        repeated_lines: bool = True,
+    ) -> None:
         self.cuts = cuts
         self._docs = docs
         self._text = docs.text
@@ -163,6 +178,7 @@ class Measured:
         self._count = len(docs)
         self.tops = sorted(set(tops))
         self.repeats = sorted(set(repeats))
+        self.repeated_lines = repeated_lines
 
     @property
     def texts(self) -> list[str]:
@@ -187,19 +203,16 @@ class Measured:
 
     @cached_property
     def words(self) -> I64:
-        """int64[D, word_kernels.COUNTS]."""
+        """int64[D, counts.COUNTS]."""
         cuts = self.cuts
         key = ("counts of words", cuts.words, cuts.language, cuts.stop_words)
         return self._docs.derive(key, lambda: self._count_words(cuts.stop_words))
 
     def _count_words(self, stop_words: tuple[str, ...]) -> I64:
         words = self._cut
-        out = np.empty((self._count, word_kernels.COUNTS), np.int64)
-        word_kernels.count_symbols(self._text, self._offsets, out)
+        out = np.empty((self._count, counts.COUNTS), np.int64)
         stops = np.unique(_whole_words(stop_words).hashes)
-        word_kernels.count_words(
-            words.characters, words.any_bits, words.all_bits, words.hashes, words.bounds, stops, out
-        )
+        counts.count_words(words.characters, words.kinds, words.hashes, words.bounds, stops, symbols(self._docs), out)
         return out
 
     def _lines(self, cutting: int, visible: bool) -> I64:
@@ -220,12 +233,13 @@ class Measured:
                 code_points(cuts.end_marks),
                 np.frombuffer(b"".join(endings), np.uint8),
                 np.cumsum([0, *map(len, endings)], dtype=np.int64),
+                self.repeated_lines,
                 out,
             )
             return out
 
         choices = (cuts.line_edges, cuts.short_line, cuts.bullets, cuts.end_marks, cuts.ellipses)
-        return self._docs.derive(("lines", cutting, visible, *choices), make)
+        return self._docs.derive(("lines", cutting, visible, self.repeated_lines, *choices), make)
 
     @cached_property
     def lines(self) -> I64:

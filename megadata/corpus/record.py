@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from megadata.corpus.quantities import symbols
 from megadata.corpus.step import COUNTED, Decision
 from megadata.documents.batch import DocBatch
-from megadata.kernels import words as word_kernels
+from megadata.kernels import counts
 from megadata.kernels.base import F64, I64
 
 NEAR = 3
@@ -199,12 +200,8 @@ def by_source(docs: DocBatch) -> Iterable[tuple[str, Any]]:
 def text_sizes(docs: DocBatch) -> I64:
     """int64[D, 3]: bytes, characters and words between white space of each document."""
 
-    def make() -> I64:
-        out = np.empty((len(docs), 3), np.int64)
-        word_kernels.measure_text(docs.text, docs.offsets, out)
-        return out
-
-    return docs.derive("sizes of text", make)
+    found = symbols(docs)
+    return np.column_stack([docs.sizes, found[:, counts.SIZE_CHARACTERS], found[:, counts.SIZE_WORDS]])
 
 
 def histogram(values: F64, share: bool) -> Counter[int]:

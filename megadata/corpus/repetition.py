@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 
 from megadata.corpus.quantities import Measured, Quantity, ratio
+from megadata.kernels import counts as words
 from megadata.kernels import lines as columns
-from megadata.kernels import words
 from megadata.kernels.base import F64, I64
 
 LONGEST = 20
@@ -43,7 +43,7 @@ def _repeated_ngrams(m: Measured, *, n: int) -> F64:
 TOPS = {f"top_{n}gram_share": n for n in range(1, LONGEST + 1)}
 REPEATS = {f"repeated_{n}gram_share": n for n in range(1, LONGEST + 1)}
 
-QUANTITIES = {
+LINES = {
     "repeated_line_share": Quantity("repeated lines per line", lambda m: _repeated(m, m.lines), 1.0),
     "repeated_line_character_share": Quantity(
         "characters in repeated lines, as a share", lambda m: _repeated_characters(m, m.lines)
@@ -54,6 +54,11 @@ QUANTITIES = {
     "repeated_paragraph_character_share": Quantity(
         "characters in repeated paragraphs, as a share", lambda m: _repeated_characters(m, m.paragraphs)
     ),
+}
+"""Name -> quantity of repeated lines and paragraphs."""
+
+QUANTITIES = {
+    **LINES,
     **{
         name: Quantity(f"characters in the most frequent {n}-gram, as a share", functools.partial(_top, n=n))
         for name, n in TOPS.items()

@@ -8,67 +8,20 @@ from __future__ import annotations
 import numpy as np
 
 from megadata.kernels.base import I64, U8, U16, Bool, helper, kernel, reads, writes
-from megadata.kernels.lines import SPLITLINES, holds, next_line, stripped
-from megadata.kernels.text import DIGIT, SPACE, copy, decode, integer
+from megadata.kernels.lines import SPLITLINES, ascii_of, holds_code, next_line, stripped
+from megadata.kernels.linescan import (
+    copy_bytes,
+    first_phrase,
+    heads_of,
+    leads_of,
+    longest_word,
+    sentences_in,
+    words_between_blanks,
+)
+from megadata.kernels.text import DIGIT, decode, integer
 
 KEPT, SENTENCES, PAGE_PHRASE, LONG_WORDS, OPEN_ENDS, FEW_WORDS, PHRASES = 0, 1, 2, 3, 4, 5, 6
 LINE_COUNTS = 7  # columns of `keep_lines`
-
-
-@helper
-def lowered(byte: int) -> int:
-    """A byte in lower case, when it is an ASCII letter."""
-    return byte + 32 if 65 <= byte <= 90 else byte
-
-
-@helper
-def phrase_starts(phrases: U8, phrase_offsets: I64) -> U8:
-    """uint8[65536]: 1 for pairs of bytes (in lower case) that a phrase can begin with."""
-    starts = np.zeros(65536, np.uint8)
-    for p in range(phrase_offsets.size - 1):
-        first: int = integer(phrases[phrase_offsets[p]])
-        alone = phrase_offsets[p + 1] - phrase_offsets[p] == 1
-        second: int = 0 if alone else integer(phrases[phrase_offsets[p] + 1])
-        for other in range(256):
-            if alone or other == second or (other == 0xE2 and second == 107):
-                starts[first << 8 | other] = 1
-        if first == 107:  # "k" may be the Kelvin sign
-            starts[0xE2 << 8 | 0x84] = 1
-    return starts
-
-
-@helper
-def first_phrase(
-    text: U8, start: int, stop: int, phrases: U8, phrase_offsets: I64, starts: U8, only_page: bool, drops_page: Bool
-) -> int:
-    """The lowest number of a phrase that text[start:stop], in lower case, holds; -1 for none.
-
-    Only ASCII and the Kelvin sign are lowered.
-    """
-    best = phrase_offsets.size - 1
-    none = best
-    for at in range(start, stop):
-        follower: int = integer(text[at + 1]) if at + 1 < stop else 0
-        if starts[lowered(integer(text[at])) << 8 | lowered(follower)] == 0:
-            continue
-        for p in range(best):
-            if only_page and not drops_page[p]:
-                continue
-            i = at
-            k = phrase_offsets[p]
-            while k < phrase_offsets[p + 1] and i < stop:
-                byte: int = lowered(integer(text[i]))
-                if byte == phrases[k]:
-                    i += 1
-                elif phrases[k] == 107 and byte == 0xE2 and text[i + 1] == 0x84 and text[i + 2] == 0xAA:
-                    i += 3
-                else:
-                    break
-                k += 1
-            if k == phrase_offsets[p + 1]:
-                best = p
-                break
-    return best if best < none else -1
 
 
 @helper
@@ -94,45 +47,6 @@ def citation_end(text: U8, at: int, stop: int, classes: U16) -> int:
             if same:
                 return at + 1 + size
     return at
-
-
-@helper
-def sentences_in(text: U8, start: int, stop: int, classes: U16, ends: I64) -> int:
-    """Number of sentences: runs of end marks (with quotes and brackets that follow) before a blank or the end.
-
-    What follows the last end mark counts when it holds anything visible.
-    """
-    count: int = 0
-    pending = False  # something visible since the last sentence ended
-    ended = False
-    at = start
-    while at < stop:
-        code, at = decode(text, at)
-        if integer(classes[code]) & SPACE != 0:
-            if ended and pending:
-                count += 1
-                pending = False
-            ended = False
-        elif holds(ends, code):
-            ended = True
-            pending = True
-        elif (
-            code != 34
-            and code != 39
-            and code != 41
-            and code != 93
-            and code != 0x2019
-            and code != 0x201D
-            and code != 0xBB
-        ):
-            # an end mark of a script without spaces ends its sentence at once
-            if ended and pending and code >= 0x2E80:
-                count += 1
-            ended = False
-            pending = True
-    if pending:
-        count += 1
-    return count
 
 
 @kernel(
@@ -182,7 +96,10 @@ def keep_lines(
     `whole_page` looks for page phrases in every line, also in those dropped before. Counts: the constants above; PAGE_PHRASE is
     1 + the number of the phrase that drops the page, else 0. Sentences are counted where `sentence_ends` holds any mark.
     """
-    starts = phrase_starts(phrases, phrase_offsets)
+    heads = heads_of(phrases, phrase_offsets)
+    end_bits = ascii_of(ends_E)
+    sentence_bits = ascii_of(sentence_ends)
+    sentence_leads = leads_of(sentence_ends)
     write = 0
     out_offsets[0] = 0
     for d in range(offsets.size - 1):
@@ -198,39 +115,28 @@ def keep_lines(
                 following = -1
             start, stop = stripped(text_N, start, stop, classes)
             if whole_page and counts_DQ[d, PAGE_PHRASE] == 0:
-                found = first_phrase(text_N, start, stop, phrases, phrase_offsets, starts, True, drops_page_P)
+                found = first_phrase(text_N, start, stop, phrases, phrase_offsets, heads, True, drops_page_P)
                 counts_DQ[d, PAGE_PHRASE] = found + 1
-            words = 0
-            longest = 0
-            length = 0
-            bracket = False
-            at = start
-            while at < stop:
-                code, at = decode(text_N, at)
-                if integer(classes[code]) & SPACE != 0:
-                    length = 0
-                else:
-                    words += length == 0
-                    length += 1
-                    longest = max(longest, length)
-                    bracket |= code == 91
+            words, bracket = words_between_blanks(text_N, start, stop, classes)
             line = write
             if counts_DQ[d, KEPT] > 0:
                 out_N[line] = 10
                 line += 1
             last = line
-            at = start
-            while at < stop:
-                behind = stop
-                if drop_citations and bracket:
+            if drop_citations and bracket:
+                at = start
+                while at < stop:
                     behind = citation_end(text_N, at, stop, classes) if text_N[at] == 91 else at
-                    if behind > at:
-                        at = behind
-                        continue
-                    behind = at + 1
-                last = copy(text_N, at, behind, out_N, last)
-                at = behind
-            if max_word_length > 0 and longest > max_word_length:
+                    if behind == at:
+                        out_N[last] = text_N[at]
+                        last += 1
+                        behind = at + 1
+                    at = behind
+            else:
+                copy_bytes(text_N, start, stop, out_N, last)
+                last += stop - start
+            too_long = max_word_length > 0 and stop - start > max_word_length
+            if too_long and longest_word(text_N, start, stop, classes) > max_word_length:
                 counts_DQ[d, LONG_WORDS] += 1
                 continue
             if ends_E.size > 0:
@@ -243,22 +149,15 @@ def keep_lines(
                 elliptic = (
                     last - line >= 3 and out_N[last - 1] == 46 and out_N[last - 2] == 46 and out_N[last - 3] == 46
                 )
-                if not holds(ends_E, code) or (elliptic and not ellipsis_ends):
+                if code < 0 or not holds_code(ends_E, end_bits, code) or (elliptic and not ellipsis_ends):
                     counts_DQ[d, OPEN_ENDS] += 1
                     continue
             if words_after and bracket:
-                words = 0
-                inside = False
-                at = line
-                while at < last:
-                    code, at = decode(out_N, at)
-                    visible = integer(classes[code]) & SPACE == 0
-                    words += visible and not inside
-                    inside = visible
+                words, _ = words_between_blanks(out_N, line, last, classes)
             if words < min_words:
                 counts_DQ[d, FEW_WORDS] += 1
                 continue
-            found = first_phrase(out_N, line, last, phrases, phrase_offsets, starts, False, drops_page_P)
+            found = first_phrase(out_N, line, last, phrases, phrase_offsets, heads, False, drops_page_P)
             if found >= 0:
                 if drops_page_P[found]:
                     if counts_DQ[d, PAGE_PHRASE] == 0:
@@ -267,7 +166,9 @@ def keep_lines(
                     counts_DQ[d, PHRASES] += 1
                 continue
             if sentence_ends.size > 0:
-                counts_DQ[d, SENTENCES] += sentences_in(out_N, line, last, classes, sentence_ends)
+                counts_DQ[d, SENTENCES] += sentences_in(
+                    out_N, line, last, classes, sentence_ends, sentence_bits, sentence_leads
+                )
             counts_DQ[d, KEPT] += 1
             write = last
         first, last = stripped(out_N, begin, write, classes)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from megadata.kernels.base import I64, U8, U16, helper, kernel, reads, writes
+from megadata.kernels.blocks import BLOCK, NONE, ONE, between, count, first_bits, lowest
 from megadata.kernels.repetition import EMPTY, find_slot, table_size
 from megadata.kernels.text import BREAK, SPACE, decode, integer
 from megadata.kernels.words import MULTIPLIER, hash_bytes
@@ -21,6 +22,27 @@ COUNTS = 10  # columns of `count_lines`
 
 
 @helper
+def next_break(text: U8, at: int, end: int, cutting: int) -> int:
+    """The first byte at or after `at` at which a line may end, `end` when there is none."""
+    while at < end and at + BLOCK + 2 <= text.size:
+        found = between(text, at, 10, 10)
+        if cutting == SPLITLINES:
+            found = np.uint64(between(text, at, 10, 13) | between(text, at, 28, 30))
+            found = np.uint64(found | np.uint64(between(text, at, 0xC2, 0xC2) & between(text, at + 1, 0x85, 0x85)))
+            found = np.uint64(found | np.uint64(between(text, at, 0xE2, 0xE2) & between(text, at + 2, 0xA8, 0xA9)))
+        found = np.uint64(found & first_bits(end - at))
+        if found != NONE:
+            return at + lowest(found)
+        at += BLOCK
+    while at < end:
+        byte = text[at]
+        if byte == 10 or (cutting == SPLITLINES and (byte < 32 or byte in (0xC2, 0xE2))):
+            return at
+        at += 1
+    return end
+
+
+@helper
 def next_line(text: U8, at: int, end: int, classes: U16, cutting: int) -> tuple[int, int]:
     r"""The end of the line that begins at `at`, and where the next one begins: -1 after the last.
 
@@ -28,9 +50,11 @@ def next_line(text: U8, at: int, end: int, classes: U16, cutting: int) -> tuple[
     str.split("\n\n"), SPLITLINES as str.splitlines (which knows no empty last line: the caller stops when the next line would
     begin at `end`).
     """
-    while at < end:
-        byte = text[at]
-        if byte == 10:
+    while True:
+        at = next_break(text, at, end, cutting)
+        if at >= end:
+            return end, -1
+        if text[at] == 10:
             after = at + 1
             if cutting in (NEWLINE_RUNS, PARAGRAPHS):
                 while after < end and text[after] == 10:
@@ -39,17 +63,48 @@ def next_line(text: U8, at: int, end: int, classes: U16, cutting: int) -> tuple[
                 after += 1
             if (cutting != PARAGRAPHS and cutting != PAIRS) or after - at > 1:
                 return at, after
-            at = after
-        elif cutting == SPLITLINES and (byte < 32 or byte >= 0x80):
+        else:  # SPLITLINES
             code, after = decode(text, at)
             if integer(classes[code]) & BREAK != 0:
                 if code == 13 and after < end and text[after] == 10:
                     after += 1
                 return at, after
-            at = after
-        else:
-            at += 1
-    return end, -1
+        at = after
+
+
+@helper
+def characters_in(text: U8, start: int, stop: int) -> int:
+    """Characters of text[start:stop]."""
+    found: int = 0
+    while start < stop and start + BLOCK <= text.size:
+        found += count(np.uint64(~between(text, start, 0x80, 0xBF) & first_bits(stop - start)))
+        start += BLOCK
+    for i in range(start, stop):
+        found += (text[i] & 0xC0) != 0x80
+    return found
+
+
+@helper
+def ascii_of(sorted_codes: I64) -> tuple[np.uint64, np.uint64]:
+    """The code points below 64, and those from 64 to 127, of a sorted array as bits."""
+    low = NONE
+    high = NONE
+    for code in sorted_codes:
+        if code < 64:
+            low = np.uint64(low | np.uint64(ONE << np.uint64(code)))
+        elif code < 128:
+            high = np.uint64(high | np.uint64(ONE << np.uint64(code - 64)))
+    return low, high
+
+
+@helper
+def holds_code(sorted_codes: I64, bits: tuple[np.uint64, np.uint64], code: int) -> bool:
+    """Whether `code` is in a sorted array; `bits` are its `ascii_of`."""
+    if code < 64:
+        return np.uint64(bits[0] >> np.uint64(code)) & ONE != NONE
+    if code < 128:
+        return np.uint64(bits[1] >> np.uint64(code - 64)) & ONE != NONE
+    return holds(sorted_codes, code)
 
 
 @helper
@@ -127,6 +182,7 @@ def ends_with(text: U8, start: int, stop: int, endings: U8, ending_offsets: I64)
     reads(np.int64),
     reads(np.uint8),
     reads(np.int64),
+    np.bool_,
     writes(np.int64, 2),
 )
 def count_lines(
@@ -141,6 +197,7 @@ def count_lines(
     ends_E: I64,
     endings: U8,
     endings_L: I64,
+    repeats: bool,
     out_DQ: I64,
 ) -> None:
     """Fill row d of `out_DQ` (int64[D, COUNTS]) with counts over the lines of document d; the columns are the constants above.
@@ -149,10 +206,12 @@ def count_lines(
     lower case, at offsets `endings_L`) as its last ones, ended by its last character, short with at most `short` characters. What
     is first and last depends on `edges`: of the line as it is, of the line without white space around it, or (MIXED) of the
     line as it is for `ends_E` only. LATER counts second and later occurrences of a line, REPEATED all occurrences of lines that
-    occur twice. PARAGRAPHS strips the document.
+    occur twice; both stay 0 unless `repeats` asks for them. PARAGRAPHS strips the document.
     """
     keys = np.zeros(table_size(64), np.uint64)
-    repeats = np.empty(keys.size, np.bool_)
+    again = np.empty(keys.size, np.bool_)  # whether a line has been met twice
+    bullet_bits = ascii_of(bullets_B)
+    end_bits = ascii_of(ends_E)
     for d in range(offsets.size - 1):
         for q in range(COUNTS):
             out_DQ[d, q] = 0
@@ -182,20 +241,20 @@ def count_lines(
             if start < stop:
                 opening, _ = decode(text_N, start)
                 last = code_before(text_N, stop)
-            characters = 0
-            for i in range(start, stop):
-                characters += (text_N[i] & 0xC0) != 0x80
+            characters = characters_in(text_N, start, stop)
             out_DQ[d, LINES] += 1
             out_DQ[d, LINE_CHARACTERS] += characters
             out_DQ[d, SHORT] += characters <= short
             bullet = opening if edges == AS_IS else first
-            if bullet >= 0 and holds(bullets_B, bullet):
+            if bullet >= 0 and holds_code(bullets_B, bullet_bits, bullet):
                 out_DQ[d, BULLETED] += 1
             if ends_with(text_N, start, stop if edges == AS_IS else visible_stop, endings, endings_L):
                 out_DQ[d, ELLIPTIC] += 1
             final = last_visible if edges == STRIPPED else last
-            if final >= 0 and holds(ends_E, final):
+            if final >= 0 and holds_code(ends_E, end_bits, final):
                 out_DQ[d, ENDED] += 1
+            if not repeats:
+                continue
             value = hash_bytes(text_N, start, stop)
             if value == EMPTY:
                 value = MULTIPLIER
@@ -203,24 +262,24 @@ def count_lines(
             if keys[slot] == value:
                 out_DQ[d, LATER] += 1
                 out_DQ[d, LATER_CHARACTERS] += characters
-                times = 1 if repeats[slot] else 2
+                times = 1 if again[slot] else 2
                 out_DQ[d, REPEATED] += times
                 out_DQ[d, REPEATED_CHARACTERS] += times * characters
-                repeats[slot] = True
+                again[slot] = True
                 continue
             keys[slot] = value
-            repeats[slot] = False
+            again[slot] = False
             used += 1
             if 2 * used > mask:
                 old_keys = keys[: mask + 1].copy()
-                old_repeats = repeats[: mask + 1].copy()
+                old_again = again[: mask + 1].copy()
                 mask = 4 * mask + 3
                 if keys.size <= mask:
                     keys = np.empty(mask + 1, np.uint64)
-                    repeats = np.empty(mask + 1, np.bool_)
+                    again = np.empty(mask + 1, np.bool_)
                 keys[: mask + 1] = EMPTY
                 for s in range(old_keys.size):
                     if old_keys[s] != EMPTY:
                         slot = find_slot(old_keys[s], keys, mask)
                         keys[slot] = old_keys[s]
-                        repeats[slot] = old_repeats[s]
+                        again[slot] = old_again[s]

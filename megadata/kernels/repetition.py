@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from megadata.kernels.base import I32, I64, U8, U64, helper, kernel, reads, writes
+from megadata.kernels.blocks import NONE, ONE, eight, put_eight
 from megadata.kernels.text import integer
-from megadata.kernels.words import BYTE, MULTIPLIER, SEED, ZERO, fold, hash_bytes
+from megadata.kernels.words import MULTIPLIER, SEED, fold, hash_bytes
 
 FIRST_SEEN, LONGEST = 0, 1  # which of equally frequent n-grams is the top one
 LATER, ALL, OVERLAPPING, SPACED = 1, 2, 3, 4  # what counts as a repeated n-gram, see `repeated_ngrams`
@@ -38,6 +39,31 @@ def table_size(elements: int) -> int:
     while size < 2 * elements:
         size *= 2
     return size
+
+
+@helper
+def clear_bits(once: U64, twice: U64, elements: int) -> int:
+    """Empty two sets of bits, 16 for each slot of a table of so many keys; the mask of a bit's number."""
+    bits = 16 * table_size(elements)
+    once[: bits >> 6] = NONE
+    twice[: bits >> 6] = NONE
+    return bits - 1
+
+
+@helper
+def note(value: np.uint64, counts: bool, once: U64, twice: U64, mask: int) -> None:
+    """Set the bit of a hash that counts in `once`, or, where it is set, in `twice`."""
+    place: int = integer(np.uint64(value >> FOLD)) & mask
+    bit = np.uint64(np.uint64(counts) << np.uint64(place & 63))
+    twice[place >> 6] |= np.uint64(once[place >> 6] & bit)
+    once[place >> 6] |= bit
+
+
+@helper
+def holds_bit(bits: U64, value: np.uint64, mask: int) -> bool:
+    """Whether the bit of a hash is set."""
+    place: int = integer(np.uint64(value >> FOLD)) & mask
+    return np.uint64(bits[place >> 6] >> np.uint64(place & 63)) & ONE != NONE
 
 
 @kernel(
@@ -88,6 +114,8 @@ def repeated_ngrams(
     keys = np.empty(table_size(most_words), np.uint64)
     counts = np.empty(keys.size, np.int32)
     firsts = np.empty(keys.size, np.int32)
+    once = np.empty(keys.size // 4, np.uint64)
+    twice = np.empty(keys.size // 4, np.uint64)
     for d in range(bounds.size - 1):
         base = bounds[d]
         words = bounds[d + 1] - base
@@ -118,6 +146,17 @@ def repeated_ngrams(
                     grams[kept] = gram
                     places[kept] = i
                     kept += 1
+            if reached == 0:  # most n-grams are told by a bit to occur once
+                mask = clear_bits(once, twice, kept)
+                for c in range(kept):
+                    note(grams[c], True, once, twice, mask)
+                candidates = kept
+                kept = 0
+                for c in range(candidates):
+                    repeats = holds_bit(twice, grams[c], mask)
+                    grams[kept] = grams[c]
+                    places[kept] = places[c]
+                    kept += repeats
             candidates = kept
             reached = n
             mask = table_size(candidates) - 1
@@ -174,18 +213,6 @@ def repeated_ngrams(
             total_DR[d, w - tops_T.size] = total
 
 
-@helper
-def beginning(text: U8, at: int) -> np.uint64:
-    """Hash of the `PREFIX` bytes at `at`."""
-    first = ZERO
-    second = ZERO
-    for i in range(8):
-        first = np.uint64(np.uint64(first << BYTE) | np.uint64(text[at + i]))
-        second = np.uint64(np.uint64(second << BYTE) | np.uint64(text[at + 8 + i]))
-    value: np.uint64 = fold(fold(SEED, first), second)
-    return value
-
-
 @kernel(
     reads(np.uint8),
     reads(np.int64),
@@ -213,16 +240,20 @@ def skipped_ngrams(
     """Characters in repeated n-grams as datatrove counts them, and characters of all words.
 
     n-grams are words put together without spaces, so that "ab c" repeats "a bc"; second and later occurrences are added, and
-    the search goes on behind each. An n-gram of `PREFIX` or more bytes can only repeat when its first `PREFIX` bytes do, so all
-    lengths look only at words from which these may repeat, and at short n-grams. No document may have more than `most_words`
-    words or `most_bytes` bytes.
+    the search goes on behind each. An n-gram can only repeat when its first bytes do: `PREFIX` of them, or half as many when it
+    is shorter. For most a set of bits tells that they do not. No document may have more than `most_words` words or `most_bytes`
+    bytes.
     """
-    joined = np.empty(most_bytes, np.uint8)  # the words without what is between them
+    joined = np.empty(most_bytes + 2 * PREFIX, np.uint8)  # the words without what is between them
     until = np.empty(most_words + 1, np.int64)  # characters of the words before each
     ahead = np.empty(most_words + 1, np.int64)  # bytes of the words before each
     keys = np.empty(table_size(most_words), np.uint64)
     places = np.empty(most_words, np.int32)
-    times = np.empty(16 * keys.size, np.uint8)  # by a part of the hash: more often than once may be once of two words
+    longs_W = np.empty(most_words, np.uint64)  # hashes of `PREFIX` bytes
+    shorts_W = np.empty(most_words, np.uint64)  # and of half as many
+    once = np.empty(keys.size // 4, np.uint64)
+    twice = np.empty(keys.size // 4, np.uint64)
+    least = repeats_R[0] if repeats_R.size > 0 else 0
     for d in range(bounds.size - 1):
         base = bounds[d]
         words = bounds[d + 1] - base
@@ -233,44 +264,46 @@ def skipped_ngrams(
             start = starts_W[base + i]
             to = ahead[i]
             size: int = integer(sizes_W[base + i])
-            for k in range(size):
-                joined[to + k] = text_N[start + k]
+            if start + size + 8 <= text_N.size:
+                for k in range(0, size, 8):
+                    put_eight(joined, to + k, eight(text_N, start + k))
+            else:
+                for k in range(size):
+                    joined[to + k] = text_N[start + k]
             ahead[i + 1] = to + size
-        mask = 16 * table_size(words) - 1
-        times[: mask + 1] = 0
-        long_enough: int = 0  # words before it have `PREFIX` bytes from them on
-        while long_enough < words and ahead[words] - ahead[long_enough] >= PREFIX:
-            place: int = integer(np.uint64(beginning(joined, ahead[long_enough]) >> FOLD)) & mask
-            places[long_enough] = place
-            times[place] = min(times[place] + 1, 2)
-            long_enough += 1
-        chosen: int = 0  # of all words, those from which the shortest n-gram, and so any, may repeat
-        least = repeats_R[0] if repeats_R.size > 0 else words + 1
-        for i in range(words - least + 1):
-            if i < long_enough and times[places[i]] > 1:
-                places[chosen] = i
-                chosen += 1
-            elif ahead[i + least] - ahead[i] < PREFIX:
-                places[chosen] = ~i  # only while its n-grams are short
-                chosen += 1
-        mask = table_size(chosen) - 1
+        joined[ahead[words] : ahead[words] + 2 * PREFIX] = 0
+        mask = clear_bits(once, twice, words)
+        for i in range(words):
+            first = eight(joined, ahead[i])
+            shorts_W[i] = fold(SEED, first)
+            longs_W[i] = fold(fold(MULTIPLIER, first), eight(joined, ahead[i] + 8))
+            note(shorts_W[i], ahead[min(i + least, words)] - ahead[i] < PREFIX, once, twice, mask)
+            note(longs_W[i], True, once, twice, mask)
+        chosen: int = 0
+        for i in range(words):
+            shortest = ahead[min(i + least, words)] - ahead[i]
+            may_repeat = holds_bit(twice, longs_W[i], mask) | (
+                (shortest < PREFIX) & (holds_bit(twice, shorts_W[i], mask) | (shortest < PREFIX // 2))
+            )
+            places[chosen] = i
+            chosen += may_repeat
+        slots = table_size(chosen) - 1
         for r in range(repeats_R.size):
             n = repeats_R[r]
             repeated = 0
             behind: int = 0  # the search goes on from this word
-            keys[: mask + 1] = EMPTY
+            keys[: slots + 1] = EMPTY
             for c in range(chosen):
                 i = places[c]
-                if i < 0:
-                    i = ~i
-                    if i + n <= words and ahead[i + n] - ahead[i] >= PREFIX:
-                        continue
                 if i < behind or i + n > words:
+                    continue
+                long = ahead[i + n] - ahead[i] >= PREFIX
+                if long and not holds_bit(twice, longs_W[i], mask):
                     continue
                 value = hash_bytes(joined, ahead[i], ahead[i + n])
                 if value == EMPTY:
                     value = MULTIPLIER
-                slot = find_slot(value, keys, mask)
+                slot = find_slot(value, keys, slots)
                 if keys[slot] == value:
                     repeated += until[i + n] - until[i]
                     behind = i + n

@@ -1,6 +1,6 @@
-"""Words: where they begin and end, what they hold, and the counts of a document.
+"""Words: where they begin and end, what they hold, and a hash of each.
 
-Letters: N bytes, D documents, W words of all documents, S stop words.
+Letters: N bytes, D documents, W words of all documents.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from megadata.kernels.base import I32, I64, U8, U16, U64, helper, kernel, reads, writes
+from megadata.kernels.blocks import ALL, BLOCK, NONE, ONE, between, count, eight, first_bits, lowest, up_to_eight
 from megadata.kernels.text import (
     ALIKE,
     COMMA,
@@ -25,18 +26,14 @@ from megadata.kernels.text import (
 )
 
 WHITESPACE, UNICODE = 0, 1  # how words are cut
+HAS_LETTER, IS_PLAIN, IS_MIXED = 1, 2, 4  # kinds of words, see `cut_words`
 
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no power of it is zero
 SEED = np.uint64(0x243F6A8885A308D3)
-BYTE = np.uint64(8)
 HALF = np.uint64(32)
-ZERO = np.uint64(0)
-ONE = np.uint64(1)
-LOWEST = np.uint64(63)
+TWO = np.uint64(2)
 
-CHARACTERS, WORDS, WORD_CHARACTERS, PLAIN_WORDS, PLAIN_CHARACTERS, LETTER_WORDS = 0, 1, 2, 3, 4, 5
-LONGEST_WORD, STOP_DISTINCT, STOP_TOTAL, HASHES, ELLIPSES, NEWLINES, MIXED_WORDS = 6, 7, 8, 9, 10, 11, 12
-COUNTS = 13  # columns of `count_words`
+_SURE = 56  # of a block's 64 bytes, those before which a word that ends is whole whatever follows the block
 
 
 @helper
@@ -47,30 +44,51 @@ def fold(value: np.uint64, part: np.uint64) -> np.uint64:
 
 
 @helper
-def hash_bytes(text: U8, at: int, end: int) -> np.uint64:
-    """Hash of text[at:end]."""
-    value: np.uint64 = np.uint64(SEED ^ np.uint64(end - at))
-    while end - at >= 8:
-        part = ZERO
-        for i in range(at, at + 8):
-            part = np.uint64(np.uint64(part << BYTE) | np.uint64(text[i]))
-        value = fold(value, part)
-        at += 8
-    part = ZERO
-    for i in range(at, end):
-        part = np.uint64(np.uint64(part << BYTE) | np.uint64(text[i]))
-    value = fold(value, part)
-    return value
+def seed_of(size: int) -> np.uint64:
+    """Where the hash of so many bytes begins."""
+    return np.uint64(SEED ^ np.uint64(np.uint64(size) * MULTIPLIER))
 
 
 @helper
-def next_word(text: U8, at: int, end: int, classes: U16, cutting: int) -> tuple[int, int, int, int, int, np.uint64]:
-    """The next word at or after byte `at`: start, stop, characters, any of their class bits, the bits of all, and a hash.
+def hash_short(text: U8, at: int, size: int) -> np.uint64:
+    """Hash of 1 to 8 bytes; eight are read."""
+    part = np.uint64(eight(text, at) & np.uint64(ALL >> np.uint64(64 - 8 * size)))
+    return fold(seed_of(size), part)
+
+
+@helper
+def hash_long(text: U8, at: int, size: int) -> np.uint64:
+    """Hash of 8 or more bytes."""
+    value: np.uint64 = seed_of(size)
+    last = at + size - 8
+    while at < last:
+        value = fold(value, eight(text, at))
+        at += 8
+    return fold(value, eight(text, last))
+
+
+@helper
+def hash_bytes(text: U8, at: int, end: int) -> np.uint64:
+    """Hash of text[at:end]."""
+    if end - at >= 8:
+        return hash_long(text, at, end - at)
+    part = up_to_eight(text, at, end - at) if at < end else NONE
+    return fold(seed_of(end - at), part)
+
+
+@helper
+def kind_of(letters: bool, plain: bool, latin: bool, alike: bool) -> int:
+    """The kinds of a word, from what some character of it is."""
+    return HAS_LETTER * letters | IS_PLAIN * plain | IS_MIXED * (latin & alike)
+
+
+@helper
+def next_word(text: U8, at: int, end: int, classes: U16, cutting: int) -> tuple[int, int, int, int]:
+    """The next word at or after byte `at`, character by character: start, stop, characters, kinds.
 
     `whitespace` cuts as str.split does. `unicode` joins letters, marks, digits and connectors; an apostrophe, full stop or
     middle dot between two of them and a comma between two digits stay inside; a letter of a script without spaces, and any
-    other visible character, is a word of its own, with its marks. Start equals `end` when there is no further word. Equal
-    words have equal hashes.
+    other visible character, is a word of its own, with its marks. Start equals `end` when there is no further word.
     """
     code, after, bits = 0, at, 0
     while at < end:
@@ -81,32 +99,18 @@ def next_word(text: U8, at: int, end: int, classes: U16, cutting: int) -> tuple[
         at = after
     start = at
     if start >= end:
-        return end, end, 0, 0, 0, ZERO
+        return end, end, 0, 0
     characters: int = 0
-    any_bits: int = 0
+    some: int = 0
     all_bits: int = -1
     last = bits
     alone = cutting == UNICODE and bits & (WORD | SOLO) != WORD
-    value = SEED
-    part = ZERO  # of up to eight bytes of ASCII that are not in the hash yet
-    held: int = 0
     while True:
         characters += 1
-        any_bits |= bits
+        some |= bits
         all_bits &= bits
         last = bits
         at = after
-        if code < 0x80:
-            part = np.uint64(np.uint64(part << BYTE) | np.uint64(code))
-            held += 1
-            if held == 8:
-                value = fold(value, part)
-                part = ZERO
-                held = 0
-        else:
-            value = fold(fold(value, part), np.uint64(code))
-            part = ZERO
-            held = 0
         if at >= end:
             break
         code, after = decode(text, at)
@@ -127,7 +131,25 @@ def next_word(text: U8, at: int, end: int, classes: U16, cutting: int) -> tuple[
                     break
             elif ahead & DIGIT == 0 or last & DIGIT == 0:
                 break
-    return start, at, characters, any_bits, all_bits, fold(value, part)
+    kind = kind_of(some & LETTER != 0, all_bits & PUNCTUATION == 0, some & LATIN != 0, some & ALIKE != 0)
+    return start, at, characters, kind
+
+
+@helper
+def joined(joins: np.uint64, words: np.uint64, later: np.uint64) -> np.uint64:
+    """Of characters that may join (all of their bytes), those between two characters of `words`; `later` are no first bytes."""
+    behind = np.uint64(joins & np.uint64(words << ONE) & ~later)
+    ahead = np.uint64(joins & np.uint64(words >> ONE) & ~np.uint64(later >> ONE))
+    for _ in range(2):  # from the first byte of a character to its others, and from the last
+        behind = np.uint64(behind | np.uint64(joins & later & np.uint64(behind << ONE)))
+        ahead = np.uint64(ahead | np.uint64(joins & np.uint64(np.uint64(ahead & later) >> ONE)))
+    return np.uint64(behind & ahead)
+
+
+@helper
+def spread(bits: int, bit: int, bytes_of_it: np.uint64) -> np.uint64:
+    """The bytes of a character when its class has the bit, else none."""
+    return bytes_of_it if bits & bit != 0 else NONE
 
 
 @kernel(
@@ -138,8 +160,7 @@ def next_word(text: U8, at: int, end: int, classes: U16, cutting: int) -> tuple[
     writes(np.int64),
     writes(np.int32),
     writes(np.int32),
-    writes(np.uint16),
-    writes(np.uint16),
+    writes(np.uint8),
     writes(np.uint64),
     writes(np.int64),
 )
@@ -151,15 +172,16 @@ def cut_words(
     starts_W: I64,
     sizes_W: I32,
     characters_W: I32,
-    any_W: U16,
-    all_W: U16,
+    kinds_W: U8,
     hashes_W: U64,
     bounds: I64,
 ) -> int:
     """Cut documents into words: word w is text[starts[w]:starts[w] + sizes[w]], document d has words bounds[d]:bounds[d + 1].
 
-    `any_W` holds the class bits that some character of the word has, `all_W` those that each has. Returns the number of words;
-    those that find no room in the outputs are counted and not written.
+    `next_word` says what a word is; here most of them are found 64 bytes at a time. Of `kinds_W`, HAS_LETTER is for words with a
+    letter, IS_PLAIN for those with a character outside PUNCTUATION, IS_MIXED for those with Latin letters and some of a script
+    that looks like it. Equal words have equal hashes. Returns the number of words; those that find no room in the outputs are
+    counted and not written.
     """
     room = starts_W.size
     words: int = 0
@@ -167,139 +189,86 @@ def cut_words(
     for d in range(offsets.size - 1):
         at = offsets[d]
         end = offsets[d + 1]
-        while True:
-            start, at, length, any_bits, all_bits, value = next_word(text_N, at, end, classes, cutting)
-            if start >= end:
-                break
-            if words < room:
-                starts_W[words] = start
-                sizes_W[words] = at - start
-                characters_W[words] = length
-                any_W[words] = any_bits
-                all_W[words] = all_bits
-                hashes_W[words] = value
-            words += 1
+        slowly = 0  # bytes before it are looked at one character after another
+        while at < end:
+            if at < slowly or at + BLOCK + 8 > text_N.size:
+                start, at, characters, kind = next_word(text_N, at, end, classes, cutting)
+                if start < end:
+                    if words < room:
+                        starts_W[words] = start
+                        sizes_W[words] = at - start
+                        characters_W[words] = characters
+                        kinds_W[words] = kind
+                        hashes_W[words] = hash_bytes(text_N, start, at)
+                    words += 1
+                continue
+
+            # ASCII by ranges; every other character by its class, which all of its bytes get.
+            valid = first_bits(end - at)
+            later = between(text_N, at, 0x80, 0xBF)
+            digits = between(text_N, at, 48, 57)
+            letters = np.uint64(between(text_N, at, 65, 90) | between(text_N, at, 97, 122))
+            space = np.uint64(between(text_N, at, 9, 13) | between(text_N, at, 28, 32))
+            latin = letters
+            alike = NONE
+            plain = np.uint64(letters | digits)
+            word = np.uint64(plain | between(text_N, at, 95, 95))
+            joins = np.uint64(between(text_N, at, 39, 39) | between(text_N, at, 46, 46))
+            marks = NONE
+            leads = np.uint64(between(text_N, at, 0xC0, 0xFF) & valid)
+            while leads != NONE:
+                i = lowest(leads)
+                leads = np.uint64(leads & np.uint64(leads - ONE))
+                code, after = decode(text_N, at + i)
+                bits: int = integer(classes[code])
+                its = np.uint64(first_bits(after - at - i) << np.uint64(i))
+                space = np.uint64(space | spread(bits, SPACE, its))
+                letters = np.uint64(letters | spread(bits, LETTER, its))
+                digits = np.uint64(digits | spread(bits, DIGIT, its))
+                latin = np.uint64(latin | spread(bits, LATIN, its))
+                alike = np.uint64(alike | spread(bits, ALIKE, its))
+                plain = np.uint64(plain | spread(~bits, PUNCTUATION, its))
+                joins = np.uint64(joins | spread(bits, JOIN, its))
+                marks = np.uint64(marks | spread(bits, MARK, its))
+                if bits & (WORD | SOLO) == WORD:
+                    word = np.uint64(word | its)
+            word = np.uint64(word & valid)
+            digits = np.uint64(digits & valid)
+            visible = np.uint64(~space & valid)
+            run = visible
+            if cutting == UNICODE:
+                commas = between(text_N, at, 44, 44)
+                run = np.uint64(word | joined(joins, word, later) | joined(commas, digits, later))
+            alone = np.uint64(visible & ~run)
+            if marks & np.uint64(alone << ONE) & ~later != NONE:
+                slowly = at + BLOCK  # a mark belongs to the character before it, which is no part of a longer word
+                continue
+
+            firsts = np.uint64(np.uint64(run & ~np.uint64(run << ONE)) | np.uint64(alone & ~later))
+            borders = np.uint64(firsts | ~visible)
+            following = at + BLOCK if end - at > BLOCK else end
+            while firsts != NONE:
+                i = lowest(firsts)
+                firsts = np.uint64(firsts & np.uint64(firsts - ONE))
+                size = lowest(np.uint64(np.uint64(borders >> ONE) >> np.uint64(i))) + 1
+                if i + size > _SURE and end - at > BLOCK:
+                    following = at + i
+                    if i == 0:
+                        slowly = at + 1  # longer than a block
+                    break
+                size = min(size, end - at - i)
+                if words < room:
+                    its = np.uint64(first_bits(size) << np.uint64(i))
+                    starts_W[words] = at + i
+                    sizes_W[words] = size
+                    characters_W[words] = count(np.uint64(its & ~later))
+                    kinds_W[words] = kind_of(
+                        letters & its != NONE, plain & its != NONE, latin & its != NONE, alike & its != NONE
+                    )
+                    hashes_W[words] = hash_short(text_N, at + i, size) if size <= 8 else hash_long(text_N, at + i, size)
+                words += 1
+            at = following
+            while at < end and text_N[at] & 0xC0 == 0x80:  # a blank of several bytes that a block's end cut
+                at += 1
         bounds[d + 1] = words
     return words
-
-
-@kernel(reads(np.uint8), reads(np.int64), writes(np.int64, 2))
-def count_symbols(text_N: U8, offsets: I64, out_DQ: I64) -> None:
-    """Fill the columns CHARACTERS, HASHES, ELLIPSES and NEWLINES of row d of `out_DQ` for document d.
-
-    An ellipsis is "..." or U+2026, counted as str.count does.
-    """
-    for d in range(offsets.size - 1):
-        begin = offsets[d]
-        end = offsets[d + 1]
-        characters: int = 0
-        hashes: int = 0
-        newlines: int = 0
-        for i in range(begin, end):
-            byte = text_N[i]
-            characters += (byte & 0xC0) != 0x80
-            hashes += byte == 35
-            newlines += byte == 10
-        ellipses: int = 0
-        i = begin
-        while i < end:
-            byte = text_N[i]
-            i += 1
-            if byte == 46:  # "."
-                if i + 1 < end and text_N[i] == 46 and text_N[i + 1] == 46:
-                    ellipses += 1
-                    i += 2
-            elif byte == 0xE2 and text_N[i] == 0x80 and text_N[i + 1] == 0xA6:
-                ellipses += 1
-                i += 2
-        out_DQ[d, CHARACTERS] = characters
-        out_DQ[d, HASHES] = hashes
-        out_DQ[d, ELLIPSES] = ellipses
-        out_DQ[d, NEWLINES] = newlines
-
-
-@kernel(reads(np.uint8), reads(np.int64), writes(np.int64, 2))
-def measure_text(text_N: U8, offsets: I64, out_D3: I64) -> None:
-    """Bytes, characters, and words between ASCII white space of each document."""
-    for d in range(offsets.size - 1):
-        characters: int = 0
-        words: int = 0
-        inside = False
-        for i in range(offsets[d], offsets[d + 1]):
-            byte = text_N[i]
-            characters += (byte & 0xC0) != 0x80
-            visible = byte > 32
-            words += visible and not inside
-            inside = visible
-        out_D3[d, 0] = offsets[d + 1] - offsets[d]
-        out_D3[d, 1] = characters
-        out_D3[d, 2] = words
-
-
-@kernel(
-    reads(np.int32),
-    reads(np.uint16),
-    reads(np.uint16),
-    reads(np.uint64),
-    reads(np.int64),
-    reads(np.uint64),
-    writes(np.int64, 2),
-)
-def count_words(
-    characters_W: I32, any_W: U16, all_W: U16, hashes_W: U64, bounds: I64, stops_S: U64, out_DQ: I64
-) -> None:
-    """Fill the columns of row d of `out_DQ` (int64[D, COUNTS]) that count words, from what `cut_words` gives.
-
-    A plain word has a character outside PUNCTUATION, a letter word has a letter, a mixed word has Latin letters
-    and some of a script that looks like it. `stops_S` are the hashes of stop words, rising:
-    they are compared exactly as they are written.
-    """
-    stops = stops_S.size
-    seen_in = np.empty(stops, np.int64)
-    marks = ZERO  # one bit for the lowest six of each stop word's hash: most words are told apart by it
-    for s in range(stops):
-        seen_in[s] = -1
-        marks = np.uint64(marks | np.uint64(ONE << np.uint64(stops_S[s] & LOWEST)))
-    for d in range(bounds.size - 1):
-        total_characters: int = 0
-        plain: int = 0
-        plain_characters: int = 0
-        letters: int = 0
-        mixed: int = 0
-        longest: int = 0
-        distinct: int = 0
-        total: int = 0
-        for w in range(bounds[d], bounds[d + 1]):
-            length: int = integer(characters_W[w])
-            total_characters += length
-            longest = max(longest, length)
-            if all_W[w] & PUNCTUATION == 0:
-                plain += 1
-                plain_characters += length
-            letters += any_W[w] & LETTER != 0
-            mixed += any_W[w] & (LATIN | ALIKE) == LATIN | ALIKE
-            value = hashes_W[w]
-            if np.uint64(marks >> np.uint64(value & LOWEST)) & ONE == ZERO:
-                continue
-            low = 0
-            high = stops
-            while low < high:
-                middle = (low + high) >> 1
-                if stops_S[middle] < value:
-                    low = middle + 1
-                else:
-                    high = middle
-            if low < stops and stops_S[low] == value:
-                total += 1
-                if seen_in[low] != d:
-                    seen_in[low] = d
-                    distinct += 1
-        out_DQ[d, WORDS] = bounds[d + 1] - bounds[d]
-        out_DQ[d, WORD_CHARACTERS] = total_characters
-        out_DQ[d, PLAIN_WORDS] = plain
-        out_DQ[d, PLAIN_CHARACTERS] = plain_characters
-        out_DQ[d, LETTER_WORDS] = letters
-        out_DQ[d, LONGEST_WORD] = longest
-        out_DQ[d, STOP_DISTINCT] = distinct
-        out_DQ[d, STOP_TOTAL] = total
-        out_DQ[d, MIXED_WORDS] = mixed
