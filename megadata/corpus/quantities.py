@@ -136,8 +136,10 @@ def cut(text: U8, offsets: I64, cutting: str) -> Words:
         )
         words = word_kernels.cut_words(text, offsets, class_table(), WORD_CUTS[cutting], *found.columns, found.bounds)
         if words <= room:
-            starts, sizes, characters, kinds, hashes = (column[:words] for column in found.columns)
-            return Words(text, starts, sizes, characters, kinds, hashes, found.bounds)
+            starts, sizes, characters, kinds, hashes = found.columns
+            return Words(
+                text, starts[:words], sizes[:words], characters[:words], kinds[:words], hashes[:words], found.bounds
+            )
         room = words
 
 

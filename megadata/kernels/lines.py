@@ -32,7 +32,8 @@ def next_break(text: U8, at: int, end: int, cutting: int) -> int:
             found = np.uint64(found | np.uint64(between(text, at, 0xE2, 0xE2) & between(text, at + 2, 0xA8, 0xA9)))
         found = np.uint64(found & first_bits(end - at))
         if found != NONE:
-            return at + lowest(found)
+            first: int = at + lowest(found)
+            return first
         at += BLOCK
     while at < end:
         byte = text[at]
@@ -100,11 +101,13 @@ def ascii_of(sorted_codes: I64) -> tuple[np.uint64, np.uint64]:
 @helper
 def holds_code(sorted_codes: I64, bits: tuple[np.uint64, np.uint64], code: int) -> bool:
     """Whether `code` is in a sorted array; `bits` are its `ascii_of`."""
-    if code < 64:
-        return np.uint64(bits[0] >> np.uint64(code)) & ONE != NONE
+    found: bool
     if code < 128:
-        return np.uint64(bits[1] >> np.uint64(code - 64)) & ONE != NONE
-    return holds(sorted_codes, code)
+        half = bits[0] if code < 64 else bits[1]
+        found = np.uint64(half >> np.uint64(code & 63)) & ONE != NONE
+    else:
+        found = holds(sorted_codes, code)
+    return found
 
 
 @helper

@@ -44,7 +44,7 @@ def table_size(elements: int) -> int:
 @helper
 def clear_bits(once: U64, twice: U64, elements: int) -> int:
     """Empty two sets of bits, 16 for each slot of a table of so many keys; the mask of a bit's number."""
-    bits = 16 * table_size(elements)
+    bits: int = 16 * table_size(elements)
     once[: bits >> 6] = NONE
     twice[: bits >> 6] = NONE
     return bits - 1
@@ -63,7 +63,8 @@ def note(value: np.uint64, counts: bool, once: U64, twice: U64, mask: int) -> No
 def holds_bit(bits: U64, value: np.uint64, mask: int) -> bool:
     """Whether the bit of a hash is set."""
     place: int = integer(np.uint64(value >> FOLD)) & mask
-    return np.uint64(bits[place >> 6] >> np.uint64(place & 63)) & ONE != NONE
+    found: bool = np.uint64(bits[place >> 6] >> np.uint64(place & 63)) & ONE != NONE
+    return found
 
 
 @kernel(

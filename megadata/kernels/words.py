@@ -53,7 +53,7 @@ def seed_of(size: int) -> np.uint64:
 def hash_short(text: U8, at: int, size: int) -> np.uint64:
     """Hash of 1 to 8 bytes; eight are read."""
     part = np.uint64(eight(text, at) & np.uint64(ALL >> np.uint64(64 - 8 * size)))
-    return fold(seed_of(size), part)
+    return np.uint64(fold(seed_of(size), part))
 
 
 @helper
@@ -64,16 +64,16 @@ def hash_long(text: U8, at: int, size: int) -> np.uint64:
     while at < last:
         value = fold(value, eight(text, at))
         at += 8
-    return fold(value, eight(text, last))
+    return np.uint64(fold(value, eight(text, last)))
 
 
 @helper
 def hash_bytes(text: U8, at: int, end: int) -> np.uint64:
     """Hash of text[at:end]."""
     if end - at >= 8:
-        return hash_long(text, at, end - at)
+        return np.uint64(hash_long(text, at, end - at))
     part = up_to_eight(text, at, end - at) if at < end else NONE
-    return fold(seed_of(end - at), part)
+    return np.uint64(fold(seed_of(end - at), part))
 
 
 @helper
