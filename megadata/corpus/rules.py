@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from megadata.config import to_dict
@@ -120,8 +121,7 @@ class RuleList:
                 docs = docs.select(keep)
                 mapped = docs if unmapped else mapped.select(keep)
             if mapped is not docs:
-                before, after = docs.records.column("text"), mapped.records.column("text")
-                counts[f"changed|{steps[0][0]}"] += pc.sum(pc.not_equal(before, after)).as_py() or 0
+                counts[f"changed|{steps[0][0]}"] += _changed(docs, mapped)
             docs = mapped
         if recorder is not None:
             recorder.sized(docs, "kept")
@@ -152,6 +152,13 @@ def _together(steps: Iterable[tuple[str, Step]]) -> list[list[tuple[str, Step]]]
             groups.append([(label, step)])
         joins = judges
     return groups
+
+
+def _changed(before: DocBatch, after: DocBatch) -> int:
+    """How many documents have another text; most are told by their size."""
+    equal = before.sizes == after.sizes
+    old, new = (docs.records.column("text").filter(pa.array(equal)) for docs in (before, after))
+    return int(equal.size - equal.sum()) + (pc.sum(pc.not_equal(old, new)).as_py() or 0)
 
 
 def _decide(rules: list[tuple[str, Decision]], count: int) -> tuple[I64, list[Why]]:

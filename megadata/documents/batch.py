@@ -148,8 +148,11 @@ class DocBatch:
         return DocBatch(pa.RecordBatch.from_arrays(arrays, schema=SCHEMA))
 
     def with_flat_text(self, text: NDArray[np.uint8], offsets: NDArray[np.int64]) -> DocBatch:
-        """The same documents with new text given as flat UTF-8 bytes and int64[D + 1] offsets (as kernels write it)."""
-        buffers = [None, pa.py_buffer(offsets.astype(np.int32).tobytes()), pa.py_buffer(text.tobytes())]
+        """The same documents with new text given as flat UTF-8 bytes and int64[D + 1] offsets (as kernels write it).
+
+        `text` is not copied and must not change any more.
+        """
+        buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(text)]
         return self.replace(text=pa.Array.from_buffers(pa.string(), len(self), buffers))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:

@@ -23,6 +23,7 @@ class Rows:
         self._file, self._options, self._problems = file, options, problems
         self._text_path = options.text_field.split(".")
         self._id_path = options.id_field.split(".")
+        self._path_alone = orjson.dumps({"path": file.name}).decode()
         self._clear()
 
     def _clear(self) -> None:
@@ -83,12 +84,11 @@ class Rows:
         """Whether a top-level field was used whole, for the text, the id, the source, the URL or the metadata."""
         if key == self._options.text_field or (key == self._options.id_field and as_id(value)):
             return True
-        kept = {
-            "source": isinstance(value, str),
-            "url": isinstance(value, str) or value is None,
-            "metadata": isinstance(value, dict),
-        }
-        return kept.get(key, False)
+        if key == "source":
+            return isinstance(value, str)
+        if key == "url":
+            return isinstance(value, str) or value is None
+        return key == "metadata" and isinstance(value, dict)
 
     def _notes(self, record: dict[str, Any]) -> str:
         """The metadata as JSON: the record's own, every field we have no column for, and the path."""
@@ -98,6 +98,8 @@ class Rows:
         for key, value in record.items():
             if not self._has_column(key, value):
                 notes.setdefault(key, value)
+        if not notes:
+            return self._path_alone
         notes.setdefault("path", self._file.name)
         return orjson.dumps(notes).decode()
 

@@ -53,9 +53,12 @@ class IdNotes:
     def take(self, stream: str, ids: Iterable[str], paths: Iterable[str], lines: Iterable[bytes]) -> Iterator[bytes]:
         """Pass lines on to be written, noting each."""
         which = STREAMS.index(stream)
+        last, hashed = None, 0
         for own, path, line in zip(ids, paths, lines, strict=True):
+            if path != last:
+                last, hashed = path, hash_id(path)[0]
             key, check = hash_id(own)
-            self._rows.extend((key, check, hash_id(path)[0], self._unit, which, self._offsets[which]))
+            self._rows.extend((key, check, hashed, self._unit, which, self._offsets[which]))
             self._offsets[which] += len(line)
             yield line
 

@@ -22,12 +22,13 @@ def encode_lines(
 
     Removed documents also carry the ``reason``, the measured ``value`` behind it and, where given, the ``threshold`` it passed.
     """
-    for row, document in enumerate(docs):
-        line: dict[str, Any] = {"id": document["id"], "text": document["text"], "source": document["source"]}
-        if document["url"] is not None:
-            line["url"] = document["url"]
-        if document["metadata"] is not None:
-            line["metadata"] = orjson.Fragment(document["metadata"])
+    columns = (docs.column(name) for name in ("id", "text", "source", "url", "metadata"))
+    for row, (name, text, source, url, metadata) in enumerate(zip(*columns, strict=True)):
+        line: dict[str, Any] = {"id": name, "text": text, "source": source}
+        if url is not None:
+            line["url"] = url
+        if metadata is not None:
+            line["metadata"] = orjson.Fragment(metadata)
         if reasons is not None:
             line["reason"] = reasons[row]
             line["value"] = values[row] if values is not None else None

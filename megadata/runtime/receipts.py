@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -150,7 +150,7 @@ class _OpenPart:
     temporary: Path
     target: Path
     file: IO[bytes]
-    compressor: zstandard.ZstdCompressor = field(default_factory=lambda: zstandard.ZstdCompressor(level=ZSTD_LEVEL))
+    compressor: zstandard.ZstdCompressor
     digest: Any = field(default_factory=hashlib.sha256)
     frames: list[list[int]] = field(default_factory=list)
     held: list[bytes] = field(default_factory=list)
@@ -183,12 +183,14 @@ class _OpenPart:
 class UnitWriter:
     """Writes the parts of one unit and, at the end, its receipt.
 
-    Used as a context manager: leaving it with an exception leaves nothing behind.
+    Used as a context manager: leaving it with an exception leaves nothing behind. `levels` are the levels of compression of
+    streams that have another one than `ZSTD_LEVEL`.
     """
 
-    def __init__(self, folder: Path, unit: Unit) -> None:
+    def __init__(self, folder: Path, unit: Unit, levels: Mapping[str, int] | None = None) -> None:
         self._folder = folder
         self._unit = unit
+        self._levels = levels or {}
         self._parts: dict[str, _OpenPart] = {}
         self.counts: Counter[str] = Counter()
 
@@ -209,7 +211,8 @@ class UnitWriter:
             target = part_path(self._folder, stream, self._unit.ordinal)
             target.parent.mkdir(parents=True, exist_ok=True)
             temporary = temporary_name(target)
-            part = self._parts[stream] = _OpenPart(temporary, target, temporary.open("wb"))
+            compressor = zstandard.ZstdCompressor(level=self._levels.get(stream, ZSTD_LEVEL))
+            part = self._parts[stream] = _OpenPart(temporary, target, temporary.open("wb"), compressor)
         for line in lines:
             part.add(line)
 

@@ -53,12 +53,12 @@ def is_url(path: str) -> bool:
     return "://" in path
 
 
-def open_raw(path: str) -> BinaryIO:
-    """Open the stored bytes of a local file or URL."""
+def open_raw(path: str, buffer: int = -1) -> BinaryIO:
+    """Open the stored bytes of a local file or URL; `buffer` bytes of a local file are read at once."""
     if is_url(path):
         return open_url(path)
     try:
-        return open(path, "rb")
+        return open(path, "rb", buffer)
     except OSError as error:
         raise CorpusError(
             f"{path}: cannot be read: {error.strerror or error}; check the path and its permissions"
@@ -300,7 +300,7 @@ def decoded_length(file: InputFile) -> int | None:
 def open_at(file: InputFile, start: int) -> BinaryIO:
     """Decoded stream positioned at decoded byte `start`."""
     path = file.unpacked.path if file.unpacked is not None else file.path
-    raw = open_raw(path)
+    raw = open_raw(path, _BUFFER)
     if compression_of(path) is None:
         raw.seek(start)
         return raw
