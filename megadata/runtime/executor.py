@@ -7,6 +7,7 @@ in which they are finished, so nothing that is written may depend on that order.
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import pickle
@@ -248,6 +249,7 @@ def _work(pipe: Connection) -> None:
         try:
             if payload is not None:
                 tasks = {number: pickle.loads(payload)}
+                gc.freeze()  # what its modules hold stays as long as the process: the collector need not look through it
             answer = ("done", _call(tasks[number], unit))
         except MegadataError as error:
             answer = ("error", error)
