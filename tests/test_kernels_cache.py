@@ -134,8 +134,17 @@ def test_an_error_inside_a_kernel_is_not_taken_for_a_result(tmp_path):
     out = np.zeros(1, np.int64)
     code(np.array([7, 2]), out)
     assert out.tolist() == [3]
-    with pytest.raises(RuntimeError, match="quotient: ended with status"):
+    with pytest.raises(RuntimeError, match="quotient: ended without a result"):
         code(np.array([7, 0]), out)
+
+
+def test_files_mapped_into_memory_are_arrays_as_well(tmp_path):
+    from megadata.kernels.ragged import gather
+
+    np.arange(5, dtype=np.uint8).tofile(tmp_path / "data")
+    out = np.zeros(3, np.uint8)
+    gather(np.memmap(tmp_path / "data", np.uint8, "r"), np.array([0, 2, 5]), np.array([1]), out)
+    assert out.tolist() == [2, 3, 4]
 
 
 def test_a_kernel_whose_code_needs_python_runs_by_numba(tmp_path):
@@ -164,8 +173,10 @@ def test_numbers_go_in_and_come_out(tmp_path):
         {"data": [0, 0, 0]},
         {"out": np.frombuffer(bytes(3), np.uint8)},
         {"order": np.zeros(1, np.int32)},
+        {"order": np.zeros(1, ">i8")},
+        {"offsets": np.frombuffer(bytes(17), np.uint8)[1:].view(np.int64)},
     ],
-    ids=["strided", "two dimensions", "a list", "an output that cannot be written", "int32"],
+    ids=["strided", "two dimensions", "list", "output that cannot be written", "int32", "big endian", "unaligned"],
 )
 def test_arguments_of_another_kind_are_refused(changed):
     from megadata.kernels.ragged import gather

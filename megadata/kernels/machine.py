@@ -2,8 +2,8 @@
 
 Numba's own cache spares a process the compiler, not the import of numba and of all it knows how to type: most of a second of
 processor time in every worker and every command. So what numba made of a kernel is kept as an object file with one symbol;
-llvmlite's loader puts it into memory, and ctypes calls it. Array arguments are passed as numba passes them: owner and parent
-(none), number of items, their size, the data, shape and strides.
+llvmlite's loader puts it into memory, and ctypes calls it. The symbol is a door before numba's code: it takes the arrays as they
+are, sees that each has the kernel's type, and passes it on as numba does.
 
 Two parts of numba that are not its public interface are used: its compiler, one step below the decorator, and the helpers in C
 that its arrays are allocated with. Where a version of numba has neither, and where ``NUMBA_BOUNDSCHECK`` asks for checks, kernels
@@ -27,12 +27,13 @@ from typing import TYPE_CHECKING, Any
 import llvmlite.binding as llvm
 import numpy as np
 
+from megadata.kernels.door import FAILED, PREFIX, UNFIT, door, layout_is_known
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from megadata.kernels.base import Flat, Kernel
+    from megadata.kernels.base import Kernel
 
-_PREFIX = "megadata_"
 _DIGEST_BYTES = 32
 _FROM_PROCESS = ("NRT_MemInfo_alloc", "NRT_MemInfo_call_dtor", "NRT_Allocate", "NRT_Free", "mem")
 """Beginnings of the names that code may leave to be found: numba's allocator, and memset and its kin of the C library."""
@@ -50,7 +51,7 @@ def code_of(kernel: Kernel, folder: Path) -> Callable[..., Any]:
         with _lock:
             try:
                 _allocator()
-                return _Code(kernel, _load(_read(path) or _make(kernel, path), _PREFIX + kernel.__name__))
+                return _Code(kernel, _load(_read(path) or _make(kernel, path), PREFIX + kernel.__name__))
             except _NotByUs:
                 pass
     return _dispatcher(kernel, folder)
@@ -63,65 +64,56 @@ def processor() -> str:
     return f"{llvm.get_host_cpu_name()}-{hashlib.sha256(features.encode()).hexdigest()[:8]}"
 
 
+_STATUSES = 1 << 33
+"""Results below `FAILED` and this are none."""
+
+
 class _Code:
     """Machine code with the signature of its kernel."""
 
     def __init__(self, kernel: Kernel, address: int) -> None:
-        self._kernel, self._signature = kernel, kernel.signature
-        words: list[Any] = [ctypes.c_void_p, ctypes.c_void_p]
-        for one in self._signature:
-            words += [_NUMBERS[np.dtype(one)]] if isinstance(one, type) else _words(one)
-        self._function = ctypes.CFUNCTYPE(ctypes.c_int32, *words)(address)
+        self._kernel, self._takes = kernel, len(kernel.signature)
+        words = [_whole(one) if isinstance(one, type) else ctypes.py_object for one in kernel.signature]
+        self._function = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, *words)(address)
 
     def __call__(self, *arguments: Any) -> int | None:
-        if len(arguments) != len(self._signature):
-            raise TypeError(f"{self._kernel.__name__}: takes {len(self._signature)} arguments, got {len(arguments)}")
-        words: list[Any] = []
-        for argument, wanted in zip(arguments, self._signature, strict=True):
-            if isinstance(wanted, type):
-                words.append(_number(argument, wanted, self._kernel))
-                continue
-            if not _is(argument, wanted):
-                raise TypeError(f"{self._kernel.__name__}: expected {wanted}, got {_described(argument)}")
-            words += (None, None, argument.size, argument.itemsize, argument.ctypes.data)
-            words += argument.shape
-            words += argument.strides
-        result, raised = ctypes.c_int64(), ctypes.c_void_p()
-        status = self._function(ctypes.addressof(result), ctypes.addressof(raised), *words)
-        if status != 0:
-            raise RuntimeError(
-                f"{self._kernel.__name__}: ended with status {status}: out of memory, or a division by zero"
-            )
-        return result.value if self._kernel.gives_number else None
+        if len(arguments) != self._takes:  # ctypes would let more pass
+            raise TypeError(f"{self._kernel.__name__}: takes {self._takes} arguments, got {len(arguments)}")
+        try:
+            result: int = self._function(id(np.ndarray), *arguments)
+        except ctypes.ArgumentError as error:
+            raise TypeError(f"{self._kernel.__name__}: {error}") from error
+        if result < FAILED + _STATUSES:
+            return self._again(result - FAILED, arguments)
+        return result if self._kernel.gives_number else None
+
+    def _again(self, status: int, arguments: tuple[Any, ...]) -> int | None:
+        """Call once more without classes derived from arrays; else the error behind a status."""
+        name = self._kernel.__name__
+        if status < UNFIT:
+            raise RuntimeError(f"{name}: ended without a result: out of memory, or a division by zero")
+        plain = [one.view(np.ndarray) if isinstance(one, np.ndarray) else one for one in arguments]
+        if any(one is not other and type(other) is not np.ndarray for one, other in zip(plain, arguments, strict=True)):
+            return self(*plain)
+        unfit = arguments[status - UNFIT]
+        raise TypeError(f"{name}: expected {self._kernel.signature[status - UNFIT]}, got {_described(unfit)}")
 
 
-_NUMBERS: dict[np.dtype[Any], Any] = {
-    np.dtype(np.bool_): ctypes.c_uint8,
-    np.dtype(np.int64): ctypes.c_int64,
-    np.dtype(np.uint64): ctypes.c_uint64,
-    np.dtype(np.int32): ctypes.c_int32,
-    np.dtype(np.uint32): ctypes.c_uint32,
-}
+@cache
+def _whole(kind: type) -> Any:
+    """A ctypes argument that takes every whole number which `kind` holds."""
+    word = np.ctypeslib.as_ctypes_type(kind)
+    least, most = (0, 1) if kind is np.bool_ else (int(np.iinfo(kind).min), int(np.iinfo(kind).max))
 
+    class Whole:
+        @classmethod
+        def from_param(cls, value: Any) -> Any:
+            number = int(value) if isinstance(value, np.bool_) else operator.index(value)
+            if not least <= number <= most:
+                raise TypeError(f"expected {kind.__name__}, got {number}")
+            return word(number)
 
-def _words(one: Flat) -> list[Any]:
-    return [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p] + [
-        ctypes.c_int64
-    ] * 2 * one.ndim
-
-
-def _number(argument: Any, wanted: type, kernel: Kernel) -> int:
-    number = int(argument) if isinstance(argument, bool | np.bool_) else operator.index(argument)
-    if wanted is not np.bool_ and not np.iinfo(wanted).min <= number <= np.iinfo(wanted).max:
-        raise TypeError(f"{kernel.__name__}: expected {wanted.__name__}, got {number}")
-    return number
-
-
-def _is(argument: Any, wanted: Flat) -> bool:
-    if not isinstance(argument, np.ndarray) or argument.dtype != wanted.dtype or argument.ndim != wanted.ndim:
-        return False
-    flags = argument.flags
-    return flags.c_contiguous and flags.aligned and (flags.writeable or not wanted.writable)
+    return Whole
 
 
 def _described(argument: Any) -> str:
@@ -173,10 +165,10 @@ def _by_compiler(kernel: Kernel) -> bytes:
     library, symbol, gives = made.library, made.fndesc.llvm_func_name, str(made.signature.return_type)
     assert gives == ("int64" if kernel.gives_number else "none"), f"{kernel.__name__} returns {gives}"
     module, machine = llvm.parse_bitcode(library._final_module.as_bitcode()), library._codegen._tm
+    module.link_in(llvm.parse_assembly(door(kernel, symbol, module.triple, module.data_layout)))
     for one in (*module.functions, *module.global_variables):
-        if not one.is_declaration and one.name != symbol:
+        if not one.is_declaration and one.name != PREFIX + kernel.__name__:
             one.linkage = "internal"
-    module.get_function(symbol).name = _PREFIX + kernel.__name__
     passes = llvm.create_new_module_pass_manager()
     passes.add_global_dead_code_eliminate_pass()
     passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
@@ -214,7 +206,7 @@ def _allocator() -> None:
     folder = str(Path(found.origin).parent / "core" / "runtime") if found and found.origin else ""
     name = "numba.core.runtime._nrt_python"
     place = importlib.machinery.PathFinder.find_spec(name, [folder])
-    if place is None:
+    if place is None or not layout_is_known():
         raise _NotByUs
     helpers = importlib.util.module_from_spec(place).c_helpers
     for function in ("MemInfo_alloc", "MemInfo_alloc_aligned", "MemInfo_call_dtor", "Allocate", "Free"):
