@@ -96,8 +96,9 @@ def test_code_that_is_damaged_on_disk_is_made_again(tmp_path):
     (kept,) = tmp_path.rglob("gather.o")
     whole = kept.read_bytes()
     kept.write_bytes(whole[: len(whole) // 2])
+    assert machine._read(kept) is None
     machine.code_of(gather, tmp_path)
-    assert kept.read_bytes() == whole
+    assert machine._read(kept) is not None
 
 
 def test_bounds_are_checked_where_numba_is_asked_to(tmp_path):
