@@ -112,15 +112,15 @@ def test_classes_of_every_code_point_are_those_of_python() -> None:
 def test_a_kept_table_of_classes_is_used_and_a_damaged_one_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(characters, "CACHE_FOLDER", tmp_path)
+    monkeypatch.setenv("MEGADATA_CACHE", str(tmp_path))
     made = class_table.__wrapped__()
-    (kept,) = tmp_path.iterdir()
+    (kept,) = tmp_path.rglob("*.npy")
     whole = kept.read_bytes()
     monkeypatch.setattr(characters, "_make_class_table", None)  # calling it would fail
     assert np.array_equal(class_table.__wrapped__(), made)
     kept.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     monkeypatch.undo()
-    monkeypatch.setattr(characters, "CACHE_FOLDER", tmp_path)
+    monkeypatch.setenv("MEGADATA_CACHE", str(tmp_path))
     assert np.array_equal(class_table.__wrapped__(), made)
     assert kept.read_bytes() == whole
 

@@ -6,24 +6,21 @@ newer tables is a new identity and never a silent difference.
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import hashlib
-import os
 import unicodedata
 from collections.abc import Iterable
-from pathlib import Path
+from typing import cast
 
 import numpy as np
 
+from megadata.corpus.tables import kept_tables
 from megadata.kernels import text as kernels
-from megadata.kernels.base import CACHE_FOLDER, U8, U16
+from megadata.kernels.base import U8, U16
 
 UNICODE = f"unicode {unicodedata.unidata_version}"
 """Name and version of the character data, as steps declare it."""
 
 CODE_POINTS = 0x110000
-_DIGEST_BYTES = 32
 
 ASSIGNED = (range(0x32400), range(0xE0000, 0xE0200))
 """Everything outside is unassigned or for private use: no letter, no space, no mark."""
@@ -65,28 +62,10 @@ def code_points(characters: Iterable[str]) -> np.ndarray[tuple[int], np.dtype[np
 
 @functools.cache
 def class_table() -> U16:
-    """uint16[0x110000]: the class bits of `megadata.kernels.text` for every code point.
-
-    Asking `unicodedata` about all of them takes a third of a second, so the answer is kept beside the compiled kernels, under a
-    name that changes with the Unicode version and with this file.
-    """
-    key = hashlib.sha256(UNICODE.encode() + Path(__file__).read_bytes()).hexdigest()[:16]
-    path = CACHE_FOLDER / f"classes-{key}"
-    try:
-        stored = path.read_bytes()
-    except OSError:
-        stored = b""
-    digest, content = stored[:_DIGEST_BYTES], stored[_DIGEST_BYTES:]
-    if len(content) == 2 * CODE_POINTS and hashlib.sha256(content).digest() == digest:
-        return np.frombuffer(content, np.uint16)
-    table = _make_class_table()
-    content = table.tobytes()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(hashlib.sha256(content).digest() + content)
-        temporary.replace(path)
-    return table
+    """uint16[0x110000]: the class bits of `megadata.kernels.text` for every code point."""
+    made_of = (__file__, str(kernels.__file__))
+    (table,) = kept_tables("classes", made_of, (), lambda: (_make_class_table(),))
+    return cast("U16", table)
 
 
 def _make_class_table() -> U16:

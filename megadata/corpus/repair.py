@@ -11,16 +11,19 @@ from __future__ import annotations
 import functools
 import unicodedata
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import ftfy
 import numpy as np
 from ftfy import badness, chardata
 
 from megadata.config import configclass
+from megadata.corpus import characters
 from megadata.corpus.characters import ASSIGNED, CODE_POINTS, UNICODE, class_table
+from megadata.corpus.tables import kept_tables
 from megadata.documents.batch import DocBatch
 from megadata.kernels import repair as kernels
+from megadata.kernels import text as letters
 from megadata.kernels.base import I64, U8, U32
 from megadata.kernels.text import REGEX_WORD
 
@@ -106,8 +109,8 @@ def pair_classes() -> tuple[dict[str, int], U8]:
     letters = frozenset(map(chr, (*range(65, 91), *range(97, 123))))
     members: dict[str, set[int]] = {}
     for number, (left, right, _) in enumerate(pairs):
-        for side, characters in enumerate((left, right)):
-            for character in characters:
+        for side, either in enumerate((left, right)):
+            for character in either:
                 members.setdefault(character, set()).add(2 * number + side)
     for character in letters | frozenset(LIGATURE_OE):
         members.setdefault(character, set()).add(2 * len(pairs) + (character in letters))
@@ -147,6 +150,11 @@ def _set(marks: U32, characters: Iterable[str | int], bit: int) -> None:
 @functools.cache
 def scan_tables() -> tuple[U32, U8, U8]:
     """The character table, the pair matrix and the table of quiet bytes of `kernels.find_lines`."""
+    made_of = (__file__, characters.__file__, str(kernels.__file__), str(letters.__file__))
+    return cast("tuple[U32, U8, U8]", kept_tables("repair", made_of, (f"ftfy {ftfy.__version__}",), _scan_tables))
+
+
+def _scan_tables() -> tuple[U32, U8, U8]:
     marks = np.zeros(CODE_POINTS, np.uint32)
     marks[(class_table() & REGEX_WORD) != 0] |= kernels.VISIBLE
     classes, matrix = pair_classes()
@@ -166,7 +174,6 @@ def scan_tables() -> tuple[U32, U8, U8]:
     quiet = np.zeros(256, np.uint8)
     quiet[:0x80] = (marks[:0x80] & (kernels.CHANGES | kernels.RETURN | kernels.ENTITY | kernels.LESS)) == 0
     quiet[ord("\n")] = 0
-    marks.setflags(write=False)
     return marks, matrix, quiet
 
 

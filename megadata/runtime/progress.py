@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import orjson
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 PLAIN_SECONDS = 5.0
 """How often a stage says where it is when the output is not a terminal."""
@@ -82,6 +83,9 @@ class Reporter:
         stage = Stage(name, total, unit, self)
         self._event({"event": "start", "stage": name, "total": total, "unit": unit})
         if self.stream is not None and self.stream.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(),

@@ -6,11 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
-import socket
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol, TypeVar, cast
@@ -100,11 +96,15 @@ class HttpObject:
     url: str
 
     def _open(self, span: str | None) -> Any:
+        import urllib.request
+
         headers = {"User-Agent": "megadata"} | ({"Range": f"bytes={span}"} if span else {})
         return urllib.request.urlopen(urllib.request.Request(self.url, headers=headers), timeout=TIMEOUT)
 
     def stat(self) -> Stat:
         """One byte is asked for: the answer tells size, identity and whether ranges are given."""
+        import urllib.error
+
         try:
             with self._open("0-0") as answer:
                 headers = answer.headers
@@ -245,6 +245,10 @@ def _may_pass(error: BaseException) -> bool:
     status = _status(error)
     if status is not None:
         return status in _PASSING
+    import http.client
+    import socket
+    import urllib.error
+
     if isinstance(error, (OSError, http.client.HTTPException, EOFError)):
         return not isinstance(error, urllib.error.URLError) or not isinstance(error.reason, socket.gaierror)
     return not isinstance(error, (ValueError, TypeError, KeyError, AttributeError))
