@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from megadata.corpus import characters, repair
+from megadata.corpus import characters, repair, tables
 from megadata.corpus.tables import kept_tables
+from megadata.errors import OutputError
 
 
 @pytest.fixture
@@ -47,16 +48,22 @@ def test_a_damaged_table_is_made_again(cache):
     assert len(makes) == 3
 
 
-def test_a_cache_that_cannot_be_written_is_no_obstacle(cache):
+def test_a_cache_that_cannot_be_written_is_no_obstacle(cache, monkeypatch):
+    def full(path, **_):
+        raise OutputError(f"{path}: the disk is full")
+
     cache.write_bytes(b"a file, where a folder would have to be")
+    assert keep([]).tolist() == [0, 1, 2]
+    cache.unlink()
+    monkeypatch.setattr(tables, "atomic_write", full)
     assert keep([]).tolist() == [0, 1, 2]
 
 
 def test_the_kept_tables_are_those_that_are_made(cache):
-    for tables, made in (
-        ((characters.class_table(),), (characters._class_table(),)),
+    for kept, made in (
+        ((characters.class_table(),), (characters._make_class_table(),)),
         (repair.scan_tables(), repair._scan_tables()),
     ):
-        for table, fresh in zip(tables, made, strict=True):
+        for table, fresh in zip(kept, made, strict=True):
             assert np.array_equal(table, fresh)
             assert table.dtype == fresh.dtype

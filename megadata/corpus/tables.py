@@ -14,6 +14,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from megadata.errors import OutputError
 from megadata.kernels.base import cache_root
 from megadata.runtime.files import atomic_write, write_json
 
@@ -43,7 +44,7 @@ def kept_tables(
             with atomic_write(folder / f"{at}.npy") as file:
                 np.save(file, table)
         write_json(folder / "digests.json", [_digest(table) for table in made])
-    except OSError:  # the cache is there to save time only
+    except (OSError, OutputError):  # the cache is there to save time only
         pass
     for table in made:
         table.setflags(write=False)

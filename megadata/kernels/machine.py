@@ -35,8 +35,12 @@ if TYPE_CHECKING:
     from megadata.kernels.base import Kernel
 
 _DIGEST_BYTES = 32
-_FROM_PROCESS = ("NRT_MemInfo_alloc", "NRT_MemInfo_call_dtor", "NRT_Allocate", "NRT_Free", "mem")
-"""Beginnings of the names that code may leave to be found: numba's allocator, and memset and its kin of the C library."""
+_ALLOCATOR = ("MemInfo_alloc", "MemInfo_alloc_aligned", "MemInfo_call_dtor", "Allocate", "Free")
+_FROM_PROCESS = (
+    *(f"NRT_{name}" for name in _ALLOCATOR),
+    *("memset", "memcpy", "memmove", "sqrt", "exp", "log", "log2", "log10", "pow", "floor", "ceil"),
+)
+"""What code may leave to be found by the loader: numba's allocator, and functions of the C library."""
 _lock = threading.Lock()
 
 
@@ -173,7 +177,7 @@ def _by_compiler(kernel: Kernel) -> bytes:
     passes.add_global_dead_code_eliminate_pass()
     passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
     left = [one.name for one in (*module.functions, *module.global_variables) if one.is_declaration]
-    if library._dynamic_globals or any(not name.startswith(("llvm.", *_FROM_PROCESS)) for name in left):
+    if library._dynamic_globals or any(not name.startswith("llvm.") and name not in _FROM_PROCESS for name in left):
         raise _NotByUs
     code: bytes = machine.emit_object(module)
     return code
@@ -209,7 +213,7 @@ def _allocator() -> None:
     if place is None or not layout_is_known():
         raise _NotByUs
     helpers = importlib.util.module_from_spec(place).c_helpers
-    for function in ("MemInfo_alloc", "MemInfo_alloc_aligned", "MemInfo_call_dtor", "Allocate", "Free"):
+    for function in _ALLOCATOR:
         llvm.add_symbol(f"NRT_{function}", helpers[function])
 
 
