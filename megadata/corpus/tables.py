@@ -60,4 +60,4 @@ def _load(folder: Path) -> tuple[Table, ...]:
 
 
 def _digest(table: Table) -> str:
-    return hashlib.sha256(np.ascontiguousarray(table)).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(table).data).hexdigest()
