@@ -148,8 +148,10 @@ def identify_all(text: U8, offsets: I64) -> list[tuple[str, float]]:
         features = np.empty(samples.size, np.int32)
         best, share = np.empty(some.size - 1, np.int64), np.empty(some.size - 1, np.float64)
         kernels.find_features(samples, borders, model.following, model.row, model.feature, features)
-        counted = np.log1p(np.arange(np.diff(borders).max() + 1, dtype=np.float64)) * _UNIT
-        kernels.classify(features, borders, model.weights, counted, model.prior, model.same, best, share)
+        sizes = np.diff(borders)
+        counted = np.log1p(np.arange(sizes.max() + 1, dtype=np.float64)) * _UNIT
+        flat = 1 / np.sqrt(np.maximum(sizes, 1))
+        kernels.classify(features, borders, model.weights, counted, model.prior, model.same, flat, best, share)
         for label, score in zip(best.tolist(), share.tolist(), strict=True):
             answers.append((model.labels[label], round(score, 3)) if label >= 0 else (UNDETERMINED, 0.0))
     return answers

@@ -13,12 +13,15 @@ import re
 
 Span = tuple[int, int]
 
-_LOCAL = re.compile(rb"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~\x80-\xff-]{1,64}\Z")
+_LETTERS = "\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0370-\u0373\u0376-\u037d\u0386-\u0481\u048a-\u0556\u0561-\u0587"
+"""Letters beyond ASCII in addresses: of scripts that put spaces around words, so that an address does not grow into the text."""
+_LOCAL = re.compile(rf"[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~{_LETTERS}-]{{1,64}}\Z")
 _DOMAIN = re.compile(
-    rb"(?:[A-Za-z0-9\x80-\xff](?:[A-Za-z0-9\x80-\xff-]{0,61}[A-Za-z0-9\x80-\xff])?\.){1,8}[A-Za-z\x80-\xff][A-Za-z0-9-]{1,23}(?![A-Za-z0-9])"
+    rf"(?:[A-Za-z0-9{_LETTERS}](?:[A-Za-z0-9{_LETTERS}-]{{0,61}}[A-Za-z0-9{_LETTERS}])?\.){{1,8}}"
+    rf"(?:[A-Za-z][A-Za-z0-9-]{{0,22}}[A-Za-z0-9]|[{_LETTERS}]{{2,24}})(?![A-Za-z0-9{_LETTERS}])"
 )
-_NO_DOMAIN = (b"png", b"jpg", b"jpeg", b"gif", b"svg", b"webp", b"css", b"js", b"php", b"html", b"local", b"localhost")
-_RESERVED = re.compile(rb"(?:^|\.)example\.(?:com|org|net)$|\.(?:example|invalid|test)$", re.IGNORECASE)
+_NO_DOMAIN = ("png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js", "php", "html", "local", "localhost")
+_RESERVED = re.compile(r"(?:^|\.)example\.(?:com|org|net)$|\.(?:example|invalid|test)$", re.IGNORECASE)
 """Domains for documentation (RFC 2606), which nobody has; pseudonyms use them."""
 
 _IPV4 = re.compile(rb"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d]|\.\d)")
@@ -89,26 +92,22 @@ SECRETS: dict[bytes, re.Pattern[bytes]] = {
 
 def email(text: bytes, at: int) -> Span | None:
     """The address around an ``@``."""
-    local = _LOCAL.search(text, max(at - 64, 0), at)
-    domain = _DOMAIN.match(text, at + 1, at + 256)
-    if local is None or domain is None:
+    before = text[max(at - 128, 0) : at].decode("utf-8", "ignore")
+    after = text[at + 1 : at + 257].decode("utf-8", "ignore")
+    found = _LOCAL.search(before, max(len(before) - 64, 0))
+    domain = _DOMAIN.match(after)
+    if found is None or domain is None:
         return None
-    name = domain[0].lower()
-    if name.rpartition(b".")[2] in _NO_DOMAIN or _RESERVED.search(name):
+    local, name = found[0].lstrip(".'/=-|*`"), domain[0]
+    local = local[7:] if local.lower().startswith("mailto:") else local
+    if not local or local.endswith(".") or before[: len(before) - len(local)].endswith("@"):
         return None
-    start = local.start()
-    while start < at and text[start : start + 1] in (b".", b"'", b"/", b"=", b"-", b"|", b"*", b"`"):
-        start += 1
-    start += len(b"mailto:") if text[start : start + 7].lower() == b"mailto:" else 0
-    if start >= at or text[at - 1 : at] == b"." or text[max(start - 1, 0) : start] == b"@":
+    if name.lower().rpartition(".")[2] in _NO_DOMAIN or _RESERVED.search(name):
         return None
-    stop = domain.end()
-    last = domain[0].rpartition(b".")[2]
-    if (
-        last.istitle() and len(last) > 1 and domain[0].count(b".") > 1
-    ):  # "org.Thank you": the next sentence without its space
-        stop -= len(last) + 1
-    return start, stop
+    last = name.rpartition(".")[2]
+    if last.istitle() and name.count(".") > 1:  # "org.Thank you": the next sentence without its space
+        name = name[: -len(last) - 1]
+    return at - len(local.encode()), at + 1 + len(name.encode())
 
 
 def ipv4(text: bytes, at: int, stop: int) -> Span | None:

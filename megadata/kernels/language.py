@@ -5,8 +5,6 @@ Letters: N bytes, D documents, T states of the automaton, R different rows of tr
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from megadata.kernels.base import F64, I16, I32, I64, U8, U16, U32, helper, kernel, reads, writes
@@ -150,6 +148,7 @@ def exponential(x: float) -> float:
     reads(np.float64),
     reads(np.float64),
     reads(np.int64),
+    reads(np.float64),
     writes(np.int64),
     writes(np.float64),
 )
@@ -160,14 +159,15 @@ def classify(
     counted: F64,
     prior_L: F64,
     same_L: I64,
+    flat_D: F64,
     class_D: I64,
     share_D: F64,
 ) -> None:
     """The likeliest class of each text, or -1 for a text without any feature, and its share of all likelihood.
 
-    A feature that occurs n times counts ``counted[n]`` times its weight for a class. Likelihoods are flattened by the
-    square root of the text's bytes, and the shares of classes with one number in `same_L` are added up. Weights of features that
-    occur equally often are added as whole numbers, so the sums are exact in any order.
+    A feature that occurs n times counts ``counted[n]`` times its weight for a class. Likelihoods of a text are flattened by the
+    factor `flat_D`, and the shares of classes with one number in `same_L` are added up. Weights of features that occur equally often
+    are added as whole numbers, so the sums are exact in any order.
     """
     classes = prior_L.size
     times_F = np.zeros(weights_FL.shape[0], np.int32)
@@ -215,7 +215,6 @@ def classify(
                     score_L[c] += counted[times] * sum_L[c]
             left = kept
             times = least
-        flat = 1.0 / math.sqrt(float(offsets[d + 1] - offsets[d]))
         most = -np.inf
         for c in range(classes):
             score_L[c] += prior_L[c]
@@ -223,7 +222,7 @@ def classify(
         total = 0.0
         shares[:] = 0.0
         for c in range(classes):
-            share = exponential((score_L[c] - most) * flat)
+            share = exponential((score_L[c] - most) * flat_D[d])
             shares[same_L[c]] += share
             total += share
         best = 0
