@@ -28,7 +28,7 @@ from megadata.kernels.base import F64, I16, I32, I64, U8, U16, U32
 UNDETERMINED = "und"
 """Label of documents without any text to go by (ISO 639-2)."""
 
-SAMPLE_BYTES = 800
+SAMPLE_BYTES = 1600
 """Bytes of each sample; documents of up to three times as many are read whole."""
 
 _TOGETHER = 1 << 20

@@ -27,6 +27,9 @@ _REACH = 9000
 
 _NEXT_NUMBER = re.compile(rb"(?<=[ ./()-])[0-9+(]|[+(](?=[0-9])")
 
+_SAME_LENGTH = ((b"\xc2\xa0", b"  "), *((b"\xe2\x80" + bytes([last]), b" - ") for last in range(0x90, 0x94)))
+"""No-break spaces, hyphens and dashes between digits, and what stands for them so that places stay the same."""
+
 Found = tuple[int, int, str]
 """(start, stop, kind) of a span, in bytes of its document."""
 
@@ -41,7 +44,10 @@ class Pii:
     """`mask`: a fixed placeholder for each kind. `pseudonym`: one that is the same wherever the same value stands."""
     drop_above: int | None = None
     """Drop documents with more spans than this; null drops none."""
-    regions: tuple[str, ...] = ("US", "GB", "DE", "FR", "ES", "IT", "PL", "BR", "IN", "RU", "AU", "NZ")
+    regions: tuple[str, ...] = (
+        "US", "GB", "DE", "FR", "ES", "IT", "PL", "BR", "IN", "RU", "AU", "NZ", "CH", "AT", "NL", "IE", "UA", "CN", "TW", "JP",
+        "KR",
+    )  # fmt: skip
     """Countries whose national telephone numbers are known after words such as `Tel.`; any number with a country code is."""
     placeholder: str = "<{kind}>"
     """What a masked span becomes; ``{kind}`` is its kind."""
@@ -49,7 +55,7 @@ class Pii:
     """Keys the pseudonyms, so that values cannot be guessed from them."""
 
     name: ClassVar[str] = "pii"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         if self.drop_above is not None and self.drop_above < 0:
@@ -111,6 +117,8 @@ class Pii:
             if span is not None:
                 yield (*span, name)
             return
+        for wide, plain in _SAME_LENGTH:
+            window = window.replace(wide, plain)
         while at < stop:
             number = self._number(window, at, stop)
             if number is not None:

@@ -26,7 +26,14 @@ _RESERVED = re.compile(r"(?:^|\.)example\.(?:com|org|net)$|\.(?:example|invalid|
 
 _IPV4 = re.compile(rb"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d]|\.\d)")
 _IPV6 = re.compile(rb"(?<![0-9A-Za-z:.])[0-9A-Fa-f:]{4,39}(?![0-9A-Za-z:]|\.\d)")
-_VERSION = re.compile(rb"(?:version|ver\.?|v|release|rev\.?|section|chapter|build|firmware|kernel)\s*$", re.IGNORECASE)
+_VERSION = re.compile(
+    r"(?:(?<!\w)(?:version|ver|v|release|rev|build|firmware|kernel|os|ec(?:[ _-]?n(?:umber|o|r))?|sec(?:t|tion|ció|ción|țiunea)?|"
+    r"sezione|seção|secção|abschnitt|afsnit|avsnitt|kap(?:itel|itola|itolo)?|chapter|chapitre|cap(?:ítulo|ítol)?|hoofdstuk|"
+    r"paragraaf|oddíl|rozdział|раздел|розділ|τμήμα|ενότητα|bölüm)|第|章|节|節|절|§)[\s.:=|]{0,4}$",
+    re.IGNORECASE,
+)
+_HEADING = re.compile(r"(?:^|\n)[ \t\u3000]*$")
+_BEHIND_HEADING = re.compile(rb"\.(?:[ \n]|\xc2\xa0)|\.in-addr")
 
 _CARD = re.compile(rb"(?<![\d.])(?:\d[ -]?){12,18}\d(?![\d]|[.-]\d)")
 _ISSUED = re.compile(
@@ -37,21 +44,29 @@ _ISSUED = re.compile(
 
 _PHONE = re.compile(rb"(?:\+|00|\(\+)?[\d(][\d ()./-]{5,22}\d")
 _DIGITS = re.compile(rb"\d+")
-_AMERICAN = re.compile(rb"(?<![\d.])(?:\+?1[ .-]?)?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\d]|[.-]\d)")
+_AMERICAN = re.compile(
+    rb"(?<![\d.])(?:\+?1[ .-]{0,3})?(?:\( ?\d{3} ?\) {0,2}|\d{3}[ .-]{1,3})\d{3}[ .-]{1,3}\d{4}(?![\d]|[.-]\d)"
+)
 _CALL = re.compile(
-    r"(?<!\w)(?:tel(?:e(?:ph|f)on[eo]?)?|tél(?:éphone)?|phone|fax|telefax|mobil[e]?|cell|call|whatsapp|hotline|handy|ph|t|тел(?:ефон)?|факс|"
-    r"电话|電話|手机|전화|☎|✆|📞)\s{0,8}(?:no|nr|number|us|at|on|:|\.|\)|：|#|-){0,8}\s{0,8}$",
+    r"(?:(?<!\w)(?:tele?(?:(?:ph|f)on[eo]?)?|tél(?:éphone)?|phone|fone|fax|telefax|mobile?|cell|call|whatsapp|hotline|helpline|"
+    r"freephone|handy|ph|t|f|тел(?:ефон)?|факс)|(?:电话|電話|行動|手机|热线|熱線|报料|전화|☎|✆|📞))"
+    r"\s{0,8}(?:no|nr|number|us|at|on|:|\.|\)|：|#|-){0,8}\s{0,8}$",
     re.IGNORECASE,
 )
 _LOCAL_NUMBER = re.compile(rb"[2-9]\d\d-\d{4}(?![\d]|[.-]\d)")
 _ASK = re.compile(
-    rb"\b(?:call|phone|telephone|tel|fax|contact|reach|dial|info(?:rmation)?)\b|\d{3}-\d{4},? or ", re.IGNORECASE
+    rb"\b(?:call|phone|telephone|tel|fax|kontakt|contact|reach|dial|info(?:rmation)?|helpline|hotline|telesales|freephone)\b"
+    rb"|\d{3}-\d{4},? or ",
+    re.IGNORECASE,
 )
 _DATES = re.compile(
     rb"(?:19|20)\d\d[-./ ](?:0?[1-9]|1[0-2])[-./ ](?:0?[1-9]|[12]\d|3[01])"
     rb"|(?:0?[1-9]|[12]\d|3[01])[-./](?:0?[1-9]|1[0-2])[-./](?:19|20)\d\d"
+    rb"|(?:0?[1-9]|1[0-2])[-./](?:0?[1-9]|[12]\d|3[01])[-./](?:19|20)\d\d"
 )
-_BOOKS = re.compile(rb"(?:isbn|issn|doi|oclc|id|no|nr|pp?|art)[\s.:-]{0,8}(?:1[03])?[\s:.-]{0,8}$", re.IGNORECASE)
+_BOOKS = re.compile(
+    rb"(?<![A-Za-z\x80-\xff])(?:isbn|issn|doi|oclc|id|no|nr|pp?|art)[\s.:-]{0,8}(?:1[03])?[\s:.-]{0,8}$", re.IGNORECASE
+)
 
 _IBAN = re.compile(rb"[A-Z]{2}\d{2}(?: ?[0-9A-Z]{4}){2,7}(?: ?[0-9A-Z]{1,3})?(?![0-9A-Za-z])")
 _LENGTHS = (
@@ -90,45 +105,69 @@ SECRETS: dict[bytes, re.Pattern[bytes]] = {
 """Prefix -> what follows it in a key or token."""
 
 
+_AT = re.compile(rb"@|[(\[] ?at ?[)\]]", re.IGNORECASE)
+
+
 def email(text: bytes, at: int) -> Span | None:
-    """The address around an ``@``."""
-    before = text[max(at - 128, 0) : at].decode("utf-8", "ignore")
-    after = text[at + 1 : at + 257].decode("utf-8", "ignore")
+    """The address around an ``@``, also with spaces on both sides of it, or around ``(at)``."""
+    sign = _AT.match(text, at)
+    if sign is None:
+        return None
+    start, stop = sign.span()
+    if text[start - 1 : start] == b" " and text[stop : stop + 1] == b" ":
+        start, stop = start - 1, stop + 1
+    before = text[max(start - 128, 0) : start].decode("utf-8", "ignore")
+    after = text[stop : stop + 256].decode("utf-8", "ignore")
     found = _LOCAL.search(before, max(len(before) - 64, 0))
     domain = _DOMAIN.match(after)
     if found is None or domain is None:
         return None
     local, name = found[0].lstrip(".'/=-|*`"), domain[0]
     local = local[7:] if local.lower().startswith("mailto:") else local
-    if not local or local.endswith(".") or before[: len(before) - len(local)].endswith("@"):
+    if (
+        len(local) < (3 if stop - start > 1 else 1)
+        or local.endswith(".")
+        or before[: len(before) - len(local)].endswith("@")
+    ):
         return None
     if name.lower().rpartition(".")[2] in _NO_DOMAIN or _RESERVED.search(name):
+        return None
+    if local == "git" and after[len(name) : len(name) + 1] == ":":  # a repository's address
         return None
     last = name.rpartition(".")[2]
     if last.istitle() and name.count(".") > 1:  # "org.Thank you": the next sentence without its space
         name = name[: -len(last) - 1]
-    return at - len(local.encode()), at + 1 + len(name.encode())
+    return start - len(local.encode()), stop + len(name.encode())
 
 
 def ipv4(text: bytes, at: int, stop: int) -> Span | None:
-    """A public IPv4 address that begins at `at`."""
+    """A public IPv4 address that begins at `at`; not a version, nor the number of a section."""
     found = _IPV4.match(text, at, min(len(text), stop + 3))
-    if found is None or not _public(found[0].decode()) or _VERSION.search(text, max(at - 16, 0), at):
+    if found is None or not _public(found[0].decode()):
+        return None
+    before = text[max(at - 40, 0) : at].decode("utf-8", "ignore")
+    if _VERSION.search(before):
+        return None
+    behind = _BEHIND_HEADING.match(text, found.end())
+    if behind is not None and (_HEADING.search(before) or behind[0] == b".in-addr"):
         return None
     return found.span()
 
 
 def ipv6(text: bytes, at: int) -> Span | None:
-    """A public IPv6 address around a colon."""
+    """A global unicast IPv6 address (RFC 4291: 2000::/3) around a colon; not a network with the length of its prefix."""
     start = at
     while start > max(at - 39, 0) and text[start - 1 : start] in _HEX:
         start -= 1
     found = _IPV6.match(text, start)
     if found is None or found[0].count(b":") < 2 or not _public(found[0].decode()):
         return None
+    if ipaddress.ip_address(found[0].decode()) not in _UNICAST or text[found.end() : found.end() + 1] == b"/":
+        return None
     return found.span()
 
 
+_UNICAST = ipaddress.ip_network("2000::/3")
 _HEX = frozenset(bytes([b]) for b in b"0123456789abcdefABCDEF:")
 
 
@@ -185,9 +224,10 @@ def secret(text: bytes, at: int) -> Span | None:
 def phone(text: bytes, at: int, stop: int, regions: tuple[str, ...]) -> Span | None:
     """A telephone number that libphonenumber takes for a valid one.
 
-    With a country code it stands for itself; in American form it must be valid there; in any other form a word such as `Tel.` or
-    `Fax` must stand before it, and it must be valid in one of `regions`. American numbers without an area code need a word such
-    as `call` or `information` not far before them.
+    With a country code it stands for itself; in American form it must be valid there; in any other form it must be valid in one
+    of `regions`, and a word such as `Tel.` or `Fax` must stand right before it, or, before a trunk prefix and groups of digits, a
+    word such as `call` or `information` not far before it. American numbers without an area code need such a word as well. Right
+    behind `Tel.` even a wrong country code will do.
     """
     found = _PHONE.match(text, at, min(len(text), stop + 1))
     if found is None or _DATES.match(text, at):
@@ -197,15 +237,19 @@ def phone(text: bytes, at: int, stop: int, regions: tuple[str, ...]) -> Span | N
     called = _CALL.search(before) is not None
     if not called and _BOOKS.search(before.encode()):
         return None
+    asked = _ASK.search(text, max(at - 60, 0), at) is not None
     for group in reversed(list(_DIGITS.finditer(text, at, found.end()))):  # a date or another number may follow
         number = text[at : group.end()].decode()
-        if not 7 <= sum(c.isdigit() for c in number) <= 15:
+        digits = sum(c.isdigit() for c in number)
+        if not 7 <= digits <= 15:
             continue
         if number.startswith(("+", "(+")):
-            right = _valid(number, None)
+            right = _valid(number, None) or (called and digits >= 9)
         else:
+            trunk = number.lstrip("(").startswith("0") and not number.isdigit() and text[at - 1 : at] != b"/"
+            near = called or (asked and trunk)
             right = (number.startswith("00") and _valid("+" + number[2:], None)) or (
-                called and any(_valid(number, region) for region in regions)
+                near and any(_valid(number, region) for region in regions)
             )
         if right:
             opens = number.startswith("(") and ")" not in number
@@ -213,7 +257,7 @@ def phone(text: bytes, at: int, stop: int, regions: tuple[str, ...]) -> Span | N
     if american is not None and _valid(american[0].decode(), "US"):
         return american.span()
     local = _LOCAL_NUMBER.match(text, at)
-    if local is not None and "US" in regions and _ASK.search(text, max(at - 48, 0), at):
+    if local is not None and "US" in regions and asked:
         return local.span()
     return None
 

@@ -166,8 +166,8 @@ def classify(
     """The likeliest class of each text, or -1 for a text without any feature, and its share of all likelihood.
 
     A feature that occurs n times counts ``counted[n]`` times its weight for a class. Likelihoods of a text are flattened by the
-    factor `flat_D`, and the shares of classes with one number in `same_L` are added up. Weights of features that occur equally often
-    are added as whole numbers, so the sums are exact in any order.
+    factor `flat_D`, and the shares of classes with one number in `same_L` are added up. Weights of features that occur equally
+    often are added as whole numbers, so the sums are exact in any order.
     """
     classes = prior_L.size
     times_F = np.zeros(weights_FL.shape[0], np.int32)

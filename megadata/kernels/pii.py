@@ -8,8 +8,8 @@ from megadata.kernels.base import I64, U8, helper, kernel, reads, writes
 from megadata.kernels.text import integer
 
 AT, NUMBER, COLON, ACCOUNT, SECRET = 0, 1, 2, 3, 4
-"""An @ between characters of addresses; seven digits or three dots of a number; colons as in IPv6; two capitals and two digits as
-in an IBAN; one of the prefixes of secrets."""
+"""An @ (or "(at)") between characters of addresses; seven digits or three dots of a number; colons as in IPv6; two capitals and
+two digits as in an IBAN; one of the prefixes of secrets."""
 LEAST_DIGITS = 7
 LONGEST_NUMBER = 256
 SEPARATORS = 3  # in a row, inside a number
@@ -34,23 +34,52 @@ def is_hex(byte: int) -> bool:
 
 
 @helper
+def wide_separator(text: U8, at: int, end: int) -> int:
+    """Bytes of the no-break space, hyphen or dash at `at`; 0 if there is none."""
+    if at + 1 < end and text[at] == 0xC2 and text[at + 1] == 0xA0:
+        return 2
+    if at + 2 < end and text[at] == 0xE2 and text[at + 1] == 0x80 and 0x90 <= text[at + 2] <= 0x93:
+        return 3
+    return 0
+
+
+@helper
+def is_spelt_at(text: U8, at: int, end: int) -> bool:
+    """Whether "(at)" or "[at]" begins at `at`, in either case, with or without spaces inside."""
+    i = at + 1
+    if i < end and text[i] == 32:
+        i += 1
+    if i + 2 >= end or text[i] | 32 != 97 or text[i + 1] | 32 != 116:
+        return False
+    i += 2
+    if text[i] == 32 and i + 1 < end:
+        i += 1
+    return text[i] == 41 or text[i] == 93
+
+
+@helper
 def number_end(text: U8, start: int, end: int) -> tuple[int, int, int]:
     """Where a number that begins at `start` ends, its digits, and its dots."""
     digits: int = 0
     dots: int = 0
     gap: int = 0
     stop = start
-    for at in range(start, min(end, start + LONGEST_NUMBER)):
+    at = start
+    last = min(end, start + LONGEST_NUMBER)
+    while at < last:
         byte: int = integer(text[at])
         if is_digit(byte):
             digits += 1
             gap = 0
-            stop = at + 1
+            at += 1
+            stop = at
             continue
+        wide = wide_separator(text, at, last)
         gap += 1
         dots += byte == 46
-        if gap > SEPARATORS or byte not in (32, 40, 41, 43, 45, 46, 47):  # " ()+-./"
+        if gap > SEPARATORS or (wide == 0 and byte not in (32, 40, 41, 43, 45, 46, 47)):  # " ()+-./"
             break
+        at += max(wide, 1)
     return stop, digits, dots
 
 
@@ -86,8 +115,11 @@ def find_candidates(
             kind: int = -1
             following = at + 1
             if byte == 64:
-                if before > 32 and (is_letter(after) or is_digit(after) or after >= 0x80):
+                spaced = before == 32 and after == 32
+                if spaced or (before > 32 and (is_letter(after) or is_digit(after) or after >= 0x80)):
                     kind = AT
+            elif (byte == 40 or byte == 91) and is_spelt_at(text_N, at, end):  # "(" and "["
+                kind = AT
             elif is_digit(byte) or byte == 43 or byte == 40:  # "+" and "("
                 if not (is_digit(before) or is_letter(before) or before == 95):
                     stop, digits, dots = number_end(text_N, at, end)
