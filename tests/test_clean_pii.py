@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +14,9 @@ from megadata.corpus.pii_patterns import IBAN_LENGTHS, luhn
 from megadata.corpus.rules import load_rules
 from megadata.documents.batch import DocBatch
 from megadata.errors import ConfigError
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+import pii_spans
 
 VALUES = [
     "a.b@c.de",
@@ -130,6 +136,19 @@ def test_documents_with_too_much_are_dropped_and_all_kinds_are_counted() -> None
     assert verdict["too_much"].mask.tolist() == [True, False, False]
     assert mapped.texts[2] == "nothing"
     assert Pii().map(batch("x", "y")).texts == ["x", "y"]
+
+
+@pytest.mark.long
+def test_spans_marked_in_real_pages_are_found(real_data: Path) -> None:
+    """The figures of docs/rules.md, with room for a changed rule, none for a broken one."""
+    texts = pii_spans.sample(real_data)
+    marked = pii_spans.labels({text.name: text.text for text in texts})
+    count, _ = pii_spans.compare(texts, marked, pii_spans.ours(texts))
+    least = {"email": (0.95, 0.95), "ip": (1, 0.7), "phone": (0.88, 0.97), "iban": (1, 1)}
+    for kind, (recall, precision) in least.items():
+        assert count[kind]["recalled"] >= recall * count[kind]["marked"] > 0, kind
+        assert count[kind]["right"] >= precision * count[kind]["found"], kind
+    assert count["card"]["found"] == count["secret"]["found"] == 0
 
 
 def test_numbers_of_cards_and_accounts_are_checked() -> None:

@@ -98,7 +98,11 @@ def _as_trained(sample: bytes) -> bytes:
     text = sample.decode()
     if not any(map(str.isalpha, text)):
         return b""
-    return unicodedata.normalize("NFC", text.lower() if text.isupper() else text).encode()
+    if text.isupper():
+        text = text.lower()
+    elif unicodedata.is_normalized("NFC", text):
+        return sample
+    return unicodedata.normalize("NFC", text).encode()
 
 
 def _samples(text: U8, offsets: I64) -> tuple[U8, I64]:
@@ -109,13 +113,14 @@ def _samples(text: U8, offsets: I64) -> tuple[U8, I64]:
     how = np.empty(whole.size, np.uint8)
     kernels.take_samples(text, offsets, SAMPLE_BYTES, out, borders, how)
     changed: dict[int, bytes] = {}
+    data, places = memoryview(out), borders.tolist()
     for d in np.flatnonzero(how != kernels.LOWER).tolist():
-        sample = out[borders[d] : borders[d + 1]].tobytes()
+        sample = bytes(data[places[d] : places[d + 1]])
         trained = _as_trained(sample)
         if trained != sample:
             changed[d] = trained
     if changed:
-        pieces = [changed.get(d, out[borders[d] : borders[d + 1]].tobytes()) for d in range(whole.size)]
+        pieces = [changed[d] if d in changed else data[places[d] : places[d + 1]] for d in range(whole.size)]
         out = np.frombuffer(b"".join(pieces), np.uint8)
         borders = np.cumsum([0, *map(len, pieces)], dtype=np.int64)
     return out, borders

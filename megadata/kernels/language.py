@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from megadata.kernels.base import F64, I16, I32, I64, U8, U16, U32, helper, kernel, reads, writes
-from megadata.kernels.text import NEWLINE_BYTE, integer
+from megadata.kernels.text import NEWLINE_BYTE, copy, integer
 
 LOWER = 1  # a sample has one of the letters a to z, so that it is not all in capitals
 COMBINING = 2  # it has characters from U+0300 on, before which no text is outside of normal form C
@@ -44,19 +44,23 @@ def take_samples(text_N: U8, offsets: I64, size: int, out_N: U8, out_offsets: I6
             if not whole:
                 start = border(text_N, begin if piece == 0 else (middle if piece == 1 else end - size), end)
                 stop = (begin if piece == 0 else middle) + size if piece < 2 else end
-                while stop < end and text_N[stop] & 0xC0 == 0x80:
+                while start < stop < end and text_N[stop] & 0xC0 == 0x80:
                     stop -= 1
+                stop = max(start, stop)
             if piece > 0:
                 out_N[write] = NEWLINE_BYTE
                 write += 1
+            write = copy(text_N, start, stop, out_N, write)
+            most = np.uint8(0)
             for at in range(start, stop):
-                byte: int = integer(text_N[at])
-                out_N[write] = text_N[at]
-                write += 1
-                if 97 <= byte <= 122:
+                most = max(most, text_N[at])
+            if most >= FIRST_COMBINING:
+                how |= COMBINING
+            at = start
+            while at < stop and how & LOWER == 0:
+                if 97 <= text_N[at] <= 122:
                     how |= LOWER
-                elif byte >= FIRST_COMBINING:
-                    how |= COMBINING
+                at += 1
         out_offsets[d + 1] = write
         how_D[d] = np.uint8(how)
 
