@@ -113,7 +113,7 @@ def _samples(text: U8, offsets: I64) -> tuple[U8, I64]:
     how = np.empty(whole.size, np.uint8)
     kernels.take_samples(text, offsets, SAMPLE_BYTES, out, borders, how)
     changed: dict[int, bytes] = {}
-    data, places = memoryview(out), borders.tolist()
+    data, places = out.data, borders.tolist()
     for d in np.flatnonzero(how != kernels.LOWER).tolist():
         sample = bytes(data[places[d] : places[d + 1]])
         trained = _as_trained(sample)

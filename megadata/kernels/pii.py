@@ -54,7 +54,8 @@ def is_spelt_at(text: U8, at: int, end: int) -> bool:
     i += 2
     if text[i] == 32 and i + 1 < end:
         i += 1
-    return text[i] == 41 or text[i] == 93
+    closing: int = integer(text[i])
+    return closing in (41, 93)
 
 
 @helper
