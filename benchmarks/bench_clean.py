@@ -2,10 +2,11 @@
 
 Run from the repository, with datatrove in an environment of its own (``make peers``; without it that part is left out)::
 
-    MEGADATA_REAL_DATA=DIR python benchmarks/bench_clean.py [--megabytes 200] [--sample 12] [--workers 2] [--peer PYTHON]
+    MEGADATA_REAL_DATA=DIR python benchmarks/bench_clean.py [--megabytes 200] [--texts DIR] [--sample 12] [--workers 2]
 
-The text is distinct: books, articles and pages of MEGADATA_REAL_DATA, cut at line ends into documents of about four thousand
-characters. Both sides start from nothing; datatrove gets a sample, every n-th document, because it would take minutes for all.
+The text is distinct: books, articles and pages of MEGADATA_REAL_DATA, cut into documents of four thousand characters; where
+they do not suffice, the `.txt` files of --texts come after them. Both sides start from nothing and end with files of what they
+keep; datatrove gets a sample, every n-th document, because it would take minutes for all.
 With ``--words spacy`` ours cuts words as datatrove does, on the sample, and must keep the very same number of documents.
 """
 
@@ -35,12 +36,12 @@ PATTERNS = (
 PIECE = 4_000
 
 
-def documents(root: Path, most: int) -> Iterator[bytes]:
+def documents(root: Path, most: int, more: Path | None = None) -> Iterator[bytes]:
     """JSON lines of at most `most` bytes of text."""
     size = 0
     seen: set[bytes] = set()
-    for pattern in PATTERNS:
-        for path in sorted(root.glob(pattern)):
+    for base, pattern in (*((root, one) for one in PATTERNS), *([(more, "**/*.txt")] if more else [])):
+        for path in sorted(base.glob(pattern)):
             if not path.is_file():
                 continue
             data = path.read_bytes()
@@ -51,7 +52,7 @@ def documents(root: Path, most: int) -> Iterator[bytes]:
             for at in range(0, len(text), PIECE):
                 piece = text[at : at + PIECE]
                 size += len(piece.encode())
-                yield orjson.dumps({"text": piece, "id": f"{path.relative_to(root)}/{at}"}) + b"\n"
+                yield orjson.dumps({"text": piece, "id": f"{path.relative_to(base)}/{at}"}) + b"\n"
                 if size >= most:
                     return
 
@@ -109,6 +110,7 @@ def main() -> None:
     """Measure and print one line for each side and the ratio."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--megabytes", type=int, default=200)
+    parser.add_argument("--texts", type=Path, help="folder of more text files")
     parser.add_argument("--sample", type=int, default=12)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--words", choices=["unicode", "spacy"], default="unicode")
@@ -118,7 +120,7 @@ def main() -> None:
     if not real:
         raise SystemExit("MEGADATA_REAL_DATA: not set; this script cleans real text")
     with tempfile.TemporaryDirectory(prefix="megadata-clean-") as base:
-        lines = list(documents(Path(real), given.megabytes * 1_000_000))
+        lines = list(documents(Path(real), given.megabytes * 1_000_000, given.texts))
         size = write(Path(base, "all.jsonl"), lines)
         every = max(1, size // (given.sample * 1_000_000))
         sample = lines[::every]
@@ -127,7 +129,8 @@ def main() -> None:
         few = write(Path(base, "sample.jsonl"), sample)
         took, kept = min(ours(Path(base, "all.jsonl"), Path(base, "out"), given.workers, "unicode") for _ in range(2))
         line = {"bench": "clean/gopher+c4+fineweb", "unit": "MB/s", "workers": given.workers, "megabytes": round(size / 1e6, 1),
-                "documents": len(lines), "kept": kept, "ours": round(size / 1e6 / took, 2), "machine": machine()}  # fmt: skip
+                "documents": len(lines), "kept": kept, "ours": round(size / 1e6 / took, 2), "seconds": round(took, 2),
+                "machine": machine()}  # fmt: skip
         if given.peer.exists():
             seconds, theirs = peers(given.peer, Path(base, "sample"), Path(base, "peer"), given.workers)
             again, mine = ours(Path(base, "sample.jsonl"), Path(base, "few"), given.workers, given.words)

@@ -126,38 +126,35 @@ def repeated_ngrams(
 
         # An n-gram that repeats begins with a shorter one that repeats, so each length looks only at what the one before left.
         reached = 0
-        candidates = words
+        candidates = 0
         for w in range(tops_T.size + repeats_R.size):
             is_top = w < tops_T.size
             n = tops_T[w] if is_top else repeats_R[w - tops_T.size]
-            if reached == 0 or n < reached:
-                reached = 0
-                candidates = words
-                for i in range(words):
-                    places[i] = i
-                    grams[i] = MULTIPLIER
             ngrams = max(words - n + 1, 0)
             kept = 0
-            for c in range(candidates):
-                i = places[c]
-                if i < ngrams:
-                    gram = grams[c]
-                    for j in range(i + reached, i + n):
+            if reached == 0 or n < reached:  # most n-grams are told by a bit to occur once
+                mask = clear_bits(once, twice, ngrams)
+                for i in range(ngrams):
+                    gram = MULTIPLIER
+                    for j in range(i, i + n):
                         gram = fold(gram, hashes_W[base + j])
-                    grams[kept] = gram
+                    grams[i] = gram
+                    note(gram, True, once, twice, mask)
+                for i in range(ngrams):
+                    repeats = holds_bit(twice, grams[i], mask)
+                    grams[kept] = grams[i]
                     places[kept] = i
-                    kept += 1
-            if reached == 0:  # most n-grams are told by a bit to occur once
-                mask = clear_bits(once, twice, kept)
-                for c in range(kept):
-                    note(grams[c], True, once, twice, mask)
-                candidates = kept
-                kept = 0
-                for c in range(candidates):
-                    repeats = holds_bit(twice, grams[c], mask)
-                    grams[kept] = grams[c]
-                    places[kept] = places[c]
                     kept += repeats
+            else:
+                for c in range(candidates):
+                    i = places[c]
+                    if i < ngrams:
+                        gram = grams[c]
+                        for j in range(i + reached, i + n):
+                            gram = fold(gram, hashes_W[base + j])
+                        grams[kept] = gram
+                        places[kept] = i
+                        kept += 1
             candidates = kept
             reached = n
             mask = table_size(candidates) - 1
@@ -265,8 +262,10 @@ def skipped_ngrams(
             start = starts_W[base + i]
             to = ahead[i]
             size: int = integer(sizes_W[base + i])
-            if start + size + 8 <= text_N.size:
-                for k in range(0, size, 8):
+            if start + size + 16 <= text_N.size:
+                put_eight(joined, to, eight(text_N, start))
+                put_eight(joined, to + 8, eight(text_N, start + 8))
+                for k in range(16, size, 8):
                     put_eight(joined, to + k, eight(text_N, start + k))
             else:
                 for k in range(size):
@@ -282,6 +281,23 @@ def skipped_ngrams(
             note(longs_W[i], True, once, twice, mask)
         chosen: int = 0
         for i in range(words):
+            shortest = ahead[min(i + least, words)] - ahead[i]
+            may_repeat = holds_bit(twice, longs_W[i], mask) | (
+                (shortest < PREFIX) & (holds_bit(twice, shorts_W[i], mask) | (shortest < PREFIX // 2))
+            )
+            places[chosen] = i
+            chosen += may_repeat
+        mask = clear_bits(once, twice, chosen)  # of those, by other bits of the hashes, some more do not repeat
+        for c in range(chosen):
+            i = places[c]
+            shorts_W[i] = np.uint64(shorts_W[i] << FOLD)
+            longs_W[i] = np.uint64(longs_W[i] << FOLD)
+            note(shorts_W[i], ahead[min(i + least, words)] - ahead[i] < PREFIX, once, twice, mask)
+            note(longs_W[i], True, once, twice, mask)
+        before = chosen
+        chosen = 0
+        for c in range(before):
+            i = places[c]
             shortest = ahead[min(i + least, words)] - ahead[i]
             may_repeat = holds_bit(twice, longs_W[i], mask) | (
                 (shortest < PREFIX) & (holds_bit(twice, shorts_W[i], mask) | (shortest < PREFIX // 2))
