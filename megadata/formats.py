@@ -16,6 +16,7 @@ VERSIONS: dict[str, int] = {
     "manifest": 1,
     "receipt": 1,
     "stats": 1,
+    "scores": 1,
     "indexed": 1,
     "blend": 1,
     "recipe": 1,

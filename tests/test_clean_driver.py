@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from pipelines import text
 
-from megadata.corpus import clean as module
+from megadata.corpus import finish as module
 from megadata.corpus.clean import CleanConfig, CleanReport, clean
 from megadata.documents.columns import listed
 from megadata.documents.ids import find

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from megadata.commands.options import (
+    FOLDER,
+    SHARED_NAMES,
     Shared,
-    inputs_argument,
     make_table,
     output_option,
     print_json,
@@ -27,8 +28,8 @@ _NOT_YET = "is not part of this version"
 
 
 @click.command()
-@inputs_argument
-@output_option("Folder for the shards.")
+@click.argument("inputs", nargs=-1, metavar="INPUT...")
+@output_option("Folder for the shards.", required=False)
 @click.option(
     "--source",
     type=click.Choice(["auto", "web", "books", "wikipedia", "text"]),
@@ -58,8 +59,12 @@ _NOT_YET = "is not part of this version"
 )
 @click.option("--scores", is_flag=True, help="Write all measured quantities beside the shards.")
 @click.option(
-    "--from-scores", type=click.Path(path_type=Path), metavar="DIR", help="Decide again from measured quantities."
+    "--from-scores",
+    type=FOLDER,
+    metavar="DIR",
+    help="Instead of INPUT: an output with scores; decide again by other thresholds, without measuring anything.",
 )
+@click.option("--dry-run", is_flag=True, help="With --from-scores: print what the rules would do, and stop.")
 @click.option("--compare", nargs=2, metavar="RULES RULES", help="List where two rule-sets disagree.")
 @click.option("--train-quality", nargs=2, metavar="GOOD BAD", help="Train a quality classifier from two piles of text.")
 @click.option("--text-field", default="text", show_default=True, help="Field or column with the text.")
@@ -68,9 +73,11 @@ _NOT_YET = "is not part of this version"
     "--extractor", default="blocks", show_default=True, help="HTML to text: blocks (fast), resiliparse or trafilatura."
 )
 @shared_options
+@click.pass_context
 def clean(
+    context: click.Context,
     inputs: tuple[str, ...],
-    output: Path,
+    output: Path | None,
     source: str,
     rules: str | None,
     languages: str | None,
@@ -80,6 +87,7 @@ def clean(
     form: str,
     scores: bool,
     from_scores: Path | None,
+    dry_run: bool,
     compare: tuple[str, str] | None,
     train_quality: tuple[str, str] | None,
     text_field: str,
@@ -97,9 +105,18 @@ def clean(
     Example:
       megadata clean crawl.warc.gz -o clean/web
       megadata clean books/ --source books -o clean/books --set quality.too_few_words=20
+      megadata clean --from-scores clean/web -o clean/strict --set quality.too_few_words=200
     """
     if from_scores:
-        raise ConfigError(f"--from-scores: deciding from stored scores {_NOT_YET}; run clean with other --rules")
+        given = [p.opts[-1] for p in context.command.params if _given(context, p.name)]
+        _from_scores(inputs, output, from_scores, rules, languages, url_rules, removed, form, dry_run, given, shared)
+        return
+    if not inputs:
+        raise click.UsageError("Missing argument 'INPUT...'.")
+    if output is None:
+        raise click.UsageError("Missing option '-o' / '--output'.")
+    if dry_run:
+        raise ConfigError("--dry-run: expected --from-scores DIR, found INPUT, which would have to be measured first")
     if train_quality:
         raise ConfigError(f"--train-quality: training a classifier {_NOT_YET}")
     from megadata.config import build
@@ -140,6 +157,55 @@ def clean(
     if shared.as_json:
         passed = {"passed_over": report.passed_over}
         print_json({"output": report.output, "current": report.current, "counts": report.counts, **passed})
+    else:
+        show_clean(report)
+
+
+_DECIDED = ("output", "rules", "languages", "url_rules", "removed", "form", "from_scores", "dry_run")
+"""Options of `clean` that go with --from-scores; the others say how raw files are read."""
+
+
+def _given(context: click.Context, name: str | None) -> bool:
+    source = context.get_parameter_source(name or "")
+    return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
+
+
+def _from_scores(
+    inputs: tuple[str, ...],
+    output: Path | None,
+    folder: Path,
+    rules: str | None,
+    languages: str | None,
+    url_rules: tuple[str, ...],
+    removed: str,
+    form: str,
+    dry_run: bool,
+    given: list[str],
+    shared: Shared,
+) -> None:
+    """Decide again from measured quantities."""
+    from megadata.corpus.fromscores import FromScores, clean_from_scores
+
+    if inputs:
+        raise ConfigError(f"--from-scores: expected no INPUT, found {inputs[0]}; the scores tell what was read")
+    for option in given:
+        if option.lstrip("-").replace("-", "_") not in (*_DECIDED, "format", *SHARED_NAMES, "set", "json"):
+            raise ConfigError(f"--from-scores: expected no {option}, which is settled when scores are measured")
+    if output is None and not dry_run:
+        raise click.UsageError("Missing option '-o' / '--output' (or --dry-run).")
+    work = FromScores.of(
+        folder,
+        rules,
+        shared.overrides,
+        tuple(part.strip() for part in languages.split(",")) if languages else (),
+        url_rules,
+        removed if "--removed" in given else None,
+        form if "--format" in given else None,
+    )
+    report = work.preview() if output is None or dry_run else clean_from_scores(work, output, shared.settings())
+    if shared.as_json:
+        moved = dict(zip(("back", "gone"), report.moved, strict=True)) if report.moved is not None else {}
+        print_json({"output": report.output, "current": report.current, "counts": report.counts, **moved})
     else:
         show_clean(report)
 
@@ -199,6 +265,9 @@ def show_clean(report: CleanReport) -> None:
         for what, number in sorted(unread.items(), key=lambda item: (-item[1], item[0])):
             table.add_row(what, f"{number:,}")
         print_table(table)
+    if report.moved is not None:
+        back, gone = (f"{number:,}" for number in report.moved)
+        click.echo(f"beside the scored output: {back} documents that were removed stay, {gone} that stayed go")
     if not report.total("documents_kept"):
         click.echo(f"no document was {'kept' if report.total('documents_in') else 'found in the inputs'}", err=True)
     tell_passed_over(report.passed_over)

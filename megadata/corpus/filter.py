@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -127,8 +127,11 @@ class Filter(Cuts):
 
     def judge(self, docs: DocBatch) -> Verdict:
         """One decision for each reason."""
+        return self.decide(self.measure(docs))
+
+    def decide(self, values: Mapping[str, F64]) -> Verdict:
+        """The decisions about documents of which the quantities are known."""
         conditions = {reason: parse_condition(text) for reason, text in self.drop.items()}
-        values = self.measure(docs)
         return {
             reason: Decision(
                 OPERATORS[c.comparison](values[c.quantity], c.threshold),

@@ -222,7 +222,10 @@ class Languages:
 
     def judge(self, docs: DocBatch) -> Verdict:
         """Decisions `other_language` and `unsure`; the value of both is the score."""
-        answers = self._tags(docs) or identify_all(docs.text, docs.offsets)
+        return self.decide(self._tags(docs))
+
+    def decide(self, answers: list[tuple[str, float]]) -> Verdict:
+        """The decisions for documents of these languages and scores."""
         scores = np.array([score for _, score in answers], np.float64)
         other = np.array([bool(self.keep) and label not in self.keep for label, _ in answers], np.bool_)
         return {
@@ -230,12 +233,18 @@ class Languages:
             "unsure": Decision(scores < self.min_score, scores, f"< {self.min_score:g}", None, self.min_score, True),
         }
 
-    def _tags(self, docs: DocBatch) -> list[tuple[str, float]] | None:
-        """What `language` wrote; None when any document lacks it."""
+    def _tags(self, docs: DocBatch) -> list[tuple[str, float]]:
+        """What `language` wrote; what is identified now of documents without it."""
         found: list[tuple[str, float]] = []
-        for metadata in docs.column("metadata"):
+        missing = np.zeros(len(docs), np.bool_)
+        for at, metadata in enumerate(docs.column("metadata")):
             known = orjson.loads(metadata) if metadata else {}
-            if "language" not in known or "language_score" not in known:
-                return None
-            found.append((str(known["language"]), float(known["language_score"])))
+            label, score = known.get("language"), known.get("language_score")
+            missing[at] = not isinstance(label, str) or not isinstance(score, (int, float))
+            found.append((UNDETERMINED, 0.0) if missing[at] else (label, float(score)))
+        if missing.any():
+            others = docs.select(missing)
+            answers = identify_all(others.text, others.offsets)
+            for at, answer in zip(np.flatnonzero(missing).tolist(), answers, strict=True):
+                found[at] = answer
         return found

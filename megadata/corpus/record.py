@@ -6,7 +6,7 @@ Records are sums: those of batches add up to those of units, and these to those 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,13 +22,19 @@ NEAR = 3
 """Documents kept as examples on each side of a threshold."""
 _FAR = 0.5
 """Documents farther from a threshold, as a share of it, are no examples."""
-_EXCERPT = 200
+EXCERPT = 200
+"""Characters of a document that an example shows."""
+TEXT_SIZES = "sizes of text"
+"""Key under which a batch keeps its `text_sizes`."""
 _FINEST = -48
 """Power of two, in steps, below which all values share the first bin."""
 _STEPS = 8
 """Bins per doubling of a quantity that has no largest value."""
 _SHARES = 50
 """Bins from 0 to 1 of a quantity that is a share."""
+
+
+Begin = Callable[[DocBatch, int], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,16 +136,23 @@ class Record:
         return cls({rule["rule"]: RuleRecord.of(rule) for rule in values["rules"]}, Counter(values["sizes"]))
 
 
+def beginning(docs: DocBatch, at: int) -> str:
+    """How a document begins: its first `EXCERPT` characters."""
+    one = docs.slice(at, at + 1)
+    start, stop = one.offsets.tolist()
+    return docs.text[start : min(stop, start + 4 * EXCERPT)].tobytes().decode("utf-8", "ignore")[:EXCERPT]
+
+
 class Recorder:
     """Keeps the records of all sources while a rule list is applied.
 
     Parameters
     ----------
-    excerpts : whether examples show how documents begin.
+    begin : tells how the document at a place of a batch begins, for examples; None where they must not show that.
     """
 
-    def __init__(self, excerpts: bool = True) -> None:
-        self._excerpts = excerpts
+    def __init__(self, begin: Begin | None = beginning) -> None:
+        self._begin = begin
         self.sources: dict[str, Record] = {}
 
     def sized(self, docs: DocBatch, when: str) -> None:
@@ -177,8 +190,8 @@ class Recorder:
                     one.matched, one.total = int((decision.values[mine] > 0).sum()), float(decision.values[mine].sum())
                 one.histogram = histogram(decision.values[mine], decision.share)
                 if decision.limit is not None:
-                    one.dropped = _closest(docs, decision, removed, self._excerpts)
-                    one.passed = _closest(docs, decision, mine & ~decision.mask, self._excerpts)
+                    one.dropped = _closest(docs, decision, removed, self._begin)
+                    one.passed = _closest(docs, decision, mine & ~decision.mask, self._begin)
                 record.rules.setdefault(name, RuleRecord()).add(one)
 
     def add(self, values: dict[str, Any]) -> None:
@@ -200,8 +213,11 @@ def by_source(docs: DocBatch) -> Iterable[tuple[str, Any]]:
 def text_sizes(docs: DocBatch) -> I64:
     """int64[D, 3]: bytes, characters and words between white space of each document."""
 
-    found = symbols(docs)
-    return np.column_stack([docs.sizes, found[:, counts.SIZE_CHARACTERS], found[:, counts.SIZE_WORDS]])
+    def make() -> I64:
+        found = symbols(docs)
+        return np.column_stack([docs.sizes, found[:, counts.SIZE_CHARACTERS], found[:, counts.SIZE_WORDS]])
+
+    return docs.derive(TEXT_SIZES, make)
 
 
 def histogram(values: F64, share: bool) -> Counter[int]:
@@ -230,7 +246,7 @@ def bin_edges(bins: Iterable[int], share: bool) -> list[tuple[float, float]]:
     return [edges.get(b) or (2 ** ((b - 1 + _FINEST) / _STEPS), 2 ** ((b + _FINEST) / _STEPS)) for b in bins]
 
 
-def _closest(docs: DocBatch, decision: Decision, among: Any, excerpts: bool) -> list[Example]:
+def _closest(docs: DocBatch, decision: Decision, among: Any, begin: Begin | None) -> list[Example]:
     places = np.flatnonzero(among & ~np.isnan(decision.values))
     if not places.size or decision.limit is None:
         return []
@@ -240,12 +256,6 @@ def _closest(docs: DocBatch, decision: Decision, among: Any, excerpts: bool) -> 
     ids = docs.records.column("id")
     found = sorted((float(distance), str(ids[at]), at) for distance, at in zip(distances, places.tolist(), strict=True))
     return [
-        Example(d, name, float(decision.values[at]), _excerpt(docs, at) if excerpts else "")
+        Example(d, name, float(decision.values[at]), begin(docs, at) if begin is not None else "")
         for d, name, at in found[:NEAR]
     ]
-
-
-def _excerpt(docs: DocBatch, at: int) -> str:
-    one = docs.slice(at, at + 1)
-    start, stop = one.offsets.tolist()
-    return docs.text[start : min(stop, start + 4 * _EXCERPT)].tobytes().decode("utf-8", "ignore")[:_EXCERPT]

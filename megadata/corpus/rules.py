@@ -22,12 +22,12 @@ from megadata.corpus.defects import check_filter, check_steps
 from megadata.corpus.filter import Filter
 from megadata.corpus.record import Recorder
 from megadata.corpus.rulefiles import instantiate, override_items, read_lists, split_names, with_languages, with_urls
-from megadata.corpus.step import Decision, Judge, JudgeMap, Map, Outcome, Step, Verdict
+from megadata.corpus.step import Asked, Decision, Judge, JudgeMap, Map, Outcome, Step, Verdict
 from megadata.documents.batch import DocBatch
 from megadata.errors import ConfigError
 from megadata.kernels.base import I64
 
-__all__ = ["RuleList", "load_rules", "rule_list"]
+__all__ = ["RuleList", "Why", "decide", "load_rules", "rule_list"]
 
 Why = tuple[str, float | None, str, str | None]
 """Reason, value and condition of a removal, and what matched."""
@@ -88,15 +88,13 @@ class RuleList:
         counts: Counter[str] = Counter({"documents_in": len(docs), "bytes_in": int(docs.sizes.sum())})
         places = np.arange(len(docs))
         gone: list[tuple[I64, DocBatch, list[Why]]] = []
-        told: list[tuple[I64, DocBatch]] = []
+        told: list[Asked] = []
         for steps in self.groups:
             if not len(docs):
                 break
-            if asked:
-                told.append((places, docs))
-            rules: list[tuple[str, Decision]] = []
+            verdicts: list[Verdict] = []
             mapped = docs
-            for label, step in steps:
+            for _, step in steps:
                 verdict: Verdict = {}
                 if isinstance(step, JudgeMap):
                     verdict, mapped = step.judge_and_map(docs)
@@ -104,8 +102,15 @@ class RuleList:
                     verdict = step.judge(docs)
                 elif isinstance(step, Map):
                     mapped = step.map(docs)
-                rules.extend((f"{label}.{reason}", decision) for reason, decision in verdict.items())
-            first, why = _decide(rules, len(docs))
+                verdicts.append(verdict)
+            if asked:
+                told.append(Asked(places, docs, verdicts))
+            rules = [
+                (f"{label}.{reason}", decision)
+                for (label, _), verdict in zip(steps, verdicts, strict=True)
+                for reason, decision in verdict.items()
+            ]
+            first, why = decide(rules, len(docs))
             keep = first < 0
             if recorder is not None:
                 recorder.judged(rules, docs, first)
@@ -161,7 +166,7 @@ def _changed(before: DocBatch, after: DocBatch) -> int:
     return int(equal.size - equal.sum()) + (pc.sum(pc.not_equal(old, new)).as_py() or 0)
 
 
-def _decide(rules: list[tuple[str, Decision]], count: int) -> tuple[I64, list[Why]]:
+def decide(rules: list[tuple[str, Decision]], count: int) -> tuple[I64, list[Why]]:
     """The number of each document's first reason, -1 for those that stay; and for the others in order what decided."""
     first = np.full(count, -1, np.int64)
     for number, (_, decision) in enumerate(rules):

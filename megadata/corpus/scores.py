@@ -13,52 +13,21 @@ from typing import Any
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from megadata.config import to_dict
 from megadata.corpus.filter import Filter
-from megadata.corpus.rules import RuleList
-from megadata.corpus.step import Outcome
+from megadata.corpus.record import EXCERPT, text_sizes
+from megadata.corpus.scorelayout import META, SIZES, Layout, begin_column, stamped
+from megadata.corpus.step import Asked, Map, Outcome
 from megadata.documents.batch import DocBatch
+from megadata.kernels.base import I64, Bool
 from megadata.runtime.files import atomic_write
 from megadata.runtime.receipts import Part, Receipt
 from megadata.runtime.shards import ShardPlan
 
-NAME = "scores.parquet"
 ROWS = 1 << 16
 """Most rows of a row group; every unit begins one."""
-META = b"megadata.scores"
-"""Key of the file's metadata: the rules behind the scores, and where each unit's rows and lines begin."""
-
-_NAMED = (
-    pa.field("id", pa.string()),
-    pa.field("source", pa.string()),
-    pa.field("family", pa.string()),
-    pa.field("path", pa.string()),
-    pa.field("stream", pa.string()),
-    pa.field("place", pa.int64()),
-    pa.field("reason", pa.string()),
-    pa.field("language", pa.string()),
-    pa.field("language_score", pa.float64()),
-)
-
-
-def columns(rules: dict[str, RuleList]) -> list[str]:
-    """``LABEL.QUANTITY`` of every filter of the rule lists, in their order."""
-    return list(
-        dict.fromkeys(
-            f"{label}.{quantity}"
-            for one in rules.values()
-            for label, step in one.steps
-            if isinstance(step, Filter)
-            for quantity in step.quantities
-        )
-    )
-
-
-def schema(rules: dict[str, RuleList]) -> pa.Schema:
-    """The columns of the table for these rules."""
-    return pa.schema([*_NAMED, *(pa.field(name, pa.float64()) for name in columns(rules))])
 
 
 def scores_path(folder: Path, ordinal: int) -> Path:
@@ -69,9 +38,8 @@ def scores_path(folder: Path, ordinal: int) -> Path:
 class ScoreNotes:
     """The scores of one unit, collected as its documents are judged."""
 
-    def __init__(self, rules: dict[str, RuleList]) -> None:
-        self._rules = rules
-        self._schema = schema(rules)
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
         self._tables: list[pa.Table] = []
         self._lines = {"kept": 0, "removed": 0}
 
@@ -90,17 +58,25 @@ class ScoreNotes:
             "place": self._places(gone),
             "reason": reasons.tolist(),
             **_from_metadata(docs, outcome, gone),
+            **_sizes(docs, outcome, gone),
         }
-        for steps, (places, asked) in zip(self._rules[family].groups, outcome.asked, strict=False):
-            for label, step in steps:
+        columns = iter(self._layout.columns[family])
+        groups = self._layout.rules[family].groups
+        for steps, asked in zip(groups, outcome.asked, strict=False):
+            for (_, step), verdict in zip(steps, asked.verdicts, strict=True):
+                mine = next(columns)
                 if isinstance(step, Filter):
-                    known = step.known(asked)
-                    for quantity in step.quantities:
-                        whole = np.zeros(count)
-                        whole[places] = known[quantity]
-                        missing = np.ones(count, np.bool_)
-                        missing[places] = False
-                        values[f"{label}.{quantity}"] = pa.array(whole, mask=missing, from_pandas=False)
+                    known = step.known(asked.docs)
+                    said: dict[str, Any] = {column: known[quantity] for quantity, column in mine.items()}
+                else:
+                    said = {
+                        f"{column}.{part}": getattr(verdict[reason], name)
+                        for reason, column in mine.items()
+                        for part, name in (("value", "values"), ("drops", "mask"), ("matched", "matched"))
+                        if getattr(verdict[reason], name) is not None
+                    }
+                values |= {column: _spread(one, asked.places, count) for column, one in said.items()}
+        values |= self._stages(groups, outcome, gone, self._layout.judged[family])
         self._append(values, count)
 
     def unreadable(self, items: Iterable[tuple[str, str, str]]) -> None:
@@ -117,11 +93,11 @@ class ScoreNotes:
         """Write the unit's table."""
         path = scores_path(folder, ordinal)
         path.parent.mkdir(parents=True, exist_ok=True)
-        table = pa.concat_tables(self._tables) if self._tables else self._schema.empty_table()
+        table = pa.concat_tables(self._tables) if self._tables else self._layout.schema.empty_table()
         with atomic_write(path, sync=False) as file:
             pq.write_table(table, file, row_group_size=ROWS, compression="zstd")
 
-    def _places(self, gone: Any) -> Any:
+    def _places(self, gone: Bool) -> I64:
         """Number of each document's line in its stream, counted from the unit's first."""
         places = np.where(
             gone, np.cumsum(gone) - 1 + self._lines["removed"], np.cumsum(~gone) - 1 + self._lines["kept"]
@@ -130,6 +106,31 @@ class ScoreNotes:
         self._lines["kept"] += int((~gone).sum())
         return places
 
+    def _stages(self, groups: list[Any], outcome: Outcome, gone: Bool, judged: list[int]) -> dict[str, Any]:
+        """How many maps each document's line has behind it; the last of them that changed it; and how changed ones began."""
+        count = gone.size
+        maps, settled = np.zeros(count, np.int64), np.zeros(count, np.int64)
+        begins: dict[int, Asked] = {}
+        least = judged[0] if judged else None
+        number = 0
+        after = [*outcome.asked[1:], Asked(np.flatnonzero(~gone), outcome.kept, [])]
+        for steps, one, following in zip(groups, outcome.asked, after, strict=False):
+            maps[one.places] = number
+            if number in judged:
+                begins.setdefault(number, one)
+            if isinstance(steps[0][1], Map):
+                number += 1
+                maps[following.places] = number
+                if least is not None and number > least:
+                    settled[following.places[_changed(one, following)]] = number
+        values: dict[str, Any] = {"maps": maps, "settled": settled}
+        if self._layout.begins:
+            for at, one in begins.items():
+                places = one.places[settled[one.places] > at]
+                texts = one.docs.records.column("text").take(pa.array(np.searchsorted(one.places, places)))
+                values[begin_column(at)] = _spread(pc.utf8_slice_codeunits(texts, 0, EXCERPT), places, count)
+        return values
+
     def _append(self, values: dict[str, Any], count: int) -> None:
         arrays = [
             pa.nulls(count, field.type)
@@ -137,9 +138,42 @@ class ScoreNotes:
             else values[field.name]
             if isinstance(values[field.name], pa.Array)
             else pa.array(values[field.name], field.type)
-            for field in self._schema
+            for field in self._layout.schema
         ]
-        self._tables.append(pa.Table.from_arrays(arrays, schema=self._schema))
+        self._tables.append(pa.Table.from_arrays(arrays, schema=self._layout.schema))
+
+
+def _spread(values: Any, places: I64, count: int) -> pa.Array:
+    """The values at their places among `count` rows, null elsewhere; NaN stays what it is."""
+    given = pa.array(values, from_pandas=False) if not isinstance(values, pa.Array) else values
+    if places.size == count:
+        return given
+    at = np.full(count, -1, np.int64)
+    at[places] = np.arange(places.size)
+    return given.take(pa.array(at, mask=at < 0))
+
+
+def _changed(before: Asked, after: Asked) -> Bool:
+    """Whether a map changed text or metadata of the documents it left."""
+    if before.docs.records is after.docs.records:
+        return np.zeros(after.places.size, np.bool_)
+    rows = pa.array(np.searchsorted(before.places, after.places))
+    changed = np.zeros(after.places.size, np.bool_)
+    for name in ("text", "metadata"):
+        one, other = before.docs.records.column(name).take(rows), after.docs.records.column(name)
+        changed |= pc.not_equal(pc.fill_null(one, ""), pc.fill_null(other, "")).to_numpy(zero_copy_only=False)
+    return changed
+
+
+def _sizes(docs: DocBatch, outcome: Outcome, gone: Bool) -> dict[str, I64]:
+    """Sizes of the texts that came in, and as the lines have them."""
+    first = text_sizes(docs)
+    last = np.empty_like(first)
+    last[~gone], last[gone] = text_sizes(outcome.kept), text_sizes(outcome.removed)
+    return {
+        **{f"{name}_in": first[:, at] for at, name in enumerate(SIZES)},
+        **{name: last[:, at] for at, name in enumerate(SIZES)},
+    }
 
 
 def _from_metadata(docs: DocBatch, outcome: Outcome, gone: Any) -> dict[str, list[Any]]:
@@ -160,7 +194,7 @@ def assemble_scores(
     target: Path,
     receipts: list[Receipt],
     plans: list[ShardPlan],
-    rules: dict[str, RuleList],
+    layout: Layout,
     settings: dict[str, Any],
 ) -> None:
     """Put the tables of all units together, one after another; `place` counts lines from the first of all shards."""
@@ -173,7 +207,7 @@ def assemble_scores(
             at += parts[plan.stream, unit].bytes
     units, group = [], 0
     lines = {"kept": 0, "removed": 0}
-    chosen = schema(rules)
+    chosen = layout.schema
     with atomic_write(target) as file, pq.ParquetWriter(file, chosen, compression="zstd") as writer:
         for receipt in receipts:
             with pq.ParquetFile(scores_path(folder, receipt.unit)) as source:
@@ -195,14 +229,10 @@ def assemble_scores(
                 lines[stream] += number
         about = {
             **settings,
-            "rules": {f: one.identity for f, one in rules.items()},
-            "filters": {
-                f: [[label, to_dict(step)] for label, step in one.steps if isinstance(step, Filter)]
-                for f, one in rules.items()
-            },
+            "rules": {family: layout.about(family) for family in layout.rules},
             "units": units,
         }
-        writer.add_key_value_metadata({META: orjson.dumps(about)})
+        writer.add_key_value_metadata({META: orjson.dumps(stamped(about))})
 
 
 def _placed(table: pa.Table, first: dict[str, int]) -> pa.Table:

@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 from megadata.documents.batch import DocBatch
 from megadata.kernels.base import F64, I64, Bool
 
-__all__ = ["Decision", "Judge", "JudgeMap", "Map", "Outcome", "Step", "Verdict"]
+__all__ = ["Asked", "Decision", "Judge", "JudgeMap", "Map", "Outcome", "Step", "Verdict"]
 
 
 COUNTED = "counted"
@@ -84,6 +84,17 @@ class JudgeMap(Judge, Map, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What a group of steps was asked about, and what each of its steps said."""
+
+    places: I64
+    """Places of the documents in the input."""
+    docs: DocBatch
+    verdicts: list[Verdict]
+    """One for each step of the group; empty where it does not judge."""
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What a rule list made of one batch."""
 
@@ -99,7 +110,7 @@ class Outcome:
     """The deciding rule's condition, for each removed document."""
     counts: dict[str, int] = field(default_factory=dict)
     """Documents and bytes in, changed, removed by reason and out, see `RuleList.apply`; sums over batches are the totals."""
-    asked: list[tuple[I64, DocBatch]] = field(default_factory=list)
-    """Where it is asked for: for each group of steps the places in the input, and the documents, that it was asked about."""
+    asked: list[Asked] = field(default_factory=list)
+    """Where it is asked for: what each group of steps was asked about, up to the last that had anything to do."""
     removed_places: I64 | None = None
     """Place in the input of each removed document, where `asked` is asked for."""

@@ -107,14 +107,15 @@ class Manifest:
 
     def is_current(self, folder: Path, identity: str, units: list[Unit]) -> bool:
         """Whether the folder holds the whole output of this step for these very inputs."""
-        if self.identity != identity or not self._outputs_stand(folder):
+        if self.identity != identity or not self.stands(folder):
             return False
         state = folder / STATE / "inputs.json"
         if not state.exists():
             return False
         return still_read([Read(**entry) for entry in read_json(state)], units)
 
-    def _outputs_stand(self, folder: Path) -> bool:
+    def stands(self, folder: Path) -> bool:
+        """Whether all files it names are in the folder, each of its size."""
         for output in self.outputs:
             path = folder / output["name"]
             if not path.exists() or path.stat().st_size != output["size"]:

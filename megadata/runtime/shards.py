@@ -131,7 +131,7 @@ def _write_parquet(target: Path, parts: Iterable[Path]) -> None:
 
     from megadata.runtime.streams import ZstdFrames
 
-    names = ("id", "text", "source", "url", "metadata", "reason", "value")
+    names = ("id", "text", "source", "url", "metadata", "reason", "value", "threshold")
     removed = target.parent.name.startswith("removed")
     chosen = names if removed else names[:5]
     schema = pa.schema([(n, pa.float64() if n == "value" else pa.string()) for n in chosen])

@@ -1,0 +1,93 @@
+"""From the parts of all units to the output of `clean`: shards, removed documents, key index, scores, statistics, manifest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from megadata import formats
+from megadata.corpus.record import Recorder
+from megadata.corpus.scorelayout import NAME, Layout
+from megadata.corpus.scores import assemble_scores
+from megadata.documents.ids import NOTE, write_key_index
+from megadata.documents.settle import settle
+from megadata.runtime.exchange import Exchange
+from megadata.runtime.executor import Executor
+from megadata.runtime.files import read_json, write_json
+from megadata.runtime.manifest import Manifest, StepSpec, clear_work, input_digests
+from megadata.runtime.receipts import Read, Receipt
+from megadata.runtime.settings import RunSettings
+from megadata.runtime.step import assemble_shards, mark_spent, publish
+from megadata.runtime.units import Unit
+
+if TYPE_CHECKING:
+    from megadata.corpus.clean import CleanConfig
+
+
+def record_path(folder: Path, ordinal: int) -> Path:
+    """Where a unit's record lies."""
+    return folder / "records" / f"{ordinal:06d}.json"
+
+
+def records(folder: Path, units: list[Unit]) -> Recorder:
+    """The records of all units, in their order."""
+    whole = Recorder()
+    for unit in units:
+        whole.add(read_json(record_path(folder, unit.ordinal)))
+    return whole
+
+
+def finish(
+    executor: Executor,
+    receipts: list[Receipt],
+    units: list[Unit],
+    folder: Path,
+    output: Path,
+    spec: StepSpec,
+    config: CleanConfig,
+    settings: RunSettings,
+    record: Recorder,
+    scores: tuple[Layout | None, dict[str, Any]] = (None, {}),
+    known: tuple[list[dict[str, Any]], list[Read], dict[str, float]] | None = None,
+) -> dict[str, float]:
+    """Bring the parts in `folder` to `output`; the totals of all units.
+
+    Parameters
+    ----------
+    scores
+        The layout of the units' scores, if there are any, and what the file says besides.
+    known
+        Where units are not cut from the inputs themselves: the digests of the inputs, what was read of them, and counts that
+        no unit has.
+    """
+    mark_spent(folder)
+    mapped = folder
+    folder, receipts = settle(executor, receipts, units, folder, settings, config.newest, config.removed)
+    shards, plans = assemble_shards(executor, receipts, folder, settings.progress, config.form, config.shard_bytes)
+    if config.form == "jsonl.zst":
+        parts = {(name, r.unit): part for r in receipts for name, part in r.parts.items()}
+        exchange = Exchange(folder / "ids", NOTE)
+        write_key_index(exchange, folder / "keys.idx", plans, parts, settings.memory, settings.workers)
+    layout, about = scores
+    if layout is not None and not (folder / NAME).exists():
+        assemble_scores(mapped, folder / NAME, receipts, plans, layout, {**about, "identity": spec.identity})
+    inputs, reads, more = known or (input_digests(receipts), [read for r in receipts for read in r.read], {})
+    totals = _totals(receipts, more)
+    outputs = publish(folder, output, shards, {"kept": Path(), "removed": Path("removed")})
+    for name in ("keys.idx", NAME):
+        (output / name).unlink(missing_ok=True)
+        if (folder / name).exists():
+            (folder / name).replace(output / name)
+    write_json(output / "stats.json", formats.stamp("stats", {"counts": totals, "sources": record.plain()}))
+    made = Manifest("clean", spec.identity, spec.describe(), inputs, outputs, totals)
+    made.save(output, [Receipt(0, reads, {}, {})])
+    clear_work(output)
+    return totals
+
+
+def _totals(receipts: list[Receipt], more: dict[str, float]) -> dict[str, float]:
+    counts: Counter[str] = Counter(more)
+    for receipt in receipts:
+        counts.update(receipt.counts)
+    return {k: int(v) for k, v in sorted(counts.items())}
