@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from megadata.config import to_dict
 from megadata.corpus.rules import RuleList, load_rules
 from megadata.documents.batch import DocBatch
 from megadata.documents.inputs import Inputs, plan, read_span, refuse_overlap, source_versions
@@ -16,8 +17,8 @@ from megadata.documents.registry import READERS, sources
 from megadata.documents.source import Problems, ReadOptions
 from megadata.documents.unpack import unpack
 from megadata.errors import OutputError
-from megadata.runtime.files import atomic_write, lock_folder
-from megadata.runtime.manifest import STATE, StepSpec, clear_work
+from megadata.runtime.files import atomic_write, digest_file, lock_folder, remove_temporaries
+from megadata.runtime.manifest import STATE, Manifest, StepSpec, clear_work, input_digests
 from megadata.runtime.receipts import Receipt, UnitWriter, part_path
 from megadata.runtime.settings import RunSettings
 from megadata.runtime.step import map_units, work_folder
@@ -40,6 +41,10 @@ class Compared:
     """Documents by both reasons; a reason is empty for a list that keeps the document."""
     examples: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)
     """The first documents of each kind that only one list keeps."""
+    unread: dict[str, int] = field(default_factory=dict)
+    """Records that no list was asked about, by what they are: ``unreadable: bad_json``, ``skipped: redirect``."""
+    current: bool = False
+    """Whether everything was already done."""
 
     def plain(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -47,7 +52,8 @@ class Compared:
             {"a": a or None, "b": b or None, "documents": n, "examples": self.examples.get((a, b), [])}
             for (a, b), n in self.pairs.items()
         ]
-        return {"output": str(self.output), "a": self.names[0], "b": self.names[1], "pairs": pairs}
+        told = {"output": str(self.output), "current": self.current, "a": self.names[0], "b": self.names[1]}
+        return {**told, "pairs": pairs, "unread": self.unread}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,7 @@ class CompareTask:
                 for docs in read_span(span, self.options, problems):
                     a, b = (_verdicts(one[span.file.family], docs) for one in self.rules)
                     for row, document in enumerate(docs):
-                        counts[orjson.dumps([a[row]["reason"] or "", b[row]["reason"] or ""]).decode()] += 1
+                        counts[_pair(a[row]["reason"], b[row]["reason"])] += 1
                         if (a[row]["reason"] is None) != (b[row]["reason"] is None):
                             line = {
                                 "id": document["id"],
@@ -78,7 +84,15 @@ class CompareTask:
                                 "excerpt": document["text"][:_EXCERPT],
                             }
                             writer.write("differ", [orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)])
+                counts.update(
+                    {reason if ":" in reason else f"unreadable:{reason}": n for reason, n in problems.counts.items()}
+                )
             return writer.finish(dict(counts))
+
+
+def _pair(a: str | None, b: str | None) -> str:
+    """How two verdicts are counted; no record that cannot be read begins with a bracket."""
+    return orjson.dumps([a or "", b or ""]).decode()
 
 
 def _verdicts(rules: RuleList, docs: DocBatch) -> list[dict[str, Any]]:
@@ -108,10 +122,6 @@ def compare(
     """
     read = read or ReadOptions()
     refuse_overlap(inputs.files, output)
-    if (output / "manifest.json").exists():
-        raise OutputError(
-            f"{output}: expected a folder of its own for --compare, found another step's output; name another"
-        )
     families = sorted({f.family for f in inputs.files})
     first, second = ({f: load_rules(name) for f in families} for name in names)
     spec = StepSpec(
@@ -119,15 +129,26 @@ def compare(
         version="1",
         config={
             "rules": [{f: rules.identity for f, rules in one.items()} for one in (first, second)],
-            "read": read.__class__.__name__ + repr(read),
+            "read": to_dict(read),
             "unit_bytes": unit_bytes,
             "sources": source_versions(inputs.files),
+            "labels": sorted({(f.name, f.source, f.family) for f in inputs.files}),
         },
         libraries=("ftfy", "orjson", "pyarrow", "zstandard", *READERS),
         upstream=inputs.upstream,
     )
     sources()
+    units = plan(inputs.files, unit_bytes)
     with lock_folder(output / STATE):
+        remove_temporaries(output)
+        manifest = Manifest.load(output)
+        if manifest is not None and manifest.step != spec.name:
+            raise OutputError(
+                f"{output}: expected a folder of its own for --compare, found the output of {manifest.step}; name another"
+            )
+        if manifest is not None and manifest.is_current(output, spec.identity, units):
+            clear_work(output)
+            return _compared(output, names, manifest.totals, True)
         folder = work_folder(output, spec)
         with settings.executor() as executor:
             files = unpack(executor, inputs.files, folder / "unpacked", settings.progress, read, unit_bytes)
@@ -135,15 +156,27 @@ def compare(
             task = CompareTask(folder, (first, second), read)
             receipts = map_units(executor, task, units, folder, settings.progress, "compare")
         counts: Counter[str] = Counter()
+        (output / "manifest.json").unlink(missing_ok=True)
         with atomic_write(output / NAME) as file:
             for receipt in receipts:
                 counts.update({k: int(v) for k, v in receipt.counts.items()})
                 if "differ" in receipt.parts:
                     file.write(part_path(folder, "differ", receipt.unit).read_bytes())
+        written = {"name": NAME, "size": (output / NAME).stat().st_size, "sha256": digest_file(output / NAME)}
+        made = Manifest(
+            spec.name, spec.identity, spec.describe(), input_digests(receipts), [written], dict(sorted(counts.items()))
+        )
+        made.save(output, receipts)
         clear_work(output)
-    pairs = {(a, b): int(n) for (a, b), n in ((orjson.loads(k), n) for k, n in counts.items())}
+    return _compared(output, names, made.totals)
+
+
+def _compared(output: Path, names: tuple[str, str], totals: dict[str, int], current: bool = False) -> Compared:
+    """The report, from the counts of all units and the documents that were written."""
+    pairs = {(a, b): n for (a, b), n in ((orjson.loads(k), n) for k, n in totals.items() if k.startswith("["))}
     ordered = dict(sorted(pairs.items(), key=lambda item: (-item[1], item[0])))
-    return Compared(output / NAME, names, ordered, _examples(output / NAME))
+    unread = {name.replace(":", ": ", 1): n for name, n in totals.items() if not name.startswith("[")}
+    return Compared(output / NAME, names, ordered, _examples(output / NAME), unread, current)
 
 
 def _examples(path: Path) -> dict[tuple[str, str], list[dict[str, Any]]]:

@@ -240,8 +240,11 @@ class Languages:
         for at, metadata in enumerate(docs.column("metadata")):
             known = orjson.loads(metadata) if metadata else {}
             label, score = known.get("language"), known.get("language_score")
-            missing[at] = not isinstance(label, str) or not isinstance(score, (int, float))
-            found.append((UNDETERMINED, 0.0) if missing[at] else (label, float(score)))
+            if isinstance(label, str) and isinstance(score, (int, float)):
+                found.append((label, float(score)))
+            else:
+                missing[at] = True
+                found.append((UNDETERMINED, 0.0))
         if missing.any():
             others = docs.select(missing)
             answers = identify_all(others.text, others.offsets)
