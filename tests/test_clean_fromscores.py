@@ -66,7 +66,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ]
         lines += [{"id": "same", "text": text(rng, 80)}, {"id": f"{name}-empty", "text": "1 2 3"}]
         lines += [{"id": f"{name}:{i}", "text": one, "metadata": {"matched": "own"}} for i, one in enumerate(TEXTS)]
-        lines += [{"id": f"{name}-hashes", "text": "the # of # and # to # here " * 9}]
+        lines += [{"id": f"{name}-hashes", "text": ("the # of # and # to # here " * 9).strip()}]
         lines += [{"id": "twice", "text": text(rng, 9), "url": f"http://{name}.org/x"}] * 2
         body = [orjson.dumps(line) for line in lines]
         body.insert(20, b'{"id": "half')
