@@ -7,8 +7,9 @@ import random
 import re
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import orjson
 import pytest
 from click.testing import CliRunner
@@ -18,9 +19,12 @@ from pipelines import text
 from rule_texts import TEXTS
 
 from megadata.cli import cli
-from megadata.corpus import finish, fromscores
+from megadata.config import configclass
+from megadata.corpus import finish, fromscores, rulefiles
 from megadata.corpus.clean import CleanConfig, CleanReport, clean
 from megadata.corpus.fromscores import FromScores, clean_from_scores
+from megadata.corpus.step import Decision, Verdict
+from megadata.documents.batch import DocBatch
 from megadata.documents.inputs import expand
 from megadata.errors import ConfigError, CorpusError
 from megadata.runtime.settings import RunSettings
@@ -303,6 +307,35 @@ def test_rules_that_ask_for_what_was_not_measured_are_refused(
     with pytest.raises(ConfigError, match=refusal) as caught:
         FromScores.of(scored, str(tmp_path / "mine.yaml"))
     assert "(scored with --rules gopher@paper): " in str(caught.value)
+
+
+@configclass
+class Vowels:
+    """A rule of another package."""
+
+    least: float = 0.2
+    name: ClassVar[str] = "vowels"
+    version: ClassVar[int] = 1
+    libraries: ClassVar[tuple[str, ...]] = ()
+
+    def judge(self, docs: DocBatch) -> Verdict:
+        shares = np.array([sum(c in "aeiou" for c in text) / max(len(text), 1) for text in docs.texts])
+        return {"too_few": Decision(shares < self.least, shares, f"< {self.least}", limit=self.least)}
+
+
+def test_rules_of_other_packages_stay_as_they_decided(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rulefiles, "registered", lambda: {"vowels": Vowels})
+    fresh(raw, tmp_path / "scored", rules="gopher@paper,vowels", scores=True)
+    changes = ("gopher.too_few_words=20",)
+    again(tmp_path / "scored", tmp_path / "new", "vowels,gopher@paper", *changes)
+    fresh(raw, tmp_path / "raw", rules="vowels,gopher@paper", overrides=changes)
+    same(tmp_path / "new", tmp_path / "raw")
+    with pytest.raises(
+        ConfigError, match=r"step vowels has least 0\.3, and 0\.2 when scored; run `megadata clean --scores`"
+    ):
+        FromScores.of(tmp_path / "scored", "gopher@paper,vowels", ("vowels.least=0.3",))
 
 
 def test_other_settings_of_a_step_that_changes_text_are_named(lists: Path) -> None:

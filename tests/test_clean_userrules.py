@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -53,8 +54,8 @@ def package(tmp_path: Path) -> Path:
     info = tmp_path / "my_package-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n", encoding="utf-8")
-    entries = re.findall(r'^([\w-]+) = "(.*?)"', block("toml"), re.MULTILINE)
-    lines = ["[megadata.rules]", *(f"{name} = {value}" for name, value in entries)]
+    entries = tomllib.loads(block("toml"))["project"]["entry-points"]["megadata.rules"] | {"my-list": "my_package:LIST"}
+    lines = ["[megadata.rules]", *(f"{name} = {value}" for name, value in entries.items())]
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return tmp_path
 
@@ -74,6 +75,22 @@ def test_rules_of_an_installed_package_are_named_like_our_own(package: Path, mon
             write = package / "other.yaml"
             write.write_text("rules: 1\nsteps: [{vowels: {last: 0.9}}]\n", encoding="utf-8")
             load_rules(str(write))
+    finally:
+        registered.cache_clear()
+        sys.modules.pop("my_package", None)
+
+
+def test_a_rule_of_a_package_that_cannot_be_loaded_is_one_sentence(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(package))
+    registered.cache_clear()
+    try:
+        (package / "my_package.py").write_text("import no_such_module\n", encoding="utf-8")
+        with pytest.raises(
+            ConfigError, match=r"entry point megadata\.rules 'vowels' \(my_package:Vowels\): cannot be loaded: No mod"
+        ):
+            load_rules("vowels")
     finally:
         registered.cache_clear()
         sys.modules.pop("my_package", None)

@@ -128,5 +128,11 @@ def make_table(title: str, *columns: str) -> Table:
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=index == 0, overflow="fold", min_width=len(column))
+        table.add_column(
+            column,
+            justify="left" if index == 0 else "right",
+            no_wrap=index == 0,
+            overflow="fold",
+            min_width=len(column),
+        )
     return table

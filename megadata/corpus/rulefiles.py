@@ -59,7 +59,12 @@ def registered() -> dict[str, Any]:
     for entry in entry_points(group=GROUP):
         if entry.name in KINDS or entry.name in files():
             raise ConfigError(f"entry point {GROUP} {entry.name!r} ({entry.value}): the name is megadata's own")
-        found[entry.name] = entry.load()
+        try:
+            found[entry.name] = entry.load()
+        except Exception as error:  # code of others, at import
+            raise ConfigError(
+                f"entry point {GROUP} {entry.name!r} ({entry.value}): cannot be loaded: {error}; mend the package or remove it"
+            ) from error
     return found
 
 
