@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from megadata import formats
 from megadata.corpus.align import REMEDY, Plan, align
-from megadata.corpus.clean import LIBRARIES, CleanConfig, CleanReport, spec_for
+from megadata.corpus.clean import LEVELS, LIBRARIES, CleanConfig, CleanReport, spec_for
 from megadata.corpus.finish import finish, record_path, records
 from megadata.corpus.record import EXCERPT, Recorder
 from megadata.corpus.redecide import PLACES, Redecided, Rows, redecide
@@ -267,7 +267,7 @@ class RescoreTask:
         shown = _Shown()
         recorder = Recorder(shown.begin if held == "text" else None)
         lines = {stream: scored.lines(unit.ordinal, stream) for stream in ("kept", "removed")}
-        with UnitWriter(self.folder, unit) as writer:
+        with UnitWriter(self.folder, unit, LEVELS) as writer:
             if "kept" in scored.about["units"][unit.ordinal]["lines"]:
                 writer.write("kept", [])
             besides = [name for name in scored.names if name.startswith(BEGIN_COLUMN) or name.endswith(".matched")]
