@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import unicodedata
 from pathlib import Path
 
@@ -171,6 +172,21 @@ def test_every_code_point_that_normal_form_c_changes_is_found() -> None:
     codes = [c for part in ASSIGNED for c in part if not 0xD800 <= c < 0xE000]
     texts = [chr(c) for c in codes] + [f"e{chr(c)}\u0323" for c in codes[:0x3100]]
     assert Nfc().map(batch(texts)).texts == [unicodedata.normalize("NFC", t) for t in texts]
+
+
+def test_cases_of_ftfys_own_tests_are_repaired_as_ftfy_does(real_data: Path) -> None:
+    """Mojibake seen in the wild, made-up mojibake, and text that only looks like it, each whole and inside other text."""
+    cases = [
+        case
+        for name in ("in-the-wild", "synthetic", "negative")
+        for case in json.loads((real_data / "messy" / "ftfy" / f"{name}.json").read_text("utf-8"))
+    ]
+    texts = [case["original"] for case in cases]
+    texts += [f"Before it.\n{text}\nBehind it." for text in texts] + ["\n".join(texts)]
+    assert Repair().map(batch(texts)).texts == [ftfy.fix_text(text) for text in texts]
+    passing = [case for case in cases if case["expect"] == "pass"]
+    assert len(passing) > 100
+    assert [Repair().map(batch([case["original"]])).texts[0] for case in passing] == [case["fixed"] for case in passing]
 
 
 def test_real_broken_text_is_repaired_as_ftfy_does(real_data: Path) -> None:
