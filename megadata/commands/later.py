@@ -10,7 +10,6 @@ from megadata.commands.table import COMMANDS as TABLE
 from megadata.errors import ConfigError
 
 _MEANWHILE = {
-    "decontaminate": "use `megadata dedup train=... eval=... --prefer eval` to drop whole documents that evaluation sets contain",
     "finetune": "train from scratch with `megadata train`",
     "predict": "use `megadata generate` for text and masks",
     "evaluate": "read the validation loss per source that `megadata train` writes to metrics.jsonl",
@@ -23,7 +22,6 @@ _MEANWHILE = {
     "report": "read stats.json of each stage and metrics.jsonl of the run",
 }
 _ARGUMENTS = {
-    "decontaminate": "[NAME=]INPUT... -o DIR --against EVAL...",
     "finetune": "TASK --from RUN|HF_DIR --data FILES -o RUN",
     "predict": "RUN --data FILES -o predictions.jsonl",
     "evaluate": "RUN --task TASK --data FILE",

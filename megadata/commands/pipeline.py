@@ -63,7 +63,8 @@ def init(inputs: tuple[str, ...], output: Path) -> None:
 @click.argument("recipe", type=FILE)
 @shared_options
 def run(recipe: Path, shared: Shared) -> None:
-    """Run all stages of a recipe: clean, dedup, tokenizer, tokenize, blend, train. What is done is skipped.
+    """Run all stages of a recipe: clean, dedup, decontaminate, tokenizer, tokenize, blend, train. What is done
+    is skipped.
 
     \b
     Example:
@@ -89,6 +90,7 @@ def _results(report: Any) -> dict[str, Any]:
         "output": report.output,
         "clean": {name: one.counts for name, one in report.cleaned.items()},
         "dedup": report.unique.as_dict() if report.unique else None,
+        "decontaminate": report.decontaminated.as_dict() if report.decontaminated else None,
         "train": {
             name: {"first_loss": one.first_loss, "last_loss": one.last_loss, "validation": one.validation}
             for name, one in report.trained.items()
@@ -114,6 +116,7 @@ def _quiet(stage: str, report: Any) -> None:
 def _show_stage(stage: str, report: Any) -> None:
     """Print the report of one stage as it ends."""
     from megadata.commands.corpus import show_clean, show_dedup
+    from megadata.commands.decontaminate import show_decontaminate
     from megadata.commands.tokens import show_tokenize
     from megadata.commands.training import show_train
 
@@ -121,6 +124,8 @@ def _show_stage(stage: str, report: Any) -> None:
         show_clean(report)
     elif stage == "dedup":
         show_dedup(report)
+    elif stage == "decontaminate":
+        show_decontaminate(report)
     elif stage == "tokenize":
         show_tokenize(report)
     elif stage == "train":

@@ -24,7 +24,7 @@ from megadata.documents.crawls import CrawlNotes
 from megadata.documents.ids import NOTE, IdNotes
 from megadata.documents.inputs import Inputs, plan, read_span, refuse_overlap, refuse_unfit, source_versions
 from megadata.documents.registry import READERS, sources
-from megadata.documents.shards import encode_lines
+from megadata.documents.shards import encode_lines, unreadable_lines
 from megadata.documents.source import Problems, ReadOptions
 from megadata.documents.unpack import unpack
 from megadata.errors import ConfigError
@@ -198,20 +198,7 @@ class CleanTask:
             kind = "skipped" if reason.startswith("skipped:") else "unreadable"
             counts[f"{kind}|{label}|{reason.removeprefix('skipped:')}"] += number
         if problems.items and self.removed != "none":
-            lines = (
-                orjson.dumps(
-                    {
-                        "id": item["where"],
-                        "text": item["excerpt"] if self.removed == "text" else "",
-                        "source": label,
-                        "metadata": {"detail": item["detail"]},
-                        "reason": f"unreadable.{item['reason']}",
-                        "value": None,
-                    },
-                    option=orjson.OPT_APPEND_NEWLINE,
-                )
-                for item in problems.items
-            )
+            lines = unreadable_lines(problems.items, label, self.removed == "text")
             writer.write("removed", notes.skip("removed", lines))
 
 

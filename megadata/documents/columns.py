@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from megadata.documents.batch import MAX_TEXT_BYTES, DocBatch
-from megadata.documents.fields import as_id, remove
-from megadata.documents.source import BATCH_BYTES, BATCH_DOCUMENTS, NoTextColumn, Problems, ReadOptions
+from megadata.documents.fields import as_id, dig, remove
+from megadata.documents.source import BATCH_BYTES, BATCH_DOCUMENTS, WHOLE, NoTextColumn, Problems, ReadOptions
 from megadata.runtime.units import InputFile
 
 _STRETCH = 1 << 16
@@ -27,6 +27,8 @@ def check_text(schema: pa.Schema, options: ReadOptions, file: InputFile) -> None
         Names the columns there are.
     """
     name = options.text_field
+    if name == WHOLE:
+        return
     kind = type_at(schema, name)
     if kind is None:
         raise NoTextColumn(
@@ -101,6 +103,9 @@ def documents(
     metadata are kept inside the metadata.
     """
     records = _without_views(records)
+    if options.text_field == WHOLE:
+        yield from _whole(records, first_row, file, options)
+        return
     column = _column(records, options.text_field)
     limit = min(options.max_record_bytes, MAX_TEXT_BYTES)
     good: list[int] = []
@@ -119,6 +124,19 @@ def documents(
             held += size
     if good:
         yield from _batch(records, column, good, first_row, file, options, problems)
+
+
+def _whole(records: pa.RecordBatch, first_row: int, file: InputFile, options: ReadOptions) -> Iterator[DocBatch]:
+    """Each row as JSON."""
+    notes = _notes(None, {}, file)
+    for start in range(0, records.num_rows, BATCH_DOCUMENTS):
+        part = records.slice(start, BATCH_DOCUMENTS)
+        columns = [_values(part.column(at)) for at in range(part.num_columns)]
+        rows = [dict(zip(part.schema.names, values, strict=True)) for values in zip(*columns, strict=True)]
+        own = [as_id(dig(row, options.id_field.split("."))) for row in rows]
+        ids = [one or f"{file.name}:{first_row + start + at}" for at, one in enumerate(own)]
+        texts = [orjson.dumps(row, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode() for row in rows]
+        yield DocBatch.of(ids, texts, file.source, None, [notes] * len(rows))
 
 
 def _sizes(column: Any) -> Iterator[int]:

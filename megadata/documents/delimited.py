@@ -13,7 +13,7 @@ from typing import BinaryIO, ClassVar
 from megadata.documents.batch import DocBatch
 from megadata.documents.columns import listed
 from megadata.documents.fields import Rows
-from megadata.documents.source import NoTextColumn, NotUtf8, Problems, ReadOptions
+from megadata.documents.source import WHOLE, NoTextColumn, NotUtf8, Problems, ReadOptions
 from megadata.runtime.streams import COMPRESSIONS, DamagedStream, open_decoded
 from megadata.runtime.units import InputFile, Span
 
@@ -80,7 +80,7 @@ def _read(stream: BinaryIO, rows: Rows, file: InputFile, options: ReadOptions) -
     ):
         if names is None:
             names = _unique(cells) if options.header else [str(number) for number in range(len(cells))]
-            if options.text_field not in names:
+            if options.text_field not in (*names, WHOLE):
                 raise NoTextColumn(
                     f"{file.name}: expected a text column {options.text_field!r}, found columns {listed(names)}; "
                     "name it with --text-field, or say --set read.header=false or read.delimiter=..."

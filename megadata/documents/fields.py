@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from megadata.documents.batch import MAX_TEXT_BYTES, DocBatch
-from megadata.documents.source import BATCH_BYTES, BATCH_DOCUMENTS, Problems, ReadOptions
+from megadata.documents.source import BATCH_BYTES, BATCH_DOCUMENTS, WHOLE, Problems, ReadOptions
 from megadata.runtime.units import InputFile
 
 
@@ -58,7 +58,7 @@ class Rows:
         if not isinstance(record, dict):
             self.fail("not_an_object", position, f"expected an object, found {type(record).__name__}", raw)
             return
-        text = dig(record, self._text_path)
+        text = self._text(record)
         if not isinstance(text, str):
             found = "no such field" if text is None else type(text).__name__
             self.fail("no_text_field", position, f"field {self._options.text_field!r}: {found}", raw)
@@ -80,6 +80,14 @@ class Rows:
         self._metadata.append(notes)
         self._bytes += len(text)
 
+    def _text(self, record: dict[str, Any]) -> Any:
+        if self._options.text_field != WHOLE:
+            return dig(record, self._text_path)
+        try:
+            return orjson.dumps(record).decode()
+        except orjson.JSONEncodeError:
+            return None
+
     def _has_column(self, key: str, value: Any) -> bool:
         """Whether a top-level field was used whole, for the text, the id, the source, the URL or the metadata."""
         if key == self._options.text_field or (key == self._options.id_field and as_id(value)):
@@ -92,6 +100,8 @@ class Rows:
 
     def _notes(self, record: dict[str, Any]) -> str:
         """The metadata as JSON: the record's own, every field we have no column for, and the path."""
+        if self._options.text_field == WHOLE:
+            return orjson.dumps({"path": self._file.name}).decode()
         remove(record, self._text_path)
         own = record.get("metadata")
         notes: dict[str, Any] = dict(own) if isinstance(own, dict) else {}

@@ -35,3 +35,17 @@ def encode_lines(
             if thresholds is not None:
                 line["threshold"] = thresholds[row]
         yield orjson.dumps(line, option=_LINE)
+
+
+def unreadable_lines(items: Sequence[dict[str, Any]], source: str, with_text: bool) -> Iterator[bytes]:
+    """One JSON line for each record that could not be read (the items of `Problems`), as removed documents have it."""
+    for item in items:
+        line = {
+            "id": item["where"],
+            "text": item["excerpt"] if with_text else "",
+            "source": source,
+            "metadata": {"detail": item["detail"]},
+            "reason": f"unreadable.{item['reason']}",
+            "value": None,
+        }
+        yield orjson.dumps(line, option=_LINE)

@@ -25,7 +25,7 @@ class ReadOptions:
     kind: str | None = None
     """Read every file as this kind, whatever its name and first bytes; None recognises each."""
     text_field: str = "text"
-    """Field or column that holds the text; nested fields by dotted path."""
+    """Field or column that holds the text; nested fields by dotted path, the whole record as JSON with ``.``."""
     id_field: str = "id"
     """Field or column that holds the document's own id."""
     header: bool = True
@@ -71,6 +71,9 @@ class ReadOptions:
         if not 0 < self.page_seconds < float("inf"):
             raise ConfigError(f"read.page_seconds must be more than 0, got {self.page_seconds}")
 
+
+WHOLE = "."
+"""The text field that stands for a whole record, as JSON."""
 
 READ = "read."
 """How `--set` names the options of reading."""

@@ -40,7 +40,7 @@ _BLANK = np.uint8(32)
 
 
 @helper
-def _decode(text_N: U8, at: int, stop: int) -> tuple[np.uint32, int]:
+def decode(text_N: U8, at: int, stop: int) -> tuple[np.uint32, int]:
     """Code point that starts at a byte of 0x80 or more, and where the next one starts. Damaged bytes stand for themselves."""
     first = np.uint32(text_N[at])
     low = np.uint32(0x3F)
@@ -83,7 +83,7 @@ def _encode(code: np.uint32, out_M: U8, at: int) -> int:
 
 
 @helper
-def _normalise(
+def normalise(
     text_N: U8, start: int, stop: int, table: U32, plain: U8, level: np.uint32, by_character: bool, out_M: U8
 ) -> int:
     """Write the tokens of text[start:stop] as UTF-8, a zero byte after each; return how many bytes that is.
@@ -110,9 +110,9 @@ def _normalise(
             entry = table[text_N[at]]
             at = np.uint64(at + one)
         else:
-            code, after = _decode(text_N, np.int64(at), stop)
+            code, after = decode(text_N, np.int64(at), stop)
             at = np.uint64(after)
-            entry = table[code] if code < table.size else _beyond(code)
+            entry = table[code] if code < table.size else beyond(code)
             if entry >> _KIND == np.uint32(IGNORED):
                 continue
         kind = np.uint32(entry >> _KIND)
@@ -140,7 +140,7 @@ def _normalise(
 
 
 @helper
-def _beyond(code: np.uint32) -> np.uint32:
+def beyond(code: np.uint32) -> np.uint32:
     """Table entry of a code point after the table's end: ideographs of planes 2 and 3, else letters."""
     kind = np.uint32(UNSPACED) if code < np.uint32(0x40000) else np.uint32(LETTER)
     return np.uint32(np.uint32(kind << _KIND) | code)
@@ -224,7 +224,7 @@ def shingle(
         count = 0
         for level in (LETTER, SYMBOL, PUNCTUATION):
             if count == 0 or (count < SHORT and level == SYMBOL):
-                size = _normalise(
+                size = normalise(
                     text_N,
                     offsets[d],
                     offsets[d + 1],

@@ -8,6 +8,7 @@
       web: {input: [crawl/*.warc.gz], kind: web}
       books: {input: [books/], kind: books, languages: [en]}
     dedup: {threshold: 0.8, prefer: [books, web]}
+    decontaminate: {against: [evals/]}
     tokenizer: {vocab_size: 8192}
     tokenize: {split: {train: 0.98, validation: 0.02}}
     blend: {weights: {web: 1, books: 2}}
@@ -78,6 +79,24 @@ class DedupSection:
 
 
 @configclass
+class DecontaminateSection:
+    """Removal of text that evaluation sets hold."""
+
+    against: tuple[str, ...]
+    """Evaluation sets, as inputs are named: files, folders, globs, `@list` or URLs, each also as `NAME=EVAL`."""
+    fields: tuple[str, ...] = ()
+    """Fields of evaluation items whose text is looked for; all when empty."""
+    mode: Literal["cut", "drop"] = "cut"
+    """`cut` takes out matches with their surroundings, `drop` removes whole documents."""
+    set: dict[str, Any] = Field(default_factory=dict)
+    """Changes to the other settings: `common: 10`."""
+
+    def __post_init__(self) -> None:
+        if not self.against:
+            raise ConfigError("decontaminate.against: expected evaluation sets, found none; name some, or leave it out")
+
+
+@configclass
 class TokenizerSection:
     """A tokenizer to train, or one to use."""
 
@@ -142,6 +161,8 @@ class Recipe:
     """Folder of all results, relative to the recipe."""
     dedup: DedupSection | None = Field(default_factory=DedupSection)
     """Null leaves duplicates in."""
+    decontaminate: DecontaminateSection | None = None
+    """Null looks for no evaluation sets."""
     tokenizer: TokenizerSection = Field(default_factory=TokenizerSection)
     """The tokenizer."""
     tokenize: TokenizeSection = Field(default_factory=TokenizeSection)

@@ -4,6 +4,7 @@ The folder of a recipe's results::
 
     clean/NAME/             documents of each source, removed ones beside them
     unique/NAME/            without duplicates
+    decontaminated/NAME/    without text of evaluation sets
     tokenizer.json
     tokens/NAME-SPLIT.*     indexed datasets for GPT (documents)
     sentences/NAME-SPLIT.*  indexed datasets for BERT (sentences), where a run needs them
@@ -22,11 +23,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from megadata.config import to_dict
-from megadata.documents.inputs import Inputs, expand
+from megadata.config import build, override, to_dict
+from megadata.documents.inputs import Inputs, expand, split_label
 from megadata.documents.source import read_options
 from megadata.errors import ConfigError, CorpusError, TrainingError
-from megadata.pipeline.recipe import Recipe, SourceConfig, TrainSection, recipe_text
+from megadata.pipeline.recipe import DecontaminateSection, Recipe, SourceConfig, TrainSection, recipe_text
 from megadata.runtime.files import atomic_write, digest_file, read_json, write_json
 from megadata.runtime.manifest import Manifest, StepSpec
 from megadata.runtime.settings import RunSettings
@@ -34,6 +35,7 @@ from megadata.runtime.streams import is_url
 
 if TYPE_CHECKING:
     from megadata.corpus.clean import CleanReport
+    from megadata.corpus.decontaminate import DecontaminateReport
     from megadata.corpus.dedup import DedupReport
     from megadata.tokenize.report import TokenizeReport
     from megadata.trainer.run import TrainResult
@@ -53,6 +55,7 @@ class RunReport:
     output: Path
     cleaned: dict[str, CleanReport] = field(default_factory=dict)
     unique: DedupReport | None = None
+    decontaminated: DecontaminateReport | None = None
     tokenized: dict[str, dict[str, TokenizeReport]] = field(default_factory=dict)
     """Level (`tokens`, `sentences`) -> source -> report."""
     trained: dict[str, TrainResult] = field(default_factory=dict)
@@ -107,6 +110,11 @@ class Pipeline:
             folder = self.output / "unique"
             left = self._with_documents(folder, left)
             say("dedup", report.unique)
+        if self.recipe.decontaminate is not None:
+            report.decontaminated = self._decontaminate(self.recipe.decontaminate, folder, left)
+            folder = self.output / "decontaminated"
+            left = self._with_documents(folder, left)
+            say("decontaminate", report.decontaminated)
         tokenizer = self._tokenizer(folder, left)
         for level in levels:
             report.tokenized[level] = {}
@@ -170,6 +178,14 @@ class Pipeline:
 
         found = _inputs_of(self.output / "clean", names)
         return dedup(found, self.output / "unique", DedupConfig(**to_dict(self.recipe.dedup)), self.settings)
+
+    def _decontaminate(self, section: DecontaminateSection, folder: Path, names: list[str]) -> DecontaminateReport:
+        from megadata.corpus.decontaminate import DecontaminateConfig, decontaminate
+
+        values = override({"fields": section.fields, "mode": section.mode}, _assignments(section.set))
+        config = build(DecontaminateConfig, values, "decontaminate.set")
+        named = [_labelled(self.base, one) for one in section.against]
+        return decontaminate(_inputs_of(folder, names), named, self.output / "decontaminated", config, self.settings)
 
     def _tokenizer(self, folder: Path, names: list[str]) -> Path:
         """Train the tokenizer, unless the one that lies there was trained on these documents with these settings."""
@@ -282,6 +298,13 @@ def _beside(base: Path, path: str) -> str:
     prefix = "@" if path.startswith("@") else ""
     rest = path.removeprefix("@")
     return path if Path(rest).is_absolute() else f"{prefix}{base / rest}"
+
+
+def _labelled(base: Path, argument: str) -> str:
+    """A path of the recipe, or ``NAME=PATH``, relative to the recipe's folder."""
+    name, path = split_label(argument)
+    place = _beside(base, _expand(path))
+    return f"{name}={place}" if name else place
 
 
 def _outputs(folder: Path) -> list[dict[str, Any]]:

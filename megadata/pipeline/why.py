@@ -28,7 +28,7 @@ class Verdict:
 
 
 def why(name: str, folder: Path) -> list[Verdict]:
-    """Look a document up in every output of `clean` and `dedup` in or below `folder`.
+    """Look a document up in every output of `clean`, `dedup` and `decontaminate` in or below `folder`.
 
     An id is found through the outputs' key indexes; a URL, or the path of an input file, by reading all shards.
 
@@ -61,6 +61,8 @@ def _verdict(output: Path, stream: str, record: dict[str, Any]) -> Verdict:
     matched = (record.get("metadata") or {}).get("matched")
     value += f", matched: {matched}" if matched else ""
     kept = (record.get("metadata") or {}).get("duplicate_of")
+    if record.get("reason") == "decontaminate.cut":
+        kept = ", ".join(f"{record['id']}/piece-{number}" for number in range(1, int(record["value"]) + 1))
     instead = f", kept instead: {kept}" if kept else ""
     return Verdict(str(output), f"removed: {record.get('reason')}{value}{instead}", record)
 

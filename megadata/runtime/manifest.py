@@ -7,6 +7,7 @@ bytes everywhere. Sizes and times of the input files, by which a re-run sees wit
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import secrets
 import shutil
@@ -134,3 +135,23 @@ def discard(folder: Path) -> None:
         gone = folder.with_name(f"gone-{folder.name}-{secrets.token_hex(4)}")
         folder.rename(gone)
         shutil.rmtree(gone, ignore_errors=True)
+
+
+def forget(before: Manifest, made: set[str], labels: tuple[str, ...], output: Path) -> None:
+    """Remove what an earlier run wrote and this one does not, such as the folders of inputs that are not named any more."""
+    for old in before.outputs:
+        if old["name"] not in made:
+            (output / old["name"]).unlink(missing_ok=True)
+    if labels:
+        (output / "keys.idx").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            (output / "removed").rmdir()
+    for label in before.made_by["config"].get("outputs", []):
+        if label not in labels:
+            folder = output / label
+            shutil.rmtree(folder / STATE, ignore_errors=True)
+            for name in ("manifest.json", "keys.idx"):
+                (folder / name).unlink(missing_ok=True)
+            for empty in (folder / "removed", folder):
+                with contextlib.suppress(OSError):  # files of somebody else keep it
+                    empty.rmdir()

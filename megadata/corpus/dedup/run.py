@@ -5,7 +5,6 @@ Every phase leaves files that a later run of the same command finds, and none of
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ from megadata.documents.registry import READERS, sources
 from megadata.documents.unpack import unpack
 from megadata.errors import ConfigError, CorpusError
 from megadata.runtime.files import digest_file, lock_folder, write_json
-from megadata.runtime.manifest import STATE, Manifest, StepSpec, clear_work, input_digests
+from megadata.runtime.manifest import STATE, Manifest, StepSpec, clear_work, forget, input_digests
 from megadata.runtime.receipts import Receipt
 from megadata.runtime.settings import RunSettings
 from megadata.runtime.shards import Shard, ShardPlan
@@ -86,7 +85,7 @@ def dedup(
         totals = run.totals(receipts)
         outputs = _publish(run, output, spec, receipts, shards, plans, totals, save_index, saved)
         if manifest is not None:
-            _forget(manifest, {o["name"] for o in outputs}, run.labels, output)
+            forget(manifest, {o["name"] for o in outputs}, run.labels, output)
         clear_work(output)
     return DedupReport(output, totals, False, inputs.passed_over)
 
@@ -126,26 +125,6 @@ def _spec(inputs: Inputs, config: DedupConfig, saved: Sequence[Part], for_index:
         libraries=LIBRARIES,
         upstream=inputs.upstream,
     )
-
-
-def _forget(before: Manifest, made: set[str], labels: tuple[str, ...], output: Path) -> None:
-    """Remove what an earlier run wrote and this one does not, such as the folders of inputs that are not named any more."""
-    for old in before.outputs:
-        if old["name"] not in made:
-            (output / old["name"]).unlink(missing_ok=True)
-    if labels:
-        (output / "keys.idx").unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            (output / "removed").rmdir()
-    for label in before.made_by["config"].get("outputs", []):
-        if label not in labels:
-            folder = output / label
-            shutil.rmtree(folder / STATE, ignore_errors=True)
-            for name in ("manifest.json", "keys.idx"):
-                (folder / name).unlink(missing_ok=True)
-            for empty in (folder / "removed", folder):
-                with contextlib.suppress(OSError):  # files of somebody else keep it
-                    empty.rmdir()
 
 
 def _publish(

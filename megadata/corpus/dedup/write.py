@@ -22,7 +22,7 @@ from megadata.documents.batch import DocBatch
 from megadata.documents.ids import NOTE, IdNotes, repeats_of
 from megadata.documents.inputs import read_span
 from megadata.documents.settle import DUPLICATE_OF
-from megadata.documents.shards import encode_lines
+from megadata.documents.shards import encode_lines, unreadable_lines
 from megadata.documents.source import Problems, ReadOptions
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.receipts import Receipt, UnitWriter
@@ -148,7 +148,7 @@ class _UnitOutput:
             self.counts[f"{kind}|{source}|{reason.removeprefix('skipped:')}"] += number
         mode = self._task.config.removed
         if problems.items and mode != "none":
-            lines = (_unreadable_line(item, source, mode == "text") for item in problems.items)
+            lines = unreadable_lines(problems.items, source, mode == "text")
             self._writer.write(stream(label, "removed"), self._notes[label].skip("removed", lines))
 
     def finish(self) -> None:
@@ -180,15 +180,3 @@ def _with_metadata(docs: DocBatch, added: dict[int, dict[str, Any]]) -> DocBatch
     for row, keys in added.items():
         metadata[row] = orjson.dumps({**orjson.loads(metadata[row] or "{}"), **keys}).decode()
     return docs.replace(metadata=metadata)
-
-
-def _unreadable_line(item: dict[str, Any], source: str, with_text: bool) -> bytes:
-    line = {
-        "id": item["where"],
-        "text": item["excerpt"] if with_text else "",
-        "source": source,
-        "metadata": {"detail": item["detail"]},
-        "reason": f"unreadable.{item['reason']}",
-        "value": None,
-    }
-    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
