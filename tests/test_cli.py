@@ -139,6 +139,13 @@ def test_a_module_named_tokenize_does_not_break_tracebacks():
         (["clean", "x", "-o", "y", "--memory", "1M"], 1, "Error: --memory must be at least 64M, got 1048576 bytes"),
         (["clean", "x", "-o", "y", "--workers", "0"], 1, "Error: --workers must be at least 1, got 0"),
         (["dedup", "x", "-o", "y", "--threshold", "1.5"], 1, "threshold"),
+        (["decontaminate", "x", "-o", "y"], 2, "Error: Missing option '--against'."),
+        (["decontaminate", "-o", "y", "--against", "e", "x"], 2, "Error: Missing argument 'INPUT...'."),
+        (
+            ["decontaminate", "x", "-o", "y", "--against", "e", "--set", "shortest=20"],
+            1,
+            "Error: decontaminate: shortest must be at most words (13), got 20",
+        ),
         (
             ["tokenize", "x", "-o", "y", "--tokenizer", "t", "--split", "train"],
             1,

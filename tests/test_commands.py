@@ -76,6 +76,32 @@ def test_dedup_tells_exact_and_near_copies_by_source(project):
     assert "copy" in call("dedup", "x", "-o", "unique", "--explain", "p3").output
 
 
+def test_decontaminate_tells_what_was_found_of_each_set(project):
+    folder, _ = project
+    texts = [orjson.loads(line)["text"] for line in (folder / "pages.jsonl").read_bytes().splitlines()]
+    for name, places in (("quiz.jsonl", (5, 9)), ("exam.jsonl", (9, 11))):
+        items = [{"question": {"stem": texts[n][200:400]}, "label": str(n)} for n in places]
+        Path(name).write_bytes(b"".join(orjson.dumps(item) + b"\n" for item in items))
+    words = [
+        "decontaminate",
+        "web=unique/web",
+        "-o",
+        "clear",
+        "--workers",
+        1,
+        "--against",
+        "quiz=quiz.jsonl",
+        "exam.jsonl",
+    ]
+    output = call(*words, "--mode", "drop").output
+    shown = rows(output.partition("evaluation sets")[2])
+    assert shown["quiz"][:3] == shown["exam.jsonl"][:3] == ["2", "2", "2"]
+    assert rows(output)["web"][:5] == ["60", "57", "0", "0", "3"]
+    report = orjson.loads(call(*words, "--fields", "question.stem", "--json").output)
+    assert {one["name"]: one["matched"] for one in report["sets"]} == {"quiz": 2, "exam.jsonl": 2}
+    assert "removed: decontaminate.cut" in " ".join(call("why", "p9", "--in", "clear").output.split())
+
+
 def test_a_dry_run_of_dedup_prints_the_curve_and_writes_nothing(project):
     output = call("dedup", "web=clean/web", "-o", "nowhere", "--dry-run").output
     assert "13 bands of 8 rows" in output

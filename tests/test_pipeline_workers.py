@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import orjson
 import pytest
 from pipelines import contents, write_project
 
-from megadata.errors import CorpusError
+from megadata.errors import ConfigError, CorpusError
 from megadata.indexed.blend import Blend
 from megadata.pipeline.recipe import load_recipe
 from megadata.pipeline.run import Pipeline, RunReport
@@ -49,6 +50,26 @@ def test_every_document_is_kept_or_removed_with_a_reason(one_worker):
     assert by_source["web"].near == 5
     datasets = [d for one in report.tokenized["tokens"].values() for d in one.datasets]
     assert sum(d.documents for d in datasets) == kept
+
+
+def test_a_recipe_takes_evaluation_sets_out_of_what_is_tokenized(tmp_path):
+    write_project(tmp_path)
+    page = orjson.loads((tmp_path / "pages.jsonl").read_bytes().splitlines()[0])["text"]
+    (tmp_path / "evals").mkdir()
+    (tmp_path / "evals" / "quiz.jsonl").write_bytes(orjson.dumps({"question": page}))
+    section = "decontaminate={against: [quiz=evals], mode: drop, set: {words: 10}}"
+    report = run(tmp_path, 2, changes=(*NO_TRAINING, section))
+    assert report.decontaminated.of("documents_in", "web") == report.unique.of("documents_kept", "web")
+    assert report.decontaminated.removed("web") == report.decontaminated.sets[0].documents >= 1
+    documents = sum(d.documents for one in report.tokenized["tokens"].values() for d in one.datasets)
+    kept = sum(row.kept for row in report.unique.rows())
+    assert documents == kept - sum(report.decontaminated.removed(name) for name in ("web", "books"))
+    again = run(tmp_path, changes=(*NO_TRAINING, section))
+    assert again.decontaminated.current
+    with pytest.raises(ConfigError, match="expected evaluation sets, found none; name some, or leave it out"):
+        load_recipe(tmp_path / "recipe.yaml", ("decontaminate={against: []}",))
+    with pytest.raises(ConfigError, match=r"decontaminate.set: unknown key 'wrods'"):
+        run(tmp_path, changes=(*NO_TRAINING, "decontaminate={against: [evals], set: {wrods: 10}}"))
 
 
 def test_a_second_run_makes_nothing_again(one_worker):

@@ -1,6 +1,6 @@
 """Run datatrove's n-gram decontamination over JSON lines, in the environment that has datatrove.
 
-``python datatrove_decontaminate.py EVALS DOCUMENTS FOLDER N`` prints one line of JSON: seconds of the filter alone, and the ids it
+``python datatrove_decontaminate.py EVALS DOCUMENTS FOLDER N`` prints one line of JSON: seconds of the filter, and the ids it
 removes. datatrove's own indexer asks for lighteval even where texts are given, so its index is written here, by its functions.
 """
 

@@ -50,6 +50,7 @@ class _ManyAgainst(click.Command):
     _AGAINST,
     "against",
     multiple=True,
+    required=True,
     metavar="EVAL...",
     help="Evaluation sets: all words up to the next option. NAME=EVAL makes one set of all files behind it.",
 )

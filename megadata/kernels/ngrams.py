@@ -21,6 +21,7 @@ from numba import types
 from megadata.kernels.base import I32, I64, U8, U32, U64, Bool, helper, kernel, reads, writes
 from megadata.kernels.hashing import mix64
 from megadata.kernels.shingles import IGNORED, LETTER, UNSPACED, beyond, decode, normalise
+from megadata.kernels.text import integer
 
 WORD = 4
 """Weight of a word."""
@@ -103,7 +104,8 @@ def _tokens(text_M: U8, size: int, table: U32, hashes_T1: U64, ends_T1: I64, wei
 @helper
 def _window(hashes_T1: U64, start: int, stop: int, powers_L: U64) -> np.uint64:
     """Hash of tokens start to stop; wraps modulo 2**64 on purpose."""
-    return mix64(np.uint64(hashes_T1[stop] - np.uint64(hashes_T1[start] * powers_L[stop - start])))
+    value: np.uint64 = mix64(np.uint64(hashes_T1[stop] - np.uint64(hashes_T1[start] * powers_L[stop - start])))
+    return value
 
 
 @helper
@@ -116,7 +118,41 @@ def _mask(value: np.uint64) -> np.uint64:
 @helper
 def _place(value: np.uint64, size: int) -> int:
     """Where a hash belongs in an array whose size is a power of two."""
-    return np.int64(np.uint64(np.uint64(value >> np.uint64(12)) & np.uint64(size - 1)))
+    place: int = integer(np.uint64(np.uint64(value >> np.uint64(12)) & np.uint64(size - 1)))
+    return place
+
+
+@helper
+def _candidates(
+    hashes_T1: U64,
+    weights_T1: I64,
+    count: int,
+    least: int,
+    powers_L: U64,
+    filter_B: U64,
+    anchors_T: U64,
+    starts_T: I64,
+) -> int:
+    """Tokens at which an anchor begins that the filter knows, in order; how many there are.
+
+    The filter is larger than a processor's cache: looked up one after another without a branch in between, many of its words are
+    on their way at once.
+    """
+    near = windows = found = 0
+    for start in range(count):
+        goal = weights_T1[start] + least
+        while near < count and weights_T1[near] < goal:
+            near += 1
+        if weights_T1[near] < goal:
+            break
+        anchors_T[start] = _window(hashes_T1, start, near, powers_L)
+        windows += 1
+    for start in range(windows):
+        anchor = anchors_T[start]
+        mask = _mask(anchor)
+        starts_T[found] = start
+        found += filter_B[np.uint64(_place(anchor, filter_B.size))] & mask == mask
+    return found
 
 
 @helper
@@ -250,6 +286,8 @@ def index(
     writes(types.uint64),
     writes(types.int64),
     writes(types.int64),
+    writes(types.uint64),
+    writes(types.int64),
     reads(types.uint8),
     reads(types.int64, 2),
     reads(types.uint64),
@@ -270,6 +308,8 @@ def search(
     hashes_T1: U64,
     ends_T1: I64,
     weights_T1: I64,
+    anchors_T: U64,
+    starts_T: I64,
     normal_K: U8,
     bounds_G2: I64,
     hashes_G: U64,
@@ -289,24 +329,16 @@ def search(
         size = normalise(text_N, offsets[d], offsets[d + 1], table, plain, np.uint32(LETTER), False, normal_M)
         count = _tokens(normal_M, size, table, hashes_T1, ends_T1, weights_T1)
         total = weights_T1[count]
-        near = 0
-        for start in range(count):
+        for chosen in range(_candidates(hashes_T1, weights_T1, count, least, powers_L, filter_B, anchors_T, starts_T)):
+            start = starts_T[chosen]
             before = weights_T1[start]
-            if total - before < least:
-                break
-            while weights_T1[near] - before < least:
-                near += 1
-            anchor = _window(hashes_T1, start, near, powers_L)
-            mask = _mask(anchor)
-            if filter_B[_place(anchor, filter_B.size)] & mask != mask:
-                continue
             for number in range(-1, lengths_L.size):
                 if number < 0:
-                    stop = near
-                    while stop < count and weights_T1[stop] - before < full:
-                        stop += 1
-                    if weights_T1[stop] - before < full:
+                    if total - before < full:
                         continue
+                    stop = start
+                    while weights_T1[stop] - before < full:
+                        stop += 1
                 else:
                     stop = start + lengths_L[number]
                     if stop > count or weights_T1[stop] - before >= full:

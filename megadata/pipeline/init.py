@@ -63,6 +63,7 @@ def init(arguments: Sequence[str], path: Path) -> InitReport:
         "dedup:",
         "  threshold: 0.8                 # Jaccard similarity that makes a duplicate",
         f"  prefer: [{', '.join(name for name, _ in groups)}]",
+        "# decontaminate: {against: [evals/]}   # evaluation sets whose text must not be in the training data",
         "tokenizer:",
         f"  vocab_size: {vocabulary}",
         "tokenize:",

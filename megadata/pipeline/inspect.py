@@ -85,7 +85,7 @@ def _folder(path: Path) -> Found:
 def _pipeline(path: Path) -> Found:
     """The results of a recipe: each stage's outputs, to be inspected one by one."""
     rows: dict[str, Any] = {}
-    for stage in ("clean", "unique", "tokens", "sentences", "runs"):
+    for stage in ("clean", "unique", "decontaminated", "tokens", "sentences", "runs"):
         folder = path / stage
         if folder.is_dir():
             names = {

@@ -139,14 +139,16 @@ def build(texts: Sequence[str], config: DecontaminateConfig) -> Index:
     shared, first, attributed = _attribute(found, grams, config.most_items)
     sizes = np.bincount(attributed, minlength=len(texts)).astype(np.int64)
     lengths = np.flatnonzero(short).astype(np.int64)
-    kept = (np.ascontiguousarray(one[:grams]) for one in (bounds, hashes))
-    return Index(normal, *kept, slots, bits, lengths, attributed, first, shared, sizes)
+    bounds, hashes = (np.ascontiguousarray(one[:grams]) for one in (bounds, hashes))
+    return Index(normal, bounds, hashes, slots, bits, lengths, attributed, first, shared, sizes)
 
 
 def _attribute(pairs: I64, grams: int, most: int) -> tuple[I64, I64, I64]:
-    """How many texts each n-gram stands in, and which of them it is told of, as first[G + 1] into texts[P]."""
-    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
-    ordered = pairs[order]
+    """How many texts each n-gram stands in, and which of them it is told of, as first[G + 1] into texts[P].
+
+    Pairs come in the order of the texts.
+    """
+    ordered = pairs[np.argsort(pairs[:, 0], kind="stable")]
     new = np.ones(len(ordered), np.bool_)
     new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
     ordered = ordered[new]
@@ -169,15 +171,18 @@ def search(docs: DocBatch, index: Index, config: DecontaminateConfig, ignored: B
     space = _Space.of(int(docs.sizes.max(initial=0)))
     skip = np.zeros(index.hashes.size, np.bool_) if ignored is None else ignored
     room = _ROOM
+    anchors, starts = np.empty(space.hashes.size, np.uint64), np.empty(space.hashes.size, np.int64)
     while True:
         out = np.empty((room, 4), np.int64)
-        found = ngrams.search(
+        found: int = ngrams.search(
             docs.text,
             docs.offsets,
             normaliser.table(),
             *_weights(config),
             _powers(),
             *space.arrays,
+            anchors,
+            starts,
             index.normal,
             index.bounds,
             index.hashes,

@@ -298,9 +298,11 @@ class _Run:
         of, sizes = self.evaluation, self.table.sizes
         searched = {of.items[text] for text in np.flatnonzero(sizes).tolist()}
         matched = {of.items[text] for text in found}
-        tallies = [Counter(of.set_of[item] for item in items) for items in (range(len(of.ids)), searched, matched)]
+        whole, looked, met = (
+            Counter(of.set_of[item] for item in some) for some in (range(len(of.ids)), searched, matched)
+        )
         sets = [
-            SetReport(name, *(tally[number] for tally in tallies), totals.get(f"matched|{name}", 0))
+            SetReport(name, whole[number], looked[number], met[number], totals.get(f"matched|{name}", 0))
             for number, name in enumerate(of.sets)
         ]
         documents = self._documents([(part.mapped, len(part.receipts)) for part in parts])

@@ -17,6 +17,7 @@ from megadata.corpus.decontaminate import cuts, evidence
 from megadata.corpus.decontaminate.config import DecontaminateConfig
 from megadata.corpus.decontaminate.evidence import Finding
 from megadata.corpus.decontaminate.index import Index, by_document, places, search
+from megadata.corpus.dedup.records import paths_of
 from megadata.documents.batch import DocBatch
 from megadata.documents.ids import NOTE, IdNotes
 from megadata.documents.inputs import read_span
@@ -164,7 +165,11 @@ class _Unit:
                 start=at[int(spans[lead, 0])],
                 stop=at[int(spans[lead, 1])],
                 outcome=OUTCOMES.index(fate.outcome),
-                names=(docs.records.column("id")[row].as_py(), _path(docs, row), self._source(docs, row)),
+                names=(
+                    docs.records.column("id")[row].as_py(),
+                    paths_of(docs.slice(row, row + 1))[0],
+                    self._source(docs, row),
+                ),
             )
             for text, number, lead in groups.rows()
         ]
@@ -216,8 +221,7 @@ class _Unit:
             yield line
 
     def _put(self, stream: str, docs: DocBatch, lines: Iterator[bytes]) -> None:
-        paths = (_path(docs, row) for row in range(len(docs)))
-        self._writer.write(stream, self._notes.take(stream, docs.ids, paths, lines))
+        self._writer.write(stream, self._notes.take(stream, docs.ids, paths_of(docs), lines))
 
     def _count(self, docs: DocBatch, fates: dict[int, _Fate]) -> None:
         sizes = docs.sizes.tolist()
@@ -256,11 +260,6 @@ class _Unit:
             Exchange(folder / "ids", NOTE).write(ordinal, self._notes.records())
         _note_counts(folder, ordinal, self._held)
         evidence.write(folder, ordinal, self._findings)
-
-
-def _path(docs: DocBatch, row: int) -> str:
-    metadata = docs.records.column("metadata")[row].as_py()
-    return str(orjson.loads(metadata).get("path", "")) if metadata else ""
 
 
 def _merged(spans: I64) -> I64:
