@@ -335,6 +335,37 @@ def evidence_of(output: Path, path: Path, evals: Path, **changes: Any) -> list[R
     return evidence(output)
 
 
+def test_documents_without_words_pass_and_inputs_without_documents_are_no_error(project, tmp_path):
+    _, evals, _, _ = project
+    records = [{"id": "a", "text": ""}, {"id": "b", "text": "word"}, {"id": "c", "text": "... !"}]
+    report = run([write(tmp_path / "few.jsonl", records)], [evals], tmp_path / "few")
+    assert [r["text"] for r in read(tmp_path / "few")] == ["", "word", "... !"]
+    assert [one.matched for one in report.sets] == [0]
+    assert evidence_of(tmp_path / "none", write(tmp_path / "none.jsonl", []), evals) == []
+
+
+def test_unreadable_records_are_set_aside_and_counted(project, tmp_path):
+    path, evals, _, _ = project
+    path.write_bytes(b"{\n" + path.read_bytes())
+    report = run([path], [evals], tmp_path / "out")
+    assert report.of("unreadable", "text|bad_json") == 1
+    removed = read(tmp_path / "out" / "removed")
+    assert removed[0]["reason"] == "unreadable.bad_json"
+    assert {r["document"] for r in evidence(tmp_path / "out")} == {r["id"] for r in removed[1:]}
+
+
+def test_shards_may_be_parquet(project, tmp_path):
+    path, evals, _, _ = project
+    run([path], [evals], tmp_path / "lines")
+    run([path], [evals], tmp_path / "tables", form="parquet")
+    for below in ("", "removed"):
+        tables = [pq.read_table(one) for one in sorted((tmp_path / "tables" / below).glob("docs-*.parquet"))]
+        rows = pa.concat_tables(tables).to_pylist()
+        lines = read(tmp_path / "lines" / below)
+        assert [(r["id"], r["text"]) for r in rows] == [(r["id"], r["text"]) for r in lines]
+        assert [r.get("value") for r in rows] == [r.get("value") for r in lines]
+
+
 @pytest.mark.parametrize("mode", ["ids", "none"])
 def test_texts_of_removed_documents_may_be_left_out(project, tmp_path, mode):
     path, evals, _, _ = project

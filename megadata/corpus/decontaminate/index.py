@@ -193,7 +193,8 @@ def search(docs: DocBatch, index: Index, config: DecontaminateConfig, ignored: B
             out,
         )
         if found <= room:
-            return out[:found]
+            matches: I64 = out[:found]
+            return matches
         room = found
 
 
