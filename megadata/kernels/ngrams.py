@@ -16,7 +16,6 @@ nothing.
 from __future__ import annotations
 
 import numpy as np
-from numba import types
 
 from megadata.kernels.base import I32, I64, U8, U32, U64, Bool, helper, kernel, reads, writes
 from megadata.kernels.hashing import mix64
@@ -187,24 +186,25 @@ def _plain(table: U32) -> U8:
 
 
 @kernel(
-    reads(types.uint8),
-    reads(types.int64),
-    reads(types.uint32),
-    types.int64,
-    types.int64,
-    reads(types.uint64),
-    writes(types.uint8),
-    writes(types.uint64),
-    writes(types.int64),
-    writes(types.int64),
-    writes(types.uint8),
-    writes(types.int64, 2),
-    writes(types.uint64),
-    writes(types.int32),
-    writes(types.uint64),
-    writes(types.bool_),
-    writes(types.int64, 2),
-    writes(types.int64),
+    reads(np.uint8),
+    reads(np.int64),
+    reads(np.uint32),
+    np.int64,
+    np.int64,
+    reads(np.uint64),
+    writes(np.uint8),
+    writes(np.uint64),
+    writes(np.int64),
+    writes(np.int64),
+    writes(np.uint8),
+    writes(np.int64, 2),
+    writes(np.uint64),
+    writes(np.int32),
+    writes(np.uint64),
+    writes(np.bool_),
+    writes(np.int64, 2),
+    writes(np.int64),
+    writes(np.int64),
 )
 def index(
     text_N: U8,
@@ -225,8 +225,9 @@ def index(
     short_L: Bool,
     pairs_P2: I64,
     weights_R: I64,
-) -> tuple[int, int, int]:
-    """Number the distinct n-grams of all texts, in order; how many there are, how many pairs, and bytes of `normal_K`.
+    sizes: I64,
+) -> int:
+    """Number the distinct n-grams of all texts, in order; how many there are. `sizes` gets the pairs, and bytes of `normal_K`.
 
     N-gram g is normal[bounds[g, 0]:bounds[g, 1]]; pair p says that n-gram pairs[p, 0] stands in text pairs[p, 1], once for each
     time it does. `short_L` tells the lengths in tokens of texts that are n-grams as a whole, `weights_R` what each text weighs.
@@ -272,30 +273,31 @@ def index(
                 pairs_P2[pairs, 0], pairs_P2[pairs, 1] = gram, r
             pairs += 1
         held += size
-    return grams, pairs, held
+    sizes[0], sizes[1] = pairs, held
+    return grams
 
 
 @kernel(
-    reads(types.uint8),
-    reads(types.int64),
-    reads(types.uint32),
-    types.int64,
-    types.int64,
-    reads(types.uint64),
-    writes(types.uint8),
-    writes(types.uint64),
-    writes(types.int64),
-    writes(types.int64),
-    writes(types.uint64),
-    writes(types.int64),
-    reads(types.uint8),
-    reads(types.int64, 2),
-    reads(types.uint64),
-    reads(types.int32),
-    reads(types.uint64),
-    reads(types.int64),
-    reads(types.bool_),
-    writes(types.int64, 2),
+    reads(np.uint8),
+    reads(np.int64),
+    reads(np.uint32),
+    np.int64,
+    np.int64,
+    reads(np.uint64),
+    writes(np.uint8),
+    writes(np.uint64),
+    writes(np.int64),
+    writes(np.int64),
+    writes(np.uint64),
+    writes(np.int64),
+    reads(np.uint8),
+    reads(np.int64, 2),
+    reads(np.uint64),
+    reads(np.int32),
+    reads(np.uint64),
+    reads(np.int64),
+    reads(np.bool_),
+    writes(np.int64, 2),
 )
 def search(
     text_N: U8,
@@ -361,7 +363,7 @@ def search(
     return found
 
 
-@kernel(reads(types.uint8), types.int64, types.int64, reads(types.uint32), writes(types.int64, 2))
+@kernel(reads(np.uint8), np.int64, np.int64, reads(np.uint32), writes(np.int64, 2))
 def places(text_N: U8, start: int, stop: int, table: U32, out_T2: I64) -> int:
     """Bytes of text[start:stop] from which each token was made; how many tokens there are."""
     count = 0

@@ -120,6 +120,7 @@ def build(texts: Sequence[str], config: DecontaminateConfig) -> Index:
     head = (text, offsets, normaliser.table(), *_weights(config), _powers(), *space.arrays)
     weights = np.empty(len(texts), np.int64)
     short = np.zeros(ngrams.LONGEST, np.bool_)
+    sizes = np.zeros(2, np.int64)
 
     def run(held: int, pairs: int, places: int, words: int) -> tuple[Any, ...]:
         made = (
@@ -130,17 +131,18 @@ def build(texts: Sequence[str], config: DecontaminateConfig) -> Index:
             np.zeros(words, np.uint64),
         )
         found = np.empty((pairs, 2), np.int64)
-        return (*made, found, ngrams.index(*head, *made, short, found, weights))
+        return (*made, found, ngrams.index(*head, *made, short, found, weights, sizes))
 
-    *_, (_, pairs, held) = run(0, 0, 1, 1)
+    run(0, 0, 1, 1)
+    pairs, held = sizes.tolist()
     places = _power_of_two(max(2 * pairs, _LEAST_PLACES))
     words = _power_of_two(max(pairs * _FILTER_BITS, 64 * _LEAST_PLACES) // 64)
-    normal, bounds, hashes, slots, bits, found, (grams, _, _) = run(held, pairs, places, words)
+    normal, bounds, hashes, slots, bits, found, grams = run(held, pairs, places, words)
     shared, first, attributed = _attribute(found, grams, config.most_items)
-    sizes = np.bincount(attributed, minlength=len(texts)).astype(np.int64)
+    told = np.bincount(attributed, minlength=len(texts)).astype(np.int64)
     lengths = np.flatnonzero(short).astype(np.int64)
     bounds, hashes = (np.ascontiguousarray(one[:grams]) for one in (bounds, hashes))
-    return Index(normal, bounds, hashes, slots, bits, lengths, attributed, first, shared, sizes)
+    return Index(normal, bounds, hashes, slots, bits, lengths, attributed, first, shared, told)
 
 
 def _attribute(pairs: I64, grams: int, most: int) -> tuple[I64, I64, I64]:

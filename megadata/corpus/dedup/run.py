@@ -5,7 +5,6 @@ Every phase leaves files that a later run of the same command finds, and none of
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
