@@ -97,7 +97,7 @@ def test_decontaminate_tells_what_was_found_of_each_set(project):
     shown = rows(output.partition("evaluation sets")[2])
     assert shown["quiz"][:3] == shown["exam.jsonl"][:3] == ["2", "2", "2"]
     assert rows(output)["web"][:5] == ["60", "57", "0", "0", "3"]
-    report = orjson.loads(call(*words, "--fields", "question.stem", "--json").output)
+    report = orjson.loads(call(*words, "--fields", "question.stem", "--json").stdout)
     assert {one["name"]: one["matched"] for one in report["sets"]} == {"quiz": 2, "exam.jsonl": 2}
     assert "removed: decontaminate.cut" in " ".join(call("why", "p9", "--in", "clear").output.split())
 

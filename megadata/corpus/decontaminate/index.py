@@ -211,5 +211,6 @@ def places(docs: DocBatch, row: int) -> I64:
     """int64[T, 2]: bytes of one document's text, from its first on, from which each of its tokens was made."""
     start, stop = docs.offsets[row : row + 2].tolist()
     out = np.empty((stop - start + 1, 2), np.int64)
-    count = ngrams.places(docs.text, start, stop, normaliser.table(), out)
-    return out[:count] - start
+    count: int = ngrams.places(docs.text, start, stop, normaliser.table(), out)
+    found: I64 = out[:count] - start
+    return found
