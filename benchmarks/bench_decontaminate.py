@@ -41,7 +41,7 @@ from megadata.documents.inputs import expand
 from megadata.runtime.settings import RunSettings
 
 ITEMS = 100_000
-SMALL_BYTES = 6_000_000
+SMALL_BYTES = 3_000_000
 PLANTED = 0.2
 """Share of the documents that get an evaluation text."""
 LIKE_MEGATRON = {"ends": ".!?", "least_piece": 201, "unit_bytes": 64 << 20}
