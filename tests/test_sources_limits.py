@@ -104,7 +104,7 @@ def test_limits_are_options_of_reading(tmp_path: Path) -> None:
     )
     options, rest = read_options({}, ["read.max_page_depth=40", "quality.words=plain"])
     assert rest == ("quality.words=plain",)
-    documents, problems = read(path, "warc", max_page_depth=options.max_page_depth)
+    documents, problems = read(path, "warc", extractor="resiliparse", max_page_depth=options.max_page_depth)
     assert problems.counts == {"page_too_deep": 1}
     documents, problems = read(path, "warc", max_page_characters=20_000)
     assert problems.counts == {"page_too_large": 2}

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sources_support import page, paragraph, read, texts
 
-from megadata.corpus.sources.charset import codec, decode
-from megadata.corpus.sources.extract import MAX_DEPTH, OURS, extract, extractor, tidy, too_deep
+from megadata.corpus.sources.charset import codec, decode, is_utf8, to_utf8
+from megadata.corpus.sources.extract import MAX_DEPTH, OURS, MainText, extract, extractor, tidy, too_deep
+from megadata.corpus.sources.page import MOST_BLOCKS
 from megadata.documents.inputs import expand
 from megadata.documents.registry import recognise
 from megadata.documents.source import Problems, ReadOptions
@@ -76,16 +77,75 @@ def test_pages_without_text_and_failing_extractors_are_set_aside(monkeypatch: py
 
 @pytest.mark.parametrize("name", OURS)
 @pytest.mark.parametrize(
-    "html",
-    ["<div>" * 1_000_000, "<b><i>" * 200_000 + "x", "<table><tr><td>" * 100_000, "<a href='x'><span>" * 100_000],
+    ("html", "by_blocks"),
+    [
+        ("<div>" * 1_000_000, "page_too_large"),
+        ("<b><i>" * 200_000 + "x", None),
+        ("<table><tr><td>" * 100_000, "page_too_large"),
+        ("<a href='x'><span>" * 100_000, "no_text"),
+    ],
     ids=["div", "b-i", "table", "a"],
 )
-def test_pages_a_million_deep_end_in_bounded_time(name: str, html: str) -> None:
+def test_pages_a_million_deep_end_in_bounded_time(name: str, html: str, by_blocks: str | None) -> None:
     problems = Problems()
     start = time.perf_counter()
-    assert extract(html, None, ReadOptions(extractor=name), "a.html", problems) is None
+    text = extract(html, None, ReadOptions(extractor=name), "a.html", problems)
     assert time.perf_counter() - start < 5
+    reason = by_blocks if name == "blocks" else "page_too_deep"
+    assert problems.counts == ({reason: 1} if reason else {})
+    assert text == (None if reason else "x")
+
+
+@pytest.mark.parametrize(
+    "opening",
+    [
+        "<div>" * 50_000,
+        "".join(f"<font a={n}>" for n in range(1500)) + "<p>" * 10_000,
+        "<p " + " ".join(f"a{n}=1" for n in range(20_000)) + ">",
+    ],
+    ids=["deep", "formatting", "attributes"],
+)
+def test_what_no_parser_gets_through_is_read_by_blocks(opening: str) -> None:
+    html = opening + paragraph("First") + paragraph("Second")
+    problems = Problems()
+    text = extract(html, None, ReadOptions(extractor="blocks"), "a.html", problems)
+    assert text is not None
+    assert [line[:12] for line in text.split("\n\n")] == ["First is the", "Second is th"]
+    assert not problems.counts
+    assert extract(html, None, ReadOptions(extractor="resiliparse"), "a.html", problems) is None
     assert problems.counts == {"page_too_deep": 1}
+
+
+@pytest.mark.timeout(60)
+def test_a_page_of_too_many_blocks_is_set_aside_before_they_are_weighed() -> None:
+    problems = Problems()
+    for html in ("<p>x" * (MOST_BLOCKS + 1), "x<br><br>" * (MOST_BLOCKS + 1), "<b>x" * (4 * MOST_BLOCKS + 1)):
+        assert extract(html, None, ReadOptions(), "a.html", problems) is None
+    assert problems.counts == {"page_too_large": 3}
+    assert problems.items[0]["detail"] == "more elements or blocks of text than 262144, the most that are weighed"
+
+
+MARKED = st.lists(
+    st.sampled_from([
+        b"<p>", b"</p>", b"<pre>", b"</pre>", b"<br>", b"<p class='content\r\nmenu'>", b"<script type=math/tex>", b"</script>",
+        b"Some words, and more.", b"\r", b"\n", b"\r\n", b"\0", b"&amp", b"&copy", b";", "é".encode(), b"\xe9", b"\xed\xa0\x80",
+        b"\xef\xbb\xbf", b"\xf0\x9f\x98\x80", b"\xc0\x80", b"\x1b$B", b" ", b"x",
+    ]),
+    max_size=40,
+).map(b"".join)  # fmt: skip
+
+
+@given(data=st.binary(max_size=60) | MARKED)
+def test_pages_in_bytes_give_what_they_give_decoded(data: bytes) -> None:
+    try:
+        data.decode()
+        valid = True
+    except UnicodeDecodeError:
+        valid = False
+    assert is_utf8(data) == valid
+    page, html = to_utf8(data), decode(data)
+    assert page.decode().replace("\r\n", "\n").replace("\r", "\n") == html
+    assert MainText().extract_utf8(page, None) == MainText().extract(html, None)
 
 
 def test_long_flat_pages_are_not_deep() -> None:

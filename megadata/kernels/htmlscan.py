@@ -131,10 +131,11 @@ def close(nodes: I32, stack: I32, open_of: I64, depth: int, to: int, n_nodes: in
 )
 def scan_page(
     page_B: U8, keys_T: U64, tags_T: I64, does_T: I64, nodes: I32, blocks: I32, pieces: I32, counts: I64
-) -> None:
+) -> int:
     """Fill `nodes`, `blocks` and `pieces`; `counts` receives how many there are, and where the title's text begins and ends.
 
-    One row more than there are ``<`` is enough of nodes, two of each of them and two more of blocks and pieces.
+    Returns the byte at which one of the arrays had no room left, else the size of the page. One row more than there are ``<`` is
+    enough of nodes, two of each of them and two more of blocks and pieces.
     """
     stack = np.zeros(DEEPEST + 1, np.int32)
     found = np.zeros(FOUND, np.int64)  # attributes of the tag
@@ -152,6 +153,8 @@ def scan_page(
     counts[3], counts[4] = 0, 0
     at, size = 0, page_B.size
     while at < size:
+        if n_nodes + 1 > nodes.shape[0] or n_blocks + 2 > blocks.shape[0] or n_pieces + 2 > pieces.shape[0]:
+            break
         # Text up to the next tag.
         text_at = at
         while at < size:
@@ -392,3 +395,4 @@ def scan_page(
             dropping = depth
     depth = close(nodes, stack, open_of, depth, 0, n_nodes, n_blocks)
     counts[0], counts[1], counts[2] = n_nodes, n_blocks, n_pieces
+    return at

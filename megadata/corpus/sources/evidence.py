@@ -54,6 +54,8 @@ _NEVER_TEXT = ("comments", "nav_tag", "footer_tag")
 _WORD = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+")
 _EMBEDDED = re.compile(rb"twitter-tweet|twitter-video|instagram-media|fb-post")
 """Posts that an article quotes: their class names would say that they are for sharing."""
+_LONGEST_NAME = 200
+"""Bytes of a class, id or role that are looked at."""
 _NEIGHBOURS = (1, 2, -1, -2)
 _OF_NEIGHBOURS = ("words", "linked", "clauses", "full_stop", "own_li", "own_p", "own_h1")
 
@@ -85,14 +87,19 @@ def _meanings() -> tuple[dict[str, int], re.Pattern[str]]:
     return bits, re.compile("|".join(sorted((word for word in bits if len(word) >= 6), key=len, reverse=True)))
 
 
-@lru_cache(1 << 16)
 def meaning(value: bytes) -> int:
     """Bits of what a class, id or role says."""
+    return _known_meaning(value) if len(value) <= _LONGEST_NAME else _meaning(value)
+
+
+def _meaning(value: bytes) -> int:
     bits, compounds = _meanings()
     if _EMBEDDED.search(value):
         return 0
+    if b"\r" in value:
+        value = value.replace(b"\r\n", b"\n")
     found = 0
-    for part in _WORD.findall(value[:200]):
+    for part in _WORD.findall(value[:_LONGEST_NAME]):
         word = part.decode("ascii").lower()
         known = bits.get(word)
         if known is not None:
@@ -101,6 +108,9 @@ def meaning(value: bytes) -> int:
             for inner in compounds.findall(word):
                 found |= bits[inner]
     return found
+
+
+_known_meaning = lru_cache(1 << 16)(_meaning)
 
 
 @cache

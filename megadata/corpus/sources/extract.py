@@ -1,7 +1,8 @@
 """HTML to text, by extractors with names.
 
 An extractor is a class without state that has ``extract(html, url)``; other packages add theirs with an entry point of the group
-``megadata.extractors``. Pages that no parser gets through in bounded time are set aside before any extractor sees them.
+``megadata.extractors``. Pages that no parser gets through in bounded time are set aside before an extractor sees them, unless it
+reads pages in one pass (`OnePass`).
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import re
 from collections import Counter
 from functools import cache
 from importlib.metadata import entry_points
-from typing import ClassVar, Protocol, cast
+from typing import ClassVar, Protocol, cast, runtime_checkable
 
 import numpy as np
 
+from megadata.corpus.sources.charset import decode, to_utf8
+from megadata.corpus.sources.page import TooManyBlocks
 from megadata.corpus.sources.timelimit import TimeLimit, within
 from megadata.documents.source import Problems, ReadOptions
 from megadata.errors import ConfigError
@@ -48,6 +51,15 @@ class Extractor(Protocol):
         ...
 
 
+@runtime_checkable
+class OnePass(Extractor, Protocol):
+    """An extractor that reads a page's bytes once, whatever lies inside what: no page is too deep for it, and none is decoded."""
+
+    def extract_utf8(self, page: bytes, url: str | None) -> str | None:
+        """What `extract` gives for the page that these bytes are in UTF-8, with line ends of any kind."""
+        ...
+
+
 class MainText:
     """megadata's own rules over blocks of text, in one pass over the page (see `maintext`): fast, and the default."""
 
@@ -55,12 +67,16 @@ class MainText:
 
     def extract(self, html: str, url: str | None) -> str | None:
         """Main text of the page: paragraphs, headings, lists, tables, code and formulas in their shape."""
+        return self.extract_utf8(html.encode("utf-8", "replace"), url)  # lone surrogates become question marks
+
+    def extract_utf8(self, page: bytes, url: str | None) -> str | None:
+        """The same of bytes."""
         from megadata.corpus.sources.maintext import main_blocks
-        from megadata.corpus.sources.page import scan
+        from megadata.corpus.sources.page import scan_bytes
         from megadata.corpus.sources.pagetext import render
 
-        page = scan(html)
-        return render(page, main_blocks(page)) or None
+        found = scan_bytes(page)
+        return render(found, main_blocks(found)) or None
 
 
 class Resiliparse:
@@ -114,42 +130,79 @@ def extractor(name: str) -> Extractor:
     return cast("Extractor", known[name].load()())
 
 
-def extract(
-    html: str, url: str | None, options: ReadOptions, where: str, problems: Problems, tags: int | None = None
-) -> str | None:
-    """Text of a page by the extractor that the options name, within their limits; None for a page that `problems` sets aside.
+def extract(html: str, url: str | None, options: ReadOptions, where: str, problems: Problems) -> str | None:
+    """Text of a page by the extractor that the options name, within their limits; None for a page that `problems` sets aside."""
+    return _extract(html, None, url, options, where, problems)
 
-    `tags` is the most tags that the page can have, where its bytes have told (`count_tags`).
-    """
-    name = options.extractor
-    if len(html) > options.max_page_characters:
-        detail = f"{len(html)} characters, at most {options.max_page_characters} are parsed"
-        problems.add("page_too_large", where, detail)
-        return None
-    if (tags is None or tags >= _COUNT_TAGS_FROM) and too_deep(html, options.max_page_depth):
-        detail = f"more than {options.max_page_depth} elements inside one another"
-        problems.add("page_too_deep", where, detail, html[:500])
-        return None
-    if (what := unfolds(html)) is not None:
-        problems.add("page_too_deep", where, what, html[:500])
-        return None
+
+def extract_stored(
+    body: bytes, charset: str | None, url: str | None, options: ReadOptions, where: str, problems: Problems
+) -> str | None:
+    """The same of a page as it is stored, with the charset that came with it, if any."""
+    page = to_utf8(body, charset) if _in_one_pass(options.extractor) else decode(body, charset)
+    return _extract(page, body, url, options, where, problems)
+
+
+def _extract(
+    page: str | bytes, body: bytes | None, url: str | None, options: ReadOptions, where: str, problems: Problems
+) -> str | None:
+    """Text of a decoded page, or of one in UTF-8; `body` is the page as it is stored, where that is known."""
+    name, most = options.extractor, options.max_page_characters
     chosen = _warmed(name)
+    size = len(page) if isinstance(page, str) or len(page) <= most else len(_text(page))
+    if size > most:
+        problems.add("page_too_large", where, f"{size} characters, at most {most} are parsed")
+        return None
+    if not _in_one_pass(name) and (what := _too_costly(_text(page), body, options)) is not None:
+        problems.add("page_too_deep", where, what, _head(page))
+        return None
     try:
-        text = within(options.page_seconds, lambda: chosen.extract(html, url))
+        text = within(options.page_seconds, lambda: _call(chosen, page, url))
     except ConfigError:
         raise
     except TimeLimit:
         detail = f"{name} took more than {options.page_seconds:g} s of processor time"
-        problems.add("page_timeout", where, detail, html[:500])
+        problems.add("page_timeout", where, detail, _head(page))
+        return None
+    except TooManyBlocks as error:
+        problems.add("page_too_large", where, str(error), _head(page))
         return None
     except Exception as error:  # extractors are other people's code: one page must not end the run
-        problems.add("extractor_failed", where, f"{name}: {type(error).__name__}: {error}", html[:500])
+        problems.add("extractor_failed", where, f"{name}: {type(error).__name__}: {error}", _head(page))
         return None
     text = tidy(text) if text else ""
     if not text:
-        problems.add("no_text", where, f"{name} found no main text", html[:500])
+        problems.add("no_text", where, f"{name} found no main text", _head(page))
         return None
     return text
+
+
+def _call(chosen: Extractor, page: str | bytes, url: str | None) -> str | None:
+    if isinstance(page, str):
+        return chosen.extract(page, url)
+    return cast("OnePass", chosen).extract_utf8(page, url)
+
+
+def _text(page: str | bytes) -> str:
+    return page if isinstance(page, str) else page.decode("utf-8", "ignore").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _head(page: str | bytes) -> str:
+    """How a page begins."""
+    return page[:500] if isinstance(page, str) else _text(page[:4000])[:500]
+
+
+def _too_costly(html: str, body: bytes | None, options: ReadOptions) -> str | None:
+    """What no parser gets through in bounded time, or None; `body` tells, where it is known, how many tags there can be."""
+    tags = count_tags(body) if body is not None else None
+    if (tags is None or tags >= _COUNT_TAGS_FROM) and too_deep(html, options.max_page_depth):
+        return f"more than {options.max_page_depth} elements inside one another"
+    return unfolds(html)
+
+
+@cache
+def _in_one_pass(name: str) -> bool:
+    return isinstance(_warmed(name), OnePass)
 
 
 @cache
@@ -232,7 +285,7 @@ def tidy(text: str) -> str:
         text = text.replace("\0", "")
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if " \n" in text or "\t\n" in text or text.endswith((" ", "\t")):
+    if " \n" in text or ("\t" in text and "\t\n" in text) or text.endswith((" ", "\t")):
         text = "\n".join([line.rstrip(" \t") for line in text.split("\n")])
     while "\n\n\n" in text:
         text = text.replace("\n\n\n", "\n\n")

@@ -11,6 +11,9 @@ from megadata.kernels import html as kernels
 from megadata.kernels.base import I32, I64, U8, U64
 from megadata.kernels.htmlscan import scan_page
 
+MOST_BLOCKS = 1 << 18
+"""Elements that break text, and blocks of text, that a page may have: what is computed of a block takes some 2 KiB."""
+MOST_PIECES = 4 * MOST_BLOCKS
 _SLOTS = 512
 
 _BREAKS, _VOID, _RAW, _DROPPED, _CLOSES_P = (
@@ -73,6 +76,10 @@ def tag_number(name: str) -> int:
     return int(tags[found[0]])
 
 
+class TooManyBlocks(Exception):
+    """A page with more elements or blocks of text than its evidence is weighed for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """What `megadata.kernels.htmlscan.scan_page` finds; columns of the arrays are named in `megadata.kernels.html`."""
@@ -86,13 +93,24 @@ class Page:
 
 def scan(html: str) -> Page:
     """The page's elements, blocks and pieces. Lone surrogates become question marks."""
-    data = html.encode("utf-8", "replace")
+    return scan_bytes(html.encode("utf-8", "replace"))
+
+
+def scan_bytes(data: bytes) -> Page:
+    """The same of a page in UTF-8.
+
+    Raises
+    ------
+    TooManyBlocks
+    """
     bytes_: U8 = np.frombuffer(data, np.uint8)
     most = data.count(b"<") + 1
-    nodes = np.empty((most, kernels.NODE_COLUMNS), np.int32)
-    blocks = np.empty((2 * most + 2, kernels.BLOCK_COLUMNS), np.int32)
-    pieces = np.empty((2 * most + 2, kernels.PIECE_COLUMNS), np.int32)
+    nodes = np.empty((min(most, MOST_BLOCKS), kernels.NODE_COLUMNS), np.int32)
+    blocks = np.empty((min(2 * most + 2, MOST_BLOCKS), kernels.BLOCK_COLUMNS), np.int32)
+    pieces = np.empty((min(2 * most + 2, MOST_PIECES), kernels.PIECE_COLUMNS), np.int32)
     counts = np.zeros(5, np.int64)
-    scan_page(bytes_, *_tables(), nodes, blocks, pieces, counts)
+    stopped = scan_page(bytes_, *_tables(), nodes, blocks, pieces, counts)
     n_nodes, n_blocks, n_pieces, title_at, title_end = counts.tolist()
+    if stopped < len(data):
+        raise TooManyBlocks(f"more elements or blocks of text than {MOST_BLOCKS}, the most that are weighed")
     return Page(data, nodes[:n_nodes], blocks[:n_blocks], pieces[:n_pieces], data[title_at:title_end])

@@ -45,6 +45,8 @@ def _text(page: Page, block: int) -> str:
             plain = False
             continue
         text = page.data[at:end].decode("utf-8", "replace")
+        if "\r" in text:
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
         if kind in (kernels.TEXT, kernels.CODE_TEXT, kernels.PRE_TEXT):
             if "&" in text:
                 text = unescape(text)

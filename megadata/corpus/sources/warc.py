@@ -12,7 +12,7 @@ from resiliparse.parse.encoding import detect_mime
 
 from megadata.corpus.sources.blocks import blocks
 from megadata.corpus.sources.charset import decode
-from megadata.corpus.sources.extract import count_tags, extract, tidy
+from megadata.corpus.sources.extract import extract, extract_stored, tidy
 from megadata.corpus.sources.http import Response, charset, fields, media_type, parse_response
 from megadata.corpus.sources.members import GZIP, Codec, Members, Piece, zstd, zstd_dictionary
 from megadata.corpus.sources.warcframe import (
@@ -280,13 +280,15 @@ def page_text(page: Response, url: str | None, options: ReadOptions, where: str,
     if not body or body.isspace():
         problems.skip("empty_body")
         return None
-    text = decode(body, page.charset, markup=media in _HTML)
-    if media in _TEXT and not text.lstrip()[:15].lower().startswith(("<!doctype html", "<html")):
-        if _MARKUP.match(text) and text.endswith(">", 0, len(text.rstrip())):
-            problems.skip("media_type")  # a playlist, a feed, a script: servers call anything plain text
-            return None
-        return plain_text(text, where, problems)
-    return extract(text, url, options, where, problems, tags=count_tags(body))
+    if media in _TEXT:
+        text = decode(body, page.charset, markup=False)
+        if not text.lstrip()[:15].lower().startswith(("<!doctype html", "<html")):
+            if _MARKUP.match(text) and text.endswith(">", 0, len(text.rstrip())):
+                problems.skip("media_type")  # a playlist, a feed, a script: servers call anything plain text
+                return None
+            return plain_text(text, where, problems)
+        return extract(text, url, options, where, problems)
+    return extract_stored(body, page.charset, url, options, where, problems)
 
 
 def plain_text(text: str, where: str, problems: Problems) -> str | None:
