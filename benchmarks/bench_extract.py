@@ -1,13 +1,14 @@
 """Extractors of main text beside one another: agreement with pages that people have marked, and pages a second of one core.
 
-Run from the repository: ``MEGADATA_REAL_DATA=DIR python benchmarks/bench_extract.py [EXTRACTOR...]``. For each set (see
-`labelled_pages`) and extractor it prints one JSON line; ``held_out`` is the same measure over the pages that no points were
-fitted on. Speed is processor time of `Extractor.extract` on decoded pages; extractors take turns, set by set, so that a slow
+Run from the repository: ``MEGADATA_REAL_DATA=DIR python benchmarks/bench_extract.py [EXTRACTOR...] [--sets NAME...]``. For each
+set (see `labelled_pages`) and extractor it prints one JSON line; ``held_out`` is the same measure over the pages that no points
+were fitted on. Speed is processor time of `Extractor.extract` on decoded pages; extractors take turns, set by set, so that a slow
 moment of the machine hits all of them. A table closes the report.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -23,8 +24,6 @@ from labelled_pages import Page, labelled_pages, score
 from megadata.corpus.sources.charset import decode
 from megadata.corpus.sources.extract import OURS, extractor
 
-REPEATS = 3
-
 
 def extract_all(name: str, pages: list[str], urls: list[str | None]) -> tuple[list[str], float]:
     """Texts of the pages and the processor seconds they took; a page on which the extractor fails has no text."""
@@ -38,12 +37,12 @@ def extract_all(name: str, pages: list[str], urls: list[str | None]) -> tuple[li
     return texts, time.process_time() - began
 
 
-def report(collection: str, pages: list[Page], names: list[str]) -> dict[str, tuple[float, float, float]]:
+def report(collection: str, pages: list[Page], names: list[str], repeats: int) -> dict[str, tuple[float, float, float]]:
     """Print a line an extractor; its F1, F1 on held-out pages, and pages a second."""
     decoded, urls = [decode(page.data) for page in pages], [page.url for page in pages]
     seconds: dict[str, list[float]] = {name: [] for name in names}
     texts: dict[str, list[str]] = {}
-    for repeat in range(REPEATS):
+    for repeat in range(repeats):
         for name in names:
             if repeat == 0:
                 extract_all(name, decoded[:5], urls[:5])
@@ -64,7 +63,7 @@ def report(collection: str, pages: list[Page], names: list[str]) -> dict[str, tu
             "median": float(f"{statistics.median(rates):.4g}"),
             "low": float(f"{rates[0]:.4g}"),
             "high": float(f"{rates[-1]:.4g}"),
-            "repeats": REPEATS,
+            "repeats": repeats,
             "threads": 1,
             "machine": machine(),
             "python": platform.python_version(),
@@ -76,12 +75,18 @@ def report(collection: str, pages: list[Page], names: list[str]) -> dict[str, tu
 
 
 def main() -> None:
-    """Measure the extractors named as arguments, or all of ours, on every set there is."""
+    """Measure the extractors named as arguments, or all of ours, on every set there is or those named."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("extractors", nargs="*", default=list(OURS))
+    parser.add_argument("--sets", nargs="+", help="names of sets; all without")
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
     place = os.environ.get("MEGADATA_REAL_DATA")
     if not place:
         sys.exit("bench_extract: set MEGADATA_REAL_DATA to the folder of real data; its web/ holds the marked pages")
-    names = sys.argv[1:] or list(OURS)
-    found = {name: report(name, pages, names) for name, pages in labelled_pages(Path(place)).items()}
+    names = arguments.extractors
+    sets = labelled_pages(Path(place))
+    found = {name: report(name, sets[name], names, arguments.repeats) for name in arguments.sets or sets}
     print("\n| set | " + " | ".join(f"{name} F1 (held out), pages/s" for name in names) + " |")
     print("|---|" + "---|" * len(names))
     for collection, results in found.items():

@@ -2,12 +2,14 @@
 
 Run from the repository, with datatrove in an environment of its own (``make peers``; without it that part is left out)::
 
-    MEGADATA_REAL_DATA=DIR python benchmarks/bench_warc.py [--extractor NAME] [--repeats 3]
+    MEGADATA_REAL_DATA=DIR python benchmarks/bench_warc.py [--extractor NAME] [--repeats 3] [--copies 1]
 
 The archive is made of the pages below ``$MEGADATA_REAL_DATA/web`` (of Python's documentation without it) as Common Crawl makes
-its own: gzip by record, a request and a metadata record beside each response. The bare loop gives the extractor the same decoded
-pages, each a fresh string; runs alternate, so that a slow moment hits both.
+its own: gzip by record, a request and a metadata record beside each response; with ``--copies``, so many copies of each, since a
+file of Common Crawl holds some 30,000 pages. The bare loop gives the extractor the same decoded pages, each a fresh string; runs
+alternate, so that a slow moment hits both.
 
+``warc/start-NAME`` is what a fresh interpreter takes for an archive of one page: imports and kernels, which each worker loads.
 Lines ``warc/clean-NAME-Nw`` hold the rates of clean and of the bare loop on one core, and as ``ratio`` the share of the
 extractor's own speed that is left: clean's rate over the bare loop's times the workers. ``cpu_ratio`` is the same of processor
 time, which holds on a busy machine. ``warc/datatrove-NAME-Nw`` compares pages a second, datatrove's on a sample. Texts must be
@@ -34,7 +36,8 @@ from typing import Any
 from harness import machine
 
 from megadata.corpus.clean import CleanConfig, clean
-from megadata.corpus.sources import extract
+from megadata.corpus.sources import extract, warc
+from megadata.corpus.sources.charset import decode
 from megadata.documents.inputs import expand
 from megadata.documents.source import ReadOptions
 from megadata.pipeline.demo_corpus.modules import STANDARD_LIBRARY
@@ -43,7 +46,7 @@ from megadata.runtime.settings import RunSettings
 from megadata.runtime.streams import open_decoded
 
 PEER = Path(__file__).parent / "peers" / "datatrove_warc.py"
-PYTHON = Path(__file__).parents[1] / ".peers" / "datatrove" / "bin" / "python"
+PYTHON = Path(os.environ.get("MEGADATA_PEERS") or Path(__file__).parents[1] / ".peers") / "datatrove/bin/python"
 SAMPLE_EVERY = 2
 """datatrove is given one page in so many: it would take minutes for all."""
 
@@ -74,10 +77,10 @@ def record(kind: str, number: int, url: str, media: str, content: bytes, more: s
     return gzip.compress(head.encode() + content + b"\r\n\r\n", 6, mtime=0)
 
 
-def write_archive(path: Path, found: list[tuple[str, bytes]]) -> None:
-    """An archive of these pages."""
+def write_archive(path: Path, found: list[tuple[str, bytes]], copies: int = 1) -> None:
+    """An archive of these pages, or of so many copies of each."""
     with path.open("wb") as file:
-        for number, (name, body) in enumerate(found):
+        for number, (name, body) in enumerate(found * copies):
             url = f"https://example.org/{number}/" + "".join(c if c.isalnum() else "-" for c in name if c.isascii())
             try:
                 body.decode()
@@ -134,29 +137,36 @@ def run_clean(archive: Path, output: Path, name: str, workers: int) -> None:
     clean(expand([str(archive)]), output, config, RunSettings(workers=workers))
 
 
-def texts_in(output: Path) -> dict[str, str]:
-    """The texts that clean has written, by URL."""
-    texts = {}
+def texts_in(output: Path, pages: int) -> dict[int, str]:
+    """The texts that clean has written, by the number of their page; copies of a page must have the same text."""
+    texts: dict[int, str] = {}
     for path in sorted(output.glob("docs-*.jsonl.zst")):
         with open_decoded(str(path)) as lines:
-            texts |= {row["url"]: row["text"] for row in map(json.loads, lines)}
+            for row in map(json.loads, lines):
+                number = number_in(row["url"]) % pages
+                if texts.setdefault(number, row["text"]) != row["text"]:
+                    raise SystemExit(f"{row['url']}: two copies of a page have different texts")
     return texts
 
 
+def number_in(url: str | None) -> int:
+    """The number of a page, from its address."""
+    return int((url or "").split("/")[3])
+
+
 def given_to(name: str, archive: Path, folder: Path) -> list[tuple[str, str | None]]:
-    """(page, URL) pairs as reading the archive gives them to the extractor."""
-    chosen = extract.extractor(name)
-    kind, real, calls = type(chosen), type(chosen).extract, []
+    """(page, URL) pairs as reading the archive gives them to the extractor, decoded."""
+    real, calls = warc.extract_stored, []
 
-    def listen(self: Any, html: str, url: str | None) -> str | None:
-        calls.append((html, url))
-        return real(self, html, url)
+    def listen(body: bytes, charset: str | None, url: str | None, *rest: Any) -> str | None:
+        calls.append((decode(body, charset), url))
+        return real(body, charset, url, *rest)
 
-    kind.extract = listen  # type: ignore[method-assign]
+    warc.extract_stored = listen  # type: ignore[assignment]
     try:
         run_clean(archive, folder / "given", name, 1)
     finally:
-        kind.extract = real  # type: ignore[method-assign]
+        warc.extract_stored = real
     return calls
 
 
@@ -166,31 +176,54 @@ def ratios(found: Iterable[float]) -> dict[str, float]:
     return {"median": round(median(ordered), 3), "low": round(ordered[0], 3), "high": round(ordered[-1], 3)}
 
 
-def against_bare_loop(name: str, archive: Path, folder: Path, repeats: int) -> None:
-    """clean with one worker and with two, beside the extractor alone."""
-    given = given_to(name, archive, folder)
+def against_bare_loop(name: str, found: list[tuple[str, bytes]], copies: int, folder: Path, repeats: int) -> None:
+    """clean with one worker and with two over so many copies of the pages, beside the extractor alone over one."""
+    write_archive(folder / "pages.warc.gz", found)
+    given = given_to(name, folder / "pages.warc.gz", folder)
+    larger = folder / "copies.warc.gz"
+    write_archive(larger, found, copies)
     for workers in range(1, min(2, len(os.sched_getaffinity(0))) + 1):
         pairs: list[tuple[Took, Took]] = []
         for number in range(repeats):
             given = [(html.encode("utf-8").decode("utf-8"), url) for html, url in given]
             bare = timed(bare_loop, name, given)
             output = folder / f"clean-{workers}-{number}"
-            ours = timed(run_clean, archive, output, name, workers)
-            tidied = {url: extract.tidy(text) for (_, url), text in zip(given, bare.result, strict=True) if text}
-            if {url: text for url, text in tidied.items() if text} != texts_in(output):
+            ours = timed(run_clean, larger, output, name, workers)
+            tidied = {
+                number_in(url): extract.tidy(text) for (_, url), text in zip(given, bare.result, strict=True) if text
+            }
+            if {key: text for key, text in tidied.items() if text} != texts_in(output, len(found)):
                 raise SystemExit(f"warc/clean-{name}: the texts are not those of the bare loop")
             pairs.append((ours, bare))
         show(
             f"warc/clean-{name}-{workers}w",
             {
-                "ours": len(given) / median(ours.wall for ours, _ in pairs),
+                "ours": copies * len(given) / median(ours.wall for ours, _ in pairs),
                 "bare_loop": len(given) / median(bare.wall for _, bare in pairs),
             },
-            ratios(bare.wall / workers / ours.wall for ours, bare in pairs),
-            cpu_ratio=ratios(bare.cpu / ours.cpu for ours, bare in pairs),
-            pages=len(given),
+            ratios(copies * bare.wall / workers / ours.wall for ours, bare in pairs),
+            cpu_ratio=ratios(copies * bare.cpu / ours.cpu for ours, bare in pairs),
+            pages=copies * len(given),
             threads=workers,
         )
+
+
+def starting(name: str, found: list[tuple[str, bytes]], folder: Path) -> None:
+    """What a fresh interpreter takes to clean an archive of one page."""
+    write_archive(folder / "one.warc.gz", found[:1])
+    command = [sys.executable, "-m", "megadata", "clean", str(folder / "one.warc.gz"), "--rules", "none"]
+    took = [
+        timed(
+            lambda output: subprocess.run(
+                [*command, "--extractor", name, "-o", output], check=True, capture_output=True
+            ),
+            str(folder / f"one-{number}"),
+        )
+        for number in range(3)
+    ]
+    seconds = {"wall": median(one.wall for one in took), "cpu": median(one.cpu for one in took)}
+    rounded = {key: round(value, 2) for key, value in seconds.items()}
+    print(json.dumps({"bench": f"warc/start-{name}", "unit": "seconds", **rounded, "machine": machine()}), flush=True)
 
 
 def against_datatrove(name: str, found: list[tuple[str, bytes]], folder: Path, python: Path) -> None:
@@ -206,7 +239,7 @@ def against_datatrove(name: str, found: list[tuple[str, bytes]], folder: Path, p
     )
     write_archive(folder / "all.warc.gz", found)
     ours = timed(run_clean, folder / "all.warc.gz", folder / "beside", name, workers)
-    written = texts_in(folder / "beside")
+    written = texts_in(folder / "beside", len(found))
     if not 0.9 < (answer["pages"] / len(sample)) / (len(written) / len(found)) < 1.1:
         raise SystemExit(
             f"warc/datatrove: {answer['pages']} of {len(sample)} pages against {len(written)} of {len(found)}"
@@ -231,13 +264,14 @@ def main() -> None:
     parser.add_argument("--extractor", default=ReadOptions().extractor)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--every", type=int, default=1, help="take one page in so many")
+    parser.add_argument("--copies", type=int, default=1, help="how often the archive holds each page")
     parser.add_argument("--peer", type=Path, default=PYTHON)
     arguments = parser.parse_args()
     found = list(pages())[:: arguments.every]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_archive(folder / "pages.warc.gz", found)
-        against_bare_loop(arguments.extractor, folder / "pages.warc.gz", folder, arguments.repeats)
+        starting(arguments.extractor, found, folder)
+        against_bare_loop(arguments.extractor, found, arguments.copies, folder, arguments.repeats)
         if arguments.peer.exists():
             against_datatrove(arguments.extractor, found, folder, arguments.peer)
         else:

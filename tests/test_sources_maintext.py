@@ -156,9 +156,13 @@ def test_a_line_may_occur_twice_in_one_part_of_the_page() -> None:
 
 
 def test_a_short_page_with_nothing_around_its_text_is_all_text() -> None:
-    lines = ["Two numbers", "When", "a", "is one of them", "and", "b", "the other", "Three numbers", "They are", "c"]
-    html = "".join(f"<p>{line}</p><div></div>" for line in lines)
+    lines = [*PROSE["en"][:2], "A mill", "River Road 3", "Open daily"]
+    html = "".join(f"<p>{line}</p>" for line in lines)
     assert main_text(f"<body>{html}</body>") == "\n\n".join(lines)
+    # Short lines beside paragraphs are no text where anything else says that the page has a frame.
+    menu = "".join(f"<a href='/{i}'>Report of the year {i}</a> " for i in range(9))
+    for frame in (f"<div>{menu}</div>", "<div class='footer'>The mill</div>", "<p>a</p>" * 30):
+        assert main_text(f"<body>{html}{frame}</body>") == "\n\n".join(PROSE["en"][:2])
 
 
 def test_headings_over_nothing_are_better_than_an_empty_text() -> None:

@@ -15,7 +15,7 @@ import importlib
 import os
 import platform
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -129,7 +129,10 @@ def kernel(*signature: Any) -> Callable[[Callable[..., Any]], Kernel]:
 
 
 class Helper:
-    """A function that kernels call; compiled into each of its callers."""
+    """A function that kernels call; compiled into each of its callers, once for the types of its arguments.
+
+    Left to itself, numba compiles it again for each constant that it is called with.
+    """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
@@ -140,7 +143,14 @@ class Helper:
     def _dispatcher(self) -> Any:
         import numba
 
-        return numba.njit(nogil=True, inline="never")(self.function)
+        made = numba.njit(nogil=True, inline="never")(self.function)
+        template, plain = made.get_call_template, numba.types.unliteral
+
+        def of_types(args: Iterable[Any], kws: dict[str, Any]) -> Any:
+            return template(tuple(map(plain, args)), {name: plain(kind) for name, kind in kws.items()})
+
+        made.get_call_template = of_types
+        return made
 
     @property
     def _numba_type_(self) -> Any:

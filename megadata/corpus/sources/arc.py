@@ -67,7 +67,7 @@ class Arc(Warc):
     """Pages of an ARC file, named by their place in it: ARC records have no id."""
 
     kind: ClassVar[str] = "arc"
-    version: ClassVar[str] = "3"
+    version: ClassVar[str] = "4"
     suffixes: ClassVar[tuple[str, ...]] = (".arc",)
     grammar: ClassVar[Grammar] = Grammar(_opens, _parse_header, _NEXT)
 

@@ -53,7 +53,7 @@ class Warc:
 
     kind: ClassVar[str] = "warc"
     default_source: ClassVar[str] = "web"
-    version: ClassVar[str] = "6"
+    version: ClassVar[str] = "7"
     suffixes: ClassVar[tuple[str, ...]] = (".warc",)
     ranges: ClassVar[bool] = True
 
