@@ -43,8 +43,8 @@ class ReadOptions:
     max_page_characters: int = 32 << 20
     """Larger HTML pages are set aside as `page_too_large`."""
     max_page_depth: int = 2000
-    """HTML pages with more elements inside one another are set aside as `page_too_deep` by extractors that parse them into a tree,
-    which takes the square of it; `blocks` reads them all."""
+    """HTML pages with more elements inside one another are set aside as `page_too_deep` by extractors that build a tree,
+    which takes the square of the depth; `blocks` reads them all."""
     page_seconds: float = 20.0
     """HTML pages that keep an extractor's Python code busy for longer (processor time) are set aside as `page_timeout`."""
 
