@@ -229,5 +229,11 @@ def compare(
     )
 
 
+def as_installed(folder: Path) -> dict[str, str]:
+    """Environment in which Python keeps compiled modules, in `folder`, as it does for an installed package."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPYCACHEPREFIX": str(folder / "pycache")}
+
+
 if __name__ == "__main__":
     sys.exit("harness.py holds the functions that benchmarks use; run benchmarks/bench_*.py")

@@ -9,6 +9,7 @@ import zipfile
 
 import pytest
 
+from megadata.documents import registry
 from megadata.documents.inputs import expand, plan, read_unit
 from megadata.documents.refused import refusal
 from megadata.documents.source import Problems, ReadOptions, read_options
@@ -124,3 +125,23 @@ def test_every_command_over_data_takes_them(tmp_path):
     from megadata.indexed.reader import IndexedDataset
 
     assert IndexedDataset(str(tmp_path / "tokens")).documents == 40
+
+
+def test_the_table_of_endings_says_what_the_classes_say():
+    said: dict[str, tuple[str, ...]] = {}
+    for kind in registry.OURS:
+        for ending in registry.source(kind).suffixes:
+            said[ending] = (*said.get(ending, ()), kind)
+    assert said == registry.ENDINGS
+
+
+def test_a_file_known_by_its_ending_imports_no_other_kind(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "one"}\n')
+    code = (
+        "import sys\n"
+        "from megadata.documents.registry import recognise\n"
+        "print(recognise(sys.argv[1], 'a.jsonl'), 'megadata.corpus.sources.mediawiki' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "a.jsonl")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert result.stdout.split() == ["jsonl", "False"]

@@ -23,7 +23,7 @@ from megadata.documents.batch import DocBatch
 from megadata.documents.crawls import CrawlNotes
 from megadata.documents.ids import NOTE, IdNotes
 from megadata.documents.inputs import Inputs, plan, read_span, refuse_overlap, refuse_unfit, source_versions
-from megadata.documents.registry import READERS, sources
+from megadata.documents.registry import READERS
 from megadata.documents.shards import encode_lines, unreadable_lines
 from megadata.documents.source import Problems, ReadOptions
 from megadata.documents.unpack import unpack
@@ -260,7 +260,6 @@ def clean(inputs: Inputs, output: Path, config: CleanConfig, settings: RunSettin
         "labels": sorted({(f.name, f.source, f.family) for f in inputs.files}),
     }
     spec = spec_for(settled, rules, inputs.upstream)
-    sources()
     units = plan(inputs.files, config.unit_bytes)
     with lock_folder(output / STATE):
         remove_temporaries(output)

@@ -13,7 +13,7 @@ from megadata.config import to_dict
 from megadata.corpus.rules import RuleList, load_rules
 from megadata.documents.batch import DocBatch
 from megadata.documents.inputs import Inputs, plan, read_span, refuse_overlap, source_versions
-from megadata.documents.registry import READERS, sources
+from megadata.documents.registry import READERS
 from megadata.documents.source import Problems, ReadOptions
 from megadata.documents.unpack import unpack
 from megadata.errors import OutputError
@@ -137,7 +137,6 @@ def compare(
         libraries=("ftfy", "orjson", "pyarrow", "zstandard", *READERS),
         upstream=inputs.upstream,
     )
-    sources()
     units = plan(inputs.files, unit_bytes)
     with lock_folder(output / STATE):
         remove_temporaries(output)

@@ -39,6 +39,33 @@ OURS = {
 }
 """Kind -> class, imported when needed. Earlier kinds win where two recognise the same bytes."""
 
+ENDINGS = {
+    ".jsonl": ("jsonl",),
+    ".ndjson": ("jsonl",),
+    ".parquet": ("parquet",),
+    ".arrow": ("arrow",),
+    ".arrows": ("arrow",),
+    ".csv": ("csv",),
+    ".tsv": ("csv",),
+    ".tab": ("csv",),
+    ".warc": ("warc",),
+    ".wet": ("wet",),
+    ".arc": ("arc",),
+    ".html": ("html",),
+    ".htm": ("html",),
+    ".xhtml": ("html",),
+    ".shtml": ("html",),
+    ".xml": ("mediawiki", "tei"),
+    ".epub": ("epub",),
+    ".tei": ("tei",),
+    ".tar": ("tar",),
+    ".wacz": ("wacz",),
+    ".txt": ("gutenberg", "txt"),
+    ".text": ("txt",),
+    ".md": ("txt",),
+}
+"""What the classes say of endings (`Source.suffixes`), so that a file is recognised by its name before any class is imported."""
+
 READERS = ("fastwarc", "resiliparse", "trafilatura")
 """Libraries that shape what sources read; steps that read raw files name them in their identity."""
 
@@ -49,7 +76,13 @@ HEAD_BYTES = 4096
 @cache
 def sources() -> dict[str, Source]:
     """All sources by kind."""
-    found = {kind: source(kind) for kind in OURS}
+    return {kind: source(kind) for kind in OURS} | foreign()
+
+
+@cache
+def foreign() -> dict[str, Source]:
+    """Sources that other packages register."""
+    found: dict[str, Source] = {}
     for entry in entry_points(group="megadata.sources"):
         if entry.name in OURS:
             raise ConfigError(
@@ -63,7 +96,7 @@ def sources() -> dict[str, Source]:
 def source(kind: str) -> Source:
     """The source of one kind; of ours, only its own module is imported."""
     if kind not in OURS:
-        return sources()[kind]
+        return foreign()[kind]
     module, _, name = OURS[kind].partition(":")
     return cast("Source", getattr(importlib.import_module(module), name)())
 
@@ -88,13 +121,13 @@ def recognise(path: str, name: str, family: str | None = None) -> str | Refused 
 
     `family` is what the user says the text is; plain text of the family ``books`` is read as a book.
     """
-    known = sources()
+    others = foreign()
     ending = suffix_of(name)
     if ending in BY_ENDING:
         return BY_ENDING[ending]
     if PurePosixPath(name).name == "README.md" and _is_card(path):
         return CARD
-    by_name = [kind for kind, one in known.items() if ending and ending in one.suffixes]
+    by_name = [*ENDINGS.get(ending, ()), *(kind for kind, one in others.items() if ending and ending in one.suffixes)]
     if len(by_name) == 1 and (by_name[0] != "txt" or family != "books"):
         return by_name[0]
     try:
@@ -102,15 +135,15 @@ def recognise(path: str, name: str, family: str | None = None) -> str | Refused 
             head = stream.read(HEAD_BYTES)
     except DamagedStream:
         return by_name[0] if by_name else None
-    candidates = by_name or list(known)
+    candidates = by_name or [*OURS, *others]
     if family == "books" and "txt" in candidates:
-        if not by_name and known["epub"].sniff(head, name):
+        if not by_name and source("epub").sniff(head, name):
             return "epub"
         # Text may begin with the letters that some binary kinds begin with.
         not_text = b"\0" in head or head.startswith((b"%PDF-", b"%!PS", b"{\\rtf"))
         return (refusal(head) if not_text else None) or "gutenberg"
     for kind in candidates:
-        if known[kind].sniff(head, name):
+        if source(kind).sniff(head, name):
             return kind
     if (known_not_read := refusal(head)) is not None:
         return known_not_read

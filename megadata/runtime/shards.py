@@ -7,6 +7,7 @@ the next unit would not fit.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -110,18 +111,29 @@ class Assembler:
         parts = [part_path(self.folder, plan.stream, unit) for unit in plan.units]
         if self.form == "parquet":
             _write_parquet(target, parts)
+            digest = digest_file(target)
         else:
-            with atomic_write(target) as file:
-                for path in parts:
-                    with path.open("rb") as part:
-                        while block := part.read(_COPY):
-                            file.write(block)
-                file.write(seek_table_bytes(list(plan.frames)))
-        shard = Shard(plan.stream, target.name, plan.documents, plan.bytes, target.stat().st_size, digest_file(target))
+            digest = _write_frames(target, parts, plan)
+        shard = Shard(plan.stream, target.name, plan.documents, plan.bytes, target.stat().st_size, digest)
         write_json(note, asdict(shard), sync=False)
         for path in parts:
             path.unlink(missing_ok=True)
         return shard
+
+
+def _write_frames(target: Path, parts: Iterable[Path], plan: ShardPlan) -> str:
+    """The parts' frames one after another, and a seek table; the SHA-256 of it all, taken while it is copied."""
+    digest = hashlib.sha256()
+    with atomic_write(target) as file:
+        for path in parts:
+            with path.open("rb") as part:
+                while block := part.read(_COPY):
+                    digest.update(block)
+                    file.write(block)
+        table = seek_table_bytes(list(plan.frames))
+        digest.update(table)
+        file.write(table)
+    return digest.hexdigest()
 
 
 def _write_parquet(target: Path, parts: Iterable[Path]) -> None:

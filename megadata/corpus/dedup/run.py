@@ -20,7 +20,7 @@ from megadata.corpus.dedup.verdicts import EXACT, NEAR
 from megadata.corpus.dedup.write import stream
 from megadata.documents.ids import STREAMS
 from megadata.documents.inputs import Inputs, plan, refuse_overlap, source_versions
-from megadata.documents.registry import READERS, sources
+from megadata.documents.registry import READERS
 from megadata.documents.unpack import unpack
 from megadata.errors import ConfigError, CorpusError
 from megadata.runtime.files import digest_file, lock_folder, write_json
@@ -63,7 +63,6 @@ def dedup(
     if save_index is not None:
         _refuse_other_index(save_index, against, config, output)
     spec = _spec(inputs, config, saved, save_index is not None)
-    sources()
     units = plan(inputs.files, config.unit_bytes)
     with lock_folder(output / STATE):
         manifest = Manifest.load(output)
