@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,9 @@ def made(folder: Path, corpus: Path, workers: int = 1, die: tuple[int, ...] = ()
     finally:
         executor.close()
     assert mapped.total()["lines"] == 1000
-    return {f"{s.stream}/{s.name}": (folder / "shards" / s.stream / s.name).read_bytes() for s in mapped.shards}
+    written = {f"{s.stream}/{s.name}": (folder / "shards" / s.stream / s.name).read_bytes() for s in mapped.shards}
+    assert [s.sha256 for s in mapped.shards] == [sha256(content).hexdigest() for content in written.values()]
+    return written
 
 
 def test_shards_are_the_same_for_any_number_of_workers_and_after_dying_workers(tmp_path, corpus):
