@@ -2,7 +2,8 @@
 
 Run from the repository: ``MEGADATA_REAL_DATA=DIR python benchmarks/bench_splitting.py [MEGABYTES [KIND...]]``. Each run is the
 whole command in processes of its own, start-up included, and all outputs of a kind must be the same bytes. `cpu` is processor
-time of all processes over wall time: less than the workers means that they waited, or that others used the machine.
+time of all processes over wall time: less than the workers means that they waited, or that others used the machine. `before` and
+`after` are the seconds of the best run by all workers before the first unit is handed out, and after the last one is done.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness import as_installed, machine
@@ -23,14 +25,32 @@ _REPEATS = 3
 _WORKERS = (1, 2)
 
 
-def _clean(path: Path, output: Path, workers: int) -> tuple[float, float]:
-    """Seconds on the clock, and of all processors."""
+@dataclass(frozen=True, order=True)
+class _Run:
+    """Seconds of one run: on the clock, of all processors, and on the clock before and after the units."""
+
+    clock: float
+    processor: float
+    before: float
+    after: float
+
+
+def _clean(path: Path, output: Path, workers: int) -> _Run:
     command = [sys.executable, "-m", "megadata", "clean", str(path), "-o", str(output), "--workers", str(workers)]
-    environment = as_installed(output.parent)
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    took, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return took, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    environment, events = as_installed(output.parent), output.with_suffix(".events")
+    used, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.time()
+    subprocess.run(
+        [*command, "--events", str(events)],
+        check=True,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    ended, now = time.time(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    told = [json.loads(line) for line in events.read_text("utf-8").splitlines()]
+    units = {one["event"]: one["time"] for one in told if one.get("stage") == "clean"}
+    processor = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
+    return _Run(ended - began, processor, units["start"] - began, ended - units["end"])
 
 
 def _digest(folder: Path) -> str:
@@ -47,7 +67,7 @@ def bench(kind: str, megabytes: int) -> None:
     with tempfile.TemporaryDirectory(prefix="megadata-split-") as base:
         path = Path(base) / f"large.{kind}"
         KINDS[kind](path, megabytes * 1_000_000)
-        runs: dict[int, list[tuple[float, float]]] = {workers: [] for workers in _WORKERS}
+        runs: dict[int, list[_Run]] = {workers: [] for workers in _WORKERS}
         digests = set()
         for repeat in range(_REPEATS):  # in turn, so that a slow moment of the machine hits both
             for workers in _WORKERS:
@@ -62,9 +82,11 @@ def bench(kind: str, megabytes: int) -> None:
             "bench": f"splitting/{kind}",
             "megabytes": megabytes,
             "stored": path.stat().st_size,
-            "seconds": {workers: round(wall, 2) for workers, (wall, _) in best.items()},
-            "cpu": {workers: round(cpu / wall, 2) for workers, (wall, cpu) in best.items()},
-            "ratio": round(best[1][0] / best[2][0], 2),
+            "seconds": {workers: round(run.clock, 2) for workers, run in best.items()},
+            "cpu": {workers: round(run.processor / run.clock, 2) for workers, run in best.items()},
+            "ratio": round(best[1].clock / best[2].clock, 2),
+            "before": round(best[2].before, 2),
+            "after": round(best[2].after, 2),
             "repeats": _REPEATS,
             "machine": machine(),
             "result_sha": digests.pop(),
