@@ -97,7 +97,13 @@ assert not loaded, loaded
     [
         (["megadata.cli"], ["torch", "numpy", "numba", "pyarrow", "pydantic", "rich"]),
         (
-            ["megadata.commands.corpus", "megadata.commands.tokens", "megadata.corpus.clean", "megadata.corpus.dedup"],
+            [
+                "megadata.commands.corpus",
+                "megadata.commands.dedup",
+                "megadata.commands.tokens",
+                "megadata.corpus.clean",
+                "megadata.corpus.dedup",
+            ],
             ["torch"],
         ),
         (["megadata.tokenize", "megadata.indexed.blend", "megadata.documents.inputs"], ["torch", "click"]),

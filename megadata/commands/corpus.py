@@ -1,4 +1,4 @@
-"""`clean` and `dedup`: raw files to clean, unique documents."""
+"""`clean`: raw files to clean documents."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ from megadata.commands.options import (
     shared_options,
     tell_passed_over,
 )
-from megadata.errors import ConfigError, CorpusError
+from megadata.errors import ConfigError
 
 if TYPE_CHECKING:
     from megadata.corpus.clean import CleanReport
-    from megadata.corpus.dedup import DedupReport, SelfTest
 
 _NOT_YET = "is not part of this version"
 
@@ -312,132 +311,4 @@ def _show_rules(report: CleanReport) -> None:
         click.echo(f"{len(idle)} of {len(rules)} rules matched nothing: {shown}", err=True)
 
 
-@click.command()
-@click.argument("inputs", nargs=-1, metavar="INPUT...")
-@output_option("Folder for the shards; each NAME=INPUT gets a folder of its own below.", required=False)
-@click.option(
-    "--threshold", type=float, default=0.8, show_default=True, help="Jaccard similarity that makes a duplicate."
-)
-@click.option("--recall", type=float, default=0.9, show_default=True, help="Share of pairs at the threshold to find.")
-@click.option("--prefer", metavar="A,B,C", help="Sources whose documents are kept first, best first.")
-@click.option("--exact-only", is_flag=True, help="Remove only documents with the same normalised text.")
-@click.option(
-    "--against", type=click.Path(path_type=Path), metavar="INDEX", help="Also remove what a saved index holds."
-)
-@click.option("--save-index", type=click.Path(path_type=Path), metavar="INDEX", help="Save an index of what is kept.")
-@click.option("--index-with-sets", is_flag=True, help="Save shingle sets too, so that the index needs no shards.")
-@click.option("--estimate", is_flag=True, help="Let an index whose shards are gone remove by an estimate.")
-@click.option("--explain", metavar="ID", help="Show why a document of a finished output was removed.")
-@click.option("--self-test", is_flag=True, help="Plant duplicates of known similarity and report what is found.")
-@click.option("--dry-run", is_flag=True, help="Print the settings and their expected recall, and stop.")
-@shared_options
-def dedup(
-    inputs: tuple[str, ...],
-    output: Path | None,
-    threshold: float,
-    recall: float,
-    prefer: str | None,
-    exact_only: bool,
-    against: Path | None,
-    save_index: Path | None,
-    index_with_sets: bool,
-    estimate: bool,
-    explain: str | None,
-    self_test: bool,
-    dry_run: bool,
-    shared: Shared,
-) -> None:
-    """Remove exact and near duplicates.
-
-    Every removed document is compared with the one kept in its place; both are named, with their similarity, in
-    duplicates.parquet. Only a kept document removes others, so there are no chains.
-
-    \b
-    Example:
-      megadata dedup clean/web -o unique
-      megadata dedup web=clean/web books=clean/books --prefer books,web -o unique
-      megadata dedup clean/2026-11 -o unique/2026-11 --against index --save-index index
-    """
-    from megadata.config import build, override
-    from megadata.corpus.dedup import DedupConfig
-    from megadata.corpus.dedup import dedup as run
-    from megadata.corpus.dedup import explain as run_explain
-    from megadata.corpus.dedup import self_test as run_self_test
-    from megadata.documents.inputs import expand
-
-    if output is None and not (dry_run or self_test):
-        raise click.UsageError("Missing option '-o' / '--output'.")
-    if explain and output is not None:
-        click.echo(run_explain(output, explain))
-        return
-    if not inputs:
-        raise click.UsageError("Missing argument 'INPUT...'.")
-    settings = shared.settings()
-    values = {
-        "threshold": threshold,
-        "recall": recall,
-        "prefer": tuple(prefer.split(",")) if prefer else (),
-        "exact_only": exact_only,
-        "index_with_sets": index_with_sets,
-        "estimate": estimate,
-    }
-    config = build(DedupConfig, override(values, shared.overrides), "dedup")
-    if dry_run:
-        show_curve(config)
-        return
-    found = expand(inputs, exclude=output, read=config.read)
-    tell_passed_over(found.passed_over)
-    if self_test:
-        tested = run_self_test(found, config, settings)
-        print_json(tested.as_dict()) if shared.as_json else show_self_test(tested)
-        if not tested.passed:
-            raise CorpusError(
-                "--self-test: what was found differs from what these settings promise; keep the inputs and report it"
-            )
-    elif output is not None:
-        report = run(found, output, config, settings, against, save_index)
-        print_json(report.as_dict()) if shared.as_json else show_dedup(report)
-
-
-def show_curve(config: Any) -> None:
-    """The chance that a pair is found, by its similarity."""
-    bands, rows = config.shape
-    table = make_table(f"{bands} bands of {rows} rows", "similarity", "found")
-    for similarity in (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0):
-        table.add_row(f"{similarity:.2f}", f"{100 * config.probability(similarity):.1f} %")
-    print_table(table)
-
-
-def show_self_test(tested: SelfTest) -> None:
-    """The report of `dedup --self-test` as a table, and in a sentence."""
-    bands, rows = tested.shape
-    title = f"{bands} bands of {rows} rows, threshold {tested.threshold}"
-    table = make_table(title, "similarity", "pairs", "expected", "found", "due", "removed")
-    for row in tested.rows:
-        shares = (f"{100 * share:.1f} %" for share in (row.expected, row.compared, row.due, row.removed))
-        table.add_row(f"{row.similarity:.3f}" + ("" if row.agrees else " !"), f"{row.pairs:,}", *shares)
-    print_table(table)
-    click.echo(
-        f"{tested.documents:,} documents of the inputs got a copy each; {tested.removed:,} documents were removed, "
-        f"{tested.wrong:,} of them less similar than the threshold to the one that was kept. "
-        f"{tested.own_duplicates:,} documents of the sample were duplicates before, and left out."
-    )
-
-
-def show_dedup(report: DedupReport) -> None:
-    """The report of `dedup` as a table."""
-    from megadata.runtime.progress import human
-
-    table = make_table("dedup", "source", "documents in", "kept", "exact", "near", "text kept")
-    for row in report.rows():
-        table.add_row(
-            row.source, *(f"{n:,}" for n in (row.documents, row.kept, row.exact, row.near)), human(row.bytes_kept)
-        )
-    print_table(table)
-    if report.counts.get("against"):
-        click.echo(f"{report.counts['against']:,} of the removed documents are copies of what the index holds")
-    if report.current:
-        click.echo(f"{report.output} was up to date", err=True)
-
-
-COMMANDS: dict[str, click.Command] = {"clean": clean, "dedup": dedup}
+COMMANDS: dict[str, click.Command] = {"clean": clean}

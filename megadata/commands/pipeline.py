@@ -115,8 +115,9 @@ def _quiet(stage: str, report: Any) -> None:
 
 def _show_stage(stage: str, report: Any) -> None:
     """Print the report of one stage as it ends."""
-    from megadata.commands.corpus import show_clean, show_dedup
+    from megadata.commands.corpus import show_clean
     from megadata.commands.decontaminate import show_decontaminate
+    from megadata.commands.dedup import show_dedup
     from megadata.commands.tokens import show_tokenize
     from megadata.commands.training import show_train
 

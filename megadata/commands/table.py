@@ -5,7 +5,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("pipeline", "Look at files and write a recipe to edit."),
     "run": ("pipeline", "All stages of a recipe; what is done is skipped."),
     "clean": ("corpus", "Raw files to documents worth training on."),
-    "dedup": ("corpus", "Remove exact and near duplicates, each verified against the one that is kept."),
+    "dedup": ("dedup", "Remove exact and near duplicates, each verified against the one that is kept."),
     "decontaminate": ("decontaminate", "Remove text that evaluation sets contain."),
     "train-tokenizer": ("tokens", "Train a BPE or WordPiece tokenizer."),
     "tokenize": ("tokens", "Documents to an indexed dataset (.bin/.idx)."),

@@ -233,3 +233,12 @@ def part_path(folder: Path, stream: str, ordinal: int) -> Path:
 def receipt_path(folder: Path, ordinal: int) -> Path:
     """Where a unit's receipt lies."""
     return folder / "receipts" / f"{ordinal:06d}.json"
+
+
+def content_name(receipts: list[Receipt]) -> str:
+    """Name of what was read: a hash over the digests of all spans."""
+    digest = hashlib.sha256()
+    for receipt in receipts:
+        for read in receipt.read:
+            digest.update(f"{read.name} {read.start} {read.stop} {read.digest}\n".encode())
+    return digest.hexdigest()[:16]

@@ -9,11 +9,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +21,22 @@ from megadata.corpus.dedup import components, evidence
 from megadata.corpus.dedup.against import CollectKnown, FindKnownBands, FindKnownCopies, Known, estimates
 from megadata.corpus.dedup.config import DedupConfig
 from megadata.corpus.dedup.indexfile import Part
+from megadata.corpus.dedup.output import stream
+from megadata.corpus.dedup.publish import Written
 from megadata.corpus.dedup.ranges import FindCopies, FindEdges, FindStars, Saved, range_bytes, run_ranges
 from megadata.corpus.dedup.records import Numbering
 from megadata.corpus.dedup.saveindex import save_part
 from megadata.corpus.dedup.survey import Collect, Survey
 from megadata.corpus.dedup.verdicts import Found, Verdicts
-from megadata.corpus.dedup.write import Write, stream
-from megadata.documents.ids import NOTE, STREAMS, find_repeats, write_key_index
+from megadata.corpus.dedup.write import Write
+from megadata.documents.ids import NOTE, find_repeats
 from megadata.documents.inputs import Inputs
 from megadata.kernels.base import U8
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.executor import Executor
 from megadata.runtime.files import atomic_write, read_json, write_json
-from megadata.runtime.receipts import Receipt
+from megadata.runtime.receipts import Receipt, content_name
 from megadata.runtime.settings import RunSettings
-from megadata.runtime.shards import Shard, ShardPlan
 from megadata.runtime.step import assemble_shards, map_units, mark_spent
 from megadata.runtime.units import Unit
 
@@ -61,7 +60,7 @@ class Phases:
         self.labels = tuple(dict.fromkeys(f.source for f in inputs.files)) if inputs.labels else ()
         self._survey = folder / "survey"
         self._surveyed = self._map(Survey(self._survey, config, self._options), units, self._survey, "dedup: survey")
-        self.folder = folder / _content(self._surveyed)  # what follows depends on all bytes that were read
+        self.folder = folder / content_name(self._surveyed)  # what follows depends on all bytes that were read
         self.folder.mkdir(parents=True, exist_ok=True)
         self._for_index = for_index
         self._known = Known.open(saved, len(units), self.folder / "known", config)
@@ -182,7 +181,7 @@ class Phases:
                     np.save(file, array)
         return np.load(path, mmap_mode="r")
 
-    def write(self) -> tuple[list[Receipt], list[Shard], list[ShardPlan]]:
+    def write(self) -> Written:
         """Phase 5: parts of all units, put together to shards."""
         target = self.folder / "write"
         task = Write(target, self.config, self._options, self._verdicts, self._repeats, self.labels, self._for_index)
@@ -190,30 +189,20 @@ class Phases:
         shards, plans = assemble_shards(
             self._executor, receipts, target, self._settings.progress, self.config.form, self.config.shard_bytes
         )
-        return receipts, shards, plans
+        return Written(target, self.labels, receipts, shards, plans)
 
-    def write_keys(self, label: str, target: Path, receipts: list[Receipt], plans: list[ShardPlan]) -> None:
-        """The key index of one output."""
-        names = {stream(label, kind): kind for kind in STREAMS}
-        mine = [replace(p, stream=names[p.stream]) for p in plans if p.stream in names]
-        parts = {(names[n], r.unit): part for r in receipts for n, part in r.parts.items() if n in names}
-        ids = Exchange(self.folder / "write" / "ids" / label, NOTE)
-        write_key_index(ids, target, mine, parts, self._settings.memory, self._settings.workers)
-
-    def save_part(
-        self, index: Path, output: Path, receipts: list[Receipt], made: list[Shard], plans: list[ShardPlan]
-    ) -> str:
+    def save_part(self, index: Path, output: Path, written: Written) -> str:
         """Write a part of an index of all that is kept; its name."""
         streams = [stream(label, "kept") for label in self.labels or ("",)]
-        plan_of = {(p.stream, p.ordinal): p for p in plans}
+        plan_of = {(p.stream, p.ordinal): p for p in written.plans}
         shards = [
             (str(Path(s.stream).parent / s.name), s, plan_of[s.stream, int(s.name[5:10])])
-            for s in made
+            for s in written.shards
             if s.stream in streams
         ]
-        notes, settings = self.folder / "write" / "index", self._settings
+        notes, settings = written.folder / "index", self._settings
         return save_part(
-            notes, index, output, self.config, receipts, shards, streams, settings.memory, settings.workers
+            notes, index, output, self.config, written.receipts, shards, streams, settings.memory, settings.workers
         )
 
     def write_evidence(self, target: Path) -> int:
@@ -229,12 +218,3 @@ class Phases:
         tally = read_json(self.folder / "tally.json")
         against = self._verdicts.removed_for(int(self._numbering.base[len(self._units)]))
         return {**{k: int(v) for k, v in sorted(counts.items())}, **tally, "against": against}
-
-
-def _content(receipts: list[Receipt]) -> str:
-    """Name of what was read: a hash over the digests of all spans."""
-    digest = hashlib.sha256()
-    for receipt in receipts:
-        for read in receipt.read:
-            digest.update(f"{read.name} {read.start} {read.stop} {read.digest}\n".encode())
-    return digest.hexdigest()[:16]

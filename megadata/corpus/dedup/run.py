@@ -9,26 +9,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from megadata import formats
 from megadata.config import to_dict
 from megadata.corpus.dedup import evidence, normaliser
 from megadata.corpus.dedup.config import DedupConfig
 from megadata.corpus.dedup.indexfile import LIST, Part, append_part, load_parts
 from megadata.corpus.dedup.phases import Phases
+from megadata.corpus.dedup.publish import publish_outputs
 from megadata.corpus.dedup.report import DedupReport
 from megadata.corpus.dedup.verdicts import EXACT, NEAR
-from megadata.corpus.dedup.write import stream
-from megadata.documents.ids import STREAMS
 from megadata.documents.inputs import Inputs, plan, refuse_overlap, source_versions
 from megadata.documents.registry import READERS
 from megadata.documents.unpack import unpack
 from megadata.errors import ConfigError, CorpusError
-from megadata.runtime.files import digest_file, lock_folder, write_json
-from megadata.runtime.manifest import STATE, Manifest, StepSpec, clear_work, forget, input_digests
-from megadata.runtime.receipts import Receipt
+from megadata.runtime.files import lock_folder
+from megadata.runtime.manifest import STATE, Manifest, StepSpec, clear_work
 from megadata.runtime.settings import RunSettings
-from megadata.runtime.shards import Shard, ShardPlan
-from megadata.runtime.step import publish, work_folder
+from megadata.runtime.step import work_folder
 
 VERSION = "1"
 """Raised whenever the same input and configuration would give other output."""
@@ -79,11 +75,16 @@ def dedup(
             units = plan(files, config.unit_bytes)
             run = Phases(inputs, config, settings, executor, units, folder, saved, save_index is not None)
             run.decide()
-            receipts, shards, plans = run.write()
-        totals = run.totals(receipts)
-        outputs = _publish(run, output, spec, receipts, shards, plans, totals, save_index, saved)
-        if manifest is not None:
-            forget(manifest, {o["name"] for o in outputs}, run.labels, output)
+            written = run.write()
+        totals = run.totals(written.receipts)
+
+        def beside() -> list[Path]:
+            if save_index is not None:
+                append_part(save_index, run.save_part(save_index, output, written), saved)
+            return [_write_evidence(run, output, totals)]
+
+        stats = {"expected_recall": [[s, p] for s, p in config.curve()]}
+        publish_outputs(written, output, spec, manifest, totals, stats, config.form, settings, beside)
         clear_work(output)
     return DedupReport(output, totals, False, inputs.passed_over)
 
@@ -125,48 +126,10 @@ def _spec(inputs: Inputs, config: DedupConfig, saved: Sequence[Part], for_index:
     )
 
 
-def _publish(
-    run: Phases,
-    output: Path,
-    spec: StepSpec,
-    receipts: list[Receipt],
-    shards: list[Shard],
-    plans: list[ShardPlan],
-    totals: dict[str, Any],
-    save_index: Path | None,
-    saved: list[Part],
-) -> list[dict[str, Any]]:
-    """Move everything to its place; manifests come last. What lies there now."""
-    labels = run.labels or ("",)
-    (output / "manifest.json").unlink(missing_ok=True)
-    for label in run.labels:
-        (output / label / "manifest.json").unlink(missing_ok=True)
-    below = {
-        stream(label, kind): Path(label) / ("removed" if kind == "removed" else "")
-        for label in labels
-        for kind in STREAMS
-    }
-    outputs = publish(run.folder / "write", output, shards, below)
-    if save_index is not None:
-        append_part(save_index, run.save_part(save_index, output, receipts, shards, plans), saved)
-    if run.config.form == "jsonl.zst":
-        for label in labels:
-            run.write_keys(label, output / label / "keys.idx", receipts, plans)
+def _write_evidence(run: Phases, output: Path, totals: dict[str, Any]) -> Path:
+    """``duplicates.parquet``, with as many rows as documents were removed."""
     removed = run.write_evidence(output / evidence.FILE)
     expected = sum(v for k, v in totals.items() if k.startswith((f"documents_{EXACT}|", f"documents_{NEAR}|")))
     if removed != expected:
         raise CorpusError(f"{output}: expected evidence of {expected} removed documents, found {removed}; run it again")
-    file = output / evidence.FILE
-    outputs.append({"name": file.name, "documents": removed, "size": file.stat().st_size, "sha256": digest_file(file)})
-    curve = [[s, p] for s, p in run.config.curve()]
-    write_json(output / "stats.json", formats.stamp("stats", {"counts": totals, "expected_recall": curve}))
-    for label in run.labels:
-        mine = [
-            {**o, "name": str(Path(o["name"]).relative_to(label))} for o in outputs if Path(o["name"]).parts[0] == label
-        ]
-        own = {k: v for k, v in totals.items() if k.split("|")[1:2] == [label]}
-        Manifest("dedup", spec.identity, spec.describe(), input_digests(receipts), mine, own).save(
-            output / label, receipts
-        )
-    Manifest("dedup", spec.identity, spec.describe(), input_digests(receipts), outputs, totals).save(output, receipts)
-    return outputs
+    return output / evidence.FILE

@@ -50,7 +50,7 @@ class Survey:
             for file, start, docs in numbered(unit, self.options):
                 places = np.arange(start, start + len(docs))
                 paths = records.paths_of(docs)
-                self._note(docs, paths, unit, places, ids)
+                note_ids(docs, paths, unit, places, ids)
                 shingles = signatures.shingle(docs.text, docs.offsets, self.config)
                 names, bounds = records.flat(records.names_of(docs, paths))
                 copies.add(
@@ -74,17 +74,18 @@ class Survey:
                 bands.write(Exchange(self.folder / "bands", BANDS), unit.ordinal)
             return writer.finish({"documents": documents})
 
-    @staticmethod
-    def _note(docs: DocBatch, paths: list[str], unit: Unit, places: I64, ids: Run) -> None:
-        column = docs.records.column("id")
-        ids.add(
-            key=records.hash_strings(column, 0),
-            check=records.hash_strings(column, 1),
-            path=records.hash_strings(pa.array(paths, pa.string())),
-            unit=unit.ordinal,
-            stream=0,
-            offset=places,
-        )
+
+def note_ids(docs: DocBatch, paths: list[str], unit: Unit, places: I64, ids: Run) -> None:
+    """Append a note of every document's id, by which repeated ones are found."""
+    column = docs.records.column("id")
+    ids.add(
+        key=records.hash_strings(column, 0),
+        check=records.hash_strings(column, 1),
+        path=records.hash_strings(pa.array(paths, pa.string())),
+        unit=unit.ordinal,
+        stream=0,
+        offset=places,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from megadata.corpus.dedup import records
 from megadata.corpus.dedup.config import DedupConfig
+from megadata.corpus.dedup.output import UnitLines, chosen, with_metadata
 from megadata.corpus.dedup.records import CLUSTER_SIZE, EVIDENCE
 from megadata.corpus.dedup.saveindex import KeptNotes
-from megadata.corpus.dedup.verdicts import EXACT, NEAR, RULES, Fates, Verdicts, qualified
+from megadata.corpus.dedup.verdicts import EXACT, NEAR, RULES, Fates, Verdicts
 from megadata.documents.batch import DocBatch
-from megadata.documents.ids import NOTE, IdNotes, repeats_of
 from megadata.documents.inputs import read_span
 from megadata.documents.settle import DUPLICATE_OF
-from megadata.documents.shards import encode_lines, unreadable_lines
+from megadata.documents.shards import encode_lines
 from megadata.documents.source import Problems, ReadOptions
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.receipts import Receipt, UnitWriter
 from megadata.runtime.units import Unit
-
-
-def stream(label: str, kind: str) -> str:
-    """Name of a stream of lines: ``kept`` or ``removed``, below the input's name where outputs are kept apart."""
-    return f"{label}/{kind}" if label else kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,54 +43,44 @@ class Write:
     def __call__(self, unit: Unit) -> Receipt:
         """Write one unit."""
         with UnitWriter(self.folder, unit) as writer:
-            work = _UnitOutput(self, unit, writer)
+            lines = UnitLines(self.folder, unit, writer, self.labels, self.repeats, self.config.removed)
+            work = _UnitOutput(self, unit, lines)
             for span in unit.spans:
                 label = span.file.source if self.labels else ""
                 problems = Problems(self.options.max_set_aside)
                 for docs in read_span(span, self.options, problems):
                     work.batch(docs, label)
-                work.unreadable(problems, label, span.file.source)
+                lines.unreadable(problems, label, span.file.source)
+            lines.finish()
             work.finish()
-            return writer.finish(dict(work.counts))
+            return writer.finish(dict(lines.counts))
 
 
 class _UnitOutput:
     """One unit on its way out."""
 
-    def __init__(self, task: Write, unit: Unit, writer: UnitWriter) -> None:
-        self._task, self._unit, self._writer = task, unit, writer
+    def __init__(self, task: Write, unit: Unit, lines: UnitLines) -> None:
+        self._task, self._unit, self._lines = task, unit, lines
         self._fates: Fates = task.verdicts.of(unit.ordinal)
-        self._qualify = {index: number for (_, index), number in repeats_of(task.repeats, unit.ordinal).items()}
-        self._notes: dict[str, IdNotes] = {label: IdNotes(unit.ordinal) for label in task.labels or ("",)}
         self._evidence: list[tuple[NDArray[np.void], bytes, list[int]]] = []
         self._kept = KeptNotes(task.folder / "index", unit.ordinal, task.config) if task.for_index else None
         self._index = 0
-        self.counts: Counter[str] = Counter()
 
     def batch(self, docs: DocBatch, label: str) -> None:
         """Part the documents of one batch."""
         places = np.arange(self._index, self._index + len(docs))
         self._index += len(docs)
         paths = records.paths_of(docs)
-        docs = self._with_unique_ids(docs, paths, int(places[0]) if len(docs) else 0)
+        docs = self._lines.with_unique_ids(docs, paths)
         stays = self._fates.keeper[places] == len(self._fates.kept_ids)
         self._count(docs, stays, places, label)
         kept, kept_at = docs.select(stays), places[stays]
-        kept = _with_metadata(kept, {row: {CLUSTER_SIZE: n} for row, n in _leaders(self._fates.size[kept_at])})
-        self._put("kept", label, kept, _chosen(paths, stays), encode_lines(kept))
+        kept = with_metadata(kept, {row: {CLUSTER_SIZE: n} for row, n in _leaders(self._fates.size[kept_at])})
+        self._lines.put("kept", label, kept, chosen(paths, stays), encode_lines(kept))
         if self._kept is not None:
-            self._kept.add(list(self._notes).index(label), kept)
+            self._kept.add(self._lines.label_number(label), kept)
         if not stays.all():
-            self._remove(docs.select(~stays), places[~stays], _chosen(paths, ~stays), label)
-
-    def _with_unique_ids(self, docs: DocBatch, paths: list[str], start: int) -> DocBatch:
-        if not self._qualify:
-            return docs
-        ids = [
-            qualified(own, path, self._qualify.get(start + row))
-            for row, (own, path) in enumerate(zip(docs.ids, paths, strict=True))
-        ]
-        return docs.replace(id=ids)
+            self._remove(docs.select(~stays), places[~stays], chosen(paths, ~stays), label)
 
     def _remove(self, docs: DocBatch, places: NDArray[np.int64], paths: list[str], label: str) -> None:
         fates, mode = self._fates, self._task.config.removed
@@ -107,13 +89,10 @@ class _UnitOutput:
         if mode == "none":
             return
         shown = docs if mode == "text" else docs.replace(text=[""] * len(docs))
-        shown = _with_metadata(shown, {row: {DUPLICATE_OF: kept} for row, kept in enumerate(kept_ids)})
+        shown = with_metadata(shown, {row: {DUPLICATE_OF: kept} for row, kept in enumerate(kept_ids)})
         reasons = [f"dedup.{RULES[rule]}" for rule in fates.rule[places].tolist()]
         lines = encode_lines(shown, reasons, fates.similarity[places].tolist())
-        self._put("removed", label, docs, paths, lines)
-
-    def _put(self, kind: str, label: str, docs: DocBatch, paths: list[str], lines: Iterator[bytes]) -> None:
-        self._writer.write(stream(label, kind), self._notes[label].take(kind, docs.ids, paths, lines))
+        self._lines.put("removed", label, docs, paths, lines)
 
     def _add_evidence(self, ids: list[str], kept_ids: list[str], places: NDArray[np.int64]) -> None:
         fates = self._fates
@@ -138,23 +117,11 @@ class _UnitOutput:
                 (EXACT, mine & ~stays & ~near),
                 (NEAR, mine & ~stays & near),
             ):
-                self.counts[f"documents_{name}|{source}"] += int(mask.sum())
-                self.counts[f"bytes_{name}|{source}"] += int(sizes[mask].sum())
-
-    def unreadable(self, problems: Problems, label: str, source: str) -> None:
-        """Records that could not be read: counted, and set aside with the removed documents."""
-        for reason, number in problems.counts.items():
-            kind = "skipped" if reason.startswith("skipped:") else "unreadable"
-            self.counts[f"{kind}|{source}|{reason.removeprefix('skipped:')}"] += number
-        mode = self._task.config.removed
-        if problems.items and mode != "none":
-            lines = unreadable_lines(problems.items, source, mode == "text")
-            self._writer.write(stream(label, "removed"), self._notes[label].skip("removed", lines))
+                self._lines.counts[f"documents_{name}|{source}"] += int(mask.sum())
+                self._lines.counts[f"bytes_{name}|{source}"] += int(sizes[mask].sum())
 
     def finish(self) -> None:
-        """Write the notes of ids and the evidence."""
-        for label, notes in self._notes.items():
-            Exchange(self._task.folder / "ids" / label, NOTE).write(self._unit.ordinal, notes.records())
+        """Write the evidence, and what an index takes of the kept documents."""
         if self._kept is not None:
             self._kept.write()
         rows = np.concatenate([np.empty(0, EVIDENCE), *(rows for rows, _, _ in self._evidence)])
@@ -163,20 +130,6 @@ class _UnitOutput:
         Exchange(self._task.folder / "evidence", EVIDENCE).write(self._unit.ordinal, rows, payload, lengths)
 
 
-def _chosen(values: Sequence[str], mask: NDArray[np.bool_]) -> list[str]:
-    return [value for value, wanted in zip(values, mask.tolist(), strict=True) if wanted]
-
-
 def _leaders(sizes: NDArray[np.uint32]) -> Iterator[tuple[int, int]]:
     for row in np.flatnonzero(sizes).tolist():
         yield row, int(sizes[row])
-
-
-def _with_metadata(docs: DocBatch, added: dict[int, dict[str, Any]]) -> DocBatch:
-    """The documents with some keys added to the metadata of some rows."""
-    if not added:
-        return docs
-    metadata = docs.column("metadata")
-    for row, keys in added.items():
-        metadata[row] = orjson.dumps({**orjson.loads(metadata[row] or "{}"), **keys}).decode()
-    return docs.replace(metadata=metadata)
