@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import random
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from megadata.pipeline.why import why
 from megadata.runtime import receipts, shards
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.manifest import Manifest
+from megadata.runtime.progress import Reporter
 from megadata.runtime.settings import RunSettings
 
 Record = dict[str, Any]
@@ -445,6 +447,20 @@ def test_evaluation_sets_without_text_are_refused(project, tmp_path, content, ch
     (tmp_path / "empty.jsonl").write_bytes(content)
     with pytest.raises(CorpusError, match="^" + message.replace("(", r"\(")):
         run([path], [tmp_path / "empty.jsonl"], tmp_path / "out", **changes)
+
+
+def test_files_without_text_below_a_folder_of_sets_are_told_of(project, tmp_path):
+    path, evals, _, _ = project
+    (evals.parent / "labels.jsonl").write_bytes(b'{"id": 7, "label": 1}\n')
+    (evals.parent / "labels.lst").write_bytes(b"\x00\x01")
+    said = io.StringIO()
+    settings = RunSettings(workers=1, progress=Reporter(said))
+    report = decontaminate(
+        expand([str(path)]), [str(evals.parent)], tmp_path / "out", DecontaminateConfig(mode="report"), settings
+    )
+    assert "labels.jsonl: holds no text of evaluation items" in said.getvalue()
+    assert "of the evaluation sets, 1 files are not read: labels.lst" in said.getvalue()
+    assert {one.name: one.matched > 0 for one in report.sets} == {"labels.jsonl": False, "quiz.jsonl": True}
 
 
 def test_sets_that_are_not_named_or_not_there_are_refused(project, tmp_path):

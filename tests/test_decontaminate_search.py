@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import oracles_decontaminate as oracles
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -184,3 +185,23 @@ def test_an_index_is_the_same_after_it_was_saved(tmp_path):
 def test_impossible_settings_are_refused(changes, message):
     with pytest.raises(ConfigError, match=f"decontaminate: {message}"):
         DecontaminateConfig(**changes)
+
+
+def test_the_search_finds_what_the_definition_finds_in_real_articles(real_data):
+    """BoolQ's passages and XQuAD's Russian and Chinese articles in English Wikipedia and in themselves."""
+    evals = [
+        orjson.loads(line)["passage"]
+        for line in (real_data / "eval/olmo_jsonl/boolq_validation.jsonl").read_bytes().splitlines()[:1500]
+    ]
+    for language in ("ru", "zh"):
+        data = orjson.loads((real_data / f"eval/xquad/xquad.{language}.json").read_bytes())["data"]
+        evals += [paragraph["context"] for article in data[:4] for paragraph in article["paragraphs"]]
+    articles = sorted(path for path in (real_data / "wikipedia/extracted-en").rglob("*") if path.is_file())[:60]
+    texts = [path.read_text("utf-8", "replace")[:30_000] for path in articles] + evals[-20:]
+    known = set().union(*(oracles.ngrams(one, TABLE, 13, 8) for one in evals))
+    expected = [
+        sorted((start, stop, " ".join(ngram)) for start, stop, ngram in oracles.matches(text, known, TABLE))
+        for text in texts
+    ]
+    assert found(texts, evals, DecontaminateConfig()) == expected
+    assert sum(map(len, expected)) > 1000

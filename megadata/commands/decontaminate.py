@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _AGAINST = "--against"
 _SHOWN = 5
+_NAME, _NGRAM = 32, 60
+"""Characters of a set's name and of an n-gram that fit beside the numbers."""
 
 
 class _ManyAgainst(click.Command):
@@ -112,13 +114,14 @@ def show_decontaminate(report: DecontaminateReport) -> None:
     print_table(table)
     table = make_table("evaluation sets", "set", "items", "searched", "found", "%", "documents")
     for one in report.sets:
+        name = one.name if len(one.name) <= _NAME else f"...{one.name[3 - _NAME :]}"
         share = f"{100 * one.matched / one.searched:.1f}" if one.searched else ""
-        table.add_row(one.name, f"{one.items:,}", f"{one.searched:,}", f"{one.matched:,}", share, f"{one.documents:,}")
+        table.add_row(name, f"{one.items:,}", f"{one.searched:,}", f"{one.matched:,}", share, f"{one.documents:,}")
     print_table(table)
     if report.ngrams:
         table = make_table("found in most documents", "n-gram", "documents")
         for text, number in report.ngrams[:_SHOWN]:
-            table.add_row(text if len(text) <= 80 else f"{text[:77]}...", f"{number:,}")
+            table.add_row(text if len(text) <= _NGRAM else f"{text[: _NGRAM - 3]}...", f"{number:,}")
         print_table(table)
     if report.ignored:
         click.echo(f"{report.ignored:,} n-grams stand in too many documents and were passed over", err=True)

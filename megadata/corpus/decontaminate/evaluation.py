@@ -13,7 +13,7 @@ from megadata.config import nearest
 from megadata.corpus.decontaminate.config import DecontaminateConfig
 from megadata.documents.archives import ARCHIVES
 from megadata.documents.fields import as_id, dig
-from megadata.documents.inputs import Inputs, expand, plan, read_span
+from megadata.documents.inputs import Inputs, expand, plan, read_span, some
 from megadata.documents.source import WHOLE, Problems, ReadOptions
 from megadata.errors import ConfigError, CorpusError
 from megadata.runtime.files import digest_of
@@ -86,10 +86,14 @@ def read_sets(inputs: Inputs, config: DecontaminateConfig, progress: Reporter) -
     Raises
     ------
     CorpusError
-        Where a file holds no item with text.
+        Where a file that was named holds no item with text; one below a folder is told of.
     ConfigError
         Where no item has a field of a wanted name.
     """
+    if inputs.passed_over:
+        progress.note(
+            f"of the evaluation sets, {len(inputs.passed_over)} files are not read: {some(inputs.passed_over)}"
+        )
     found = Evaluation()
     seen: Counter[str] = Counter()
     options = replace(config.evaluation, text_field=WHOLE)
@@ -111,9 +115,11 @@ def read_sets(inputs: Inputs, config: DecontaminateConfig, progress: Reporter) -
         for reason, number in problems.counts.items():
             progress.note(f"{file.name}: {number} records of this evaluation set are not read: {reason}")
         if len(found.texts) == before and not config.fields:
-            raise CorpusError(
-                f"{file.name}: expected evaluation items with text, found none; name files of questions or passages"
-            )
+            if file.named:
+                raise CorpusError(
+                    f"{file.name}: expected evaluation items with text, found none; name files of questions or passages"
+                )
+            progress.note(f"{file.name}: holds no text of evaluation items")
     for name in config.fields:
         if not any(wanted(path, (name,)) for path in seen):
             raise ConfigError(
