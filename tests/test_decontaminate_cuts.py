@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import oracles_decontaminate as oracles
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from megadata.corpus.decontaminate import DecontaminateConfig, cuts
@@ -18,6 +19,7 @@ PROSE = st.lists(st.sampled_from(["red", "fox", "blue", "sea", "old", "oak", ". 
 )
 
 
+@settings(max_examples=600)
 @given(text=TEXT, data=st.data(), margin=st.integers(0, 6), least=st.integers(1, 5))
 def test_cuts_leave_what_the_definition_leaves(text, data, margin, least):
     place = st.integers(0, len(text))
@@ -47,6 +49,22 @@ def test_a_cut_takes_the_margin_and_the_rest_of_its_sentences():
     config = DecontaminateConfig(margin=3, least_piece=1)
     assert cuts.pieces(text, [span], config) == ["One is kept.", "Three stays!"]
     assert cuts.pieces(text, [span], DecontaminateConfig(margin=3, least_piece=13)) == []
+
+
+@pytest.mark.parametrize(
+    ("margin", "left"),
+    [
+        (3, ["One.", "Two. Three."]),
+        (4, ["One.", "Three."]),
+        (5, ["Three."]),
+        (2, ["One.", "Two. Three."]),
+        (0, ["One.", "Two. Three."]),
+    ],
+)
+def test_an_end_of_a_sentence_at_the_margin_itself_ends_the_cut(margin, left):
+    text = "One. ? MATCH ab. Two. Three."
+    at = text.index("MATCH")
+    assert cuts.pieces(text, [(at, at + 5)], DecontaminateConfig(margin=margin, least_piece=2, ends=".")) == left
 
 
 def test_bytes_become_characters():
