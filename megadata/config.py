@@ -44,7 +44,7 @@ def _config_inside(hint: Any) -> type | None:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A phrase that helps with a typo: ``; did you mean "x"?`` or the list of what exists."""
-    names = sorted(known)
+    names = sorted(set(known))
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return f'; did you mean "{close[0]}"?' if close else f"; known: {', '.join(names)}"
 

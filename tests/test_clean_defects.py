@@ -45,6 +45,17 @@ def refused(folder: Path, steps: str, *overrides: str) -> str:
          "drop.a: 'bulleted_line_share > 0.5': bulleted_line_share is always 0, because bullets is empty"),
         ("{a: stop_word_count < 2}, stop_words: []",
          "drop.a: 'stop_word_count < 2': stop_word_count is always 0, because stop_words is empty"),
+        ("{a: top_2gram_share > 20}",
+         "drop.a: 'top_2gram_share > 20' drops nothing: top_2gram_share (characters in the most frequent 2-gram, as a share) is "
+         "from 0 to 2; choose another threshold"),
+        ("{a: words = 5}",
+         "drop.a: 'words = 5': expected \"QUANTITY < NUMBER\" (or <=, >, >=), for example \"words < 50\""),
+        ("words < 50",
+         "drop: expected names of reasons with conditions (\"too_few_words: words < 50\"), found 'words < 50'"),
+        ("", "drop: expected names of reasons with conditions (\"too_few_words: words < 50\"), found nothing"),
+        ("{a: 50}", "drop.a: expected a condition such as words < 50, found 50"),
+        ("{a: words < 1,000}",
+         "drop.0: expected a condition such as words < 50, found None (inside braces, a comma begins the next rule)"),
         ("{a.b: words < 5}", "drop: 'a.b' is no name of a reason; use letters, digits, _ and -"),
     ],
 )  # fmt: skip
@@ -185,3 +196,25 @@ def test_new_conditions_for_a_rule_set_go_where_their_reason_is(tmp_path: Path) 
     assert isinstance(second, Filter)
     assert {"too_few_words", "few_lines", "top_2gram"}.isdisjoint(first.drop)
     assert (second.drop["too_few_words"], second.drop["few_lines"]) == ("plain_words < 5", "lines < 3")
+
+
+def test_settings_that_are_not_indented_are_told(tmp_path: Path) -> None:
+    assert refused(tmp_path, "- filter:\n  drop: {a: words < 5}").endswith(
+        "; indent the settings of filter further than its name"
+    )
+
+
+@pytest.mark.parametrize(("given", "condition"), [("0.00001", "> 1e-05"), ("1e-3", "> 0.001"), ("0.5", "> 0.5")])
+def test_thresholds_are_numbers_however_they_are_written(given: str, condition: str) -> None:
+    rules = load_rules("gopher@paper", [f"gopher.top_2gram={given}"])
+    (step,) = (one for _, one in rules.steps if isinstance(one, Filter) and "top_2gram" in one.drop)
+    (decision,) = (d for reason, d in step.judge(batch(["a b c"])).items() if reason == "top_2gram")
+    assert decision.threshold == condition
+
+
+@pytest.mark.parametrize(
+    "change", ["gopher.too_few_words=.nan", "gopher.too_few_words=.inf", "gopher.too_few_words=20%"]
+)
+def test_thresholds_that_are_no_numbers_are_refused(change: str) -> None:
+    with pytest.raises(ConfigError, match=r"too_few_words: '.*': expected \"QUANTITY < NUMBER\""):
+        load_rules("gopher@paper", [change])

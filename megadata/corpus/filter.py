@@ -33,7 +33,7 @@ OPERATORS: dict[str, Callable[[F64, float], Bool]] = {
 }
 CUTS = tuple(one.name for one in fields(Cuts))
 REASON = re.compile(r"\w[\w-]*")
-CONDITION = re.compile(r"\s*(\w+)\s*(<=|>=|<|>)\s*(-?[\d_]+(?:\.\d+)?)\s*")
+CONDITION = re.compile(r"\s*(\w+)\s*(<=|>=|<|>)\s*(-?[\d_]+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,27 @@ def parse_condition(text: str) -> Condition:
         effect = "drops nothing" if never else "drops every document"
         raise ConfigError(f"{text!r} {effect}: {name} ({QUANTITIES[name].about}) is {values}; choose another threshold")
     return Condition(name, comparison, threshold)
+
+
+def check_drop(drop: object) -> None:
+    """Refuse what are no rules: names of reasons with conditions.
+
+    Raises
+    ------
+    ConfigError
+        It shows how rules are written.
+    """
+    if not isinstance(drop, Mapping):
+        found = "nothing" if drop is None else repr(drop)
+        raise ConfigError(
+            f'drop: expected names of reasons with conditions ("too_few_words: words < 50"), found {found}'
+        )
+    for reason, text in drop.items():
+        if not isinstance(reason, str) or not isinstance(text, str):
+            raise ConfigError(
+                f"drop.{reason}: expected a condition such as words < 50, found {text!r}"
+                + ("" if isinstance(reason, str) else " (inside braces, a comma begins the next rule)")
+            )
 
 
 @configclass

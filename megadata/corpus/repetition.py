@@ -60,12 +60,17 @@ LINES = {
 QUANTITIES = {
     **LINES,
     **{
-        name: Quantity(f"characters in the most frequent {n}-gram, as a share", functools.partial(_top, n=n))
+        name: Quantity(
+            f"characters in the most frequent {n}-gram, as a share", functools.partial(_top, n=n), max(n, 2.0)
+        )
         for name, n in TOPS.items()
     },
     **{
-        name: Quantity(f"characters in repeated {n}-grams, as a share", functools.partial(_repeated_ngrams, n=n))
+        name: Quantity(
+            f"characters in repeated {n}-grams, as a share", functools.partial(_repeated_ngrams, n=n), max(n, 2.0)
+        )
         for name, n in REPEATS.items()
     },
 }
-"""Name -> quantity. Overlapping occurrences and the spaces of top n-grams can make the n-gram shares larger than one."""
+"""Name -> quantity. Overlapping occurrences and the spaces of top n-grams can make the n-gram shares larger than one, though not
+than n: a word is part of at most n n-grams."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -14,7 +15,7 @@ import yaml
 
 from megadata.config import build, load_yaml, nearest
 from megadata.corpus.defects import check_filter
-from megadata.corpus.filter import Filter, parse_condition
+from megadata.corpus.filter import Filter, check_drop, parse_condition
 from megadata.corpus.language import Language, Languages
 from megadata.corpus.lines import LineRules
 from megadata.corpus.normalise import Controls, Whitespace
@@ -29,6 +30,7 @@ from megadata.formats import VERSIONS
 SHIPPED = Path(__file__).parent.parent / "configs" / "rules"
 RULE_SETS = Path(__file__).parent / "rulesets"
 GROUP = "megadata.rules"
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 
 KINDS: dict[str, type[Any]] = {
     kind.name: kind
@@ -151,7 +153,10 @@ def _entry(entry: Any, where: str) -> tuple[str, dict[str, Any]]:
         kind, settings = next(iter(entry.items()))
         if settings is None or isinstance(settings, Mapping):
             return str(kind), dict(settings or {})
-    raise ConfigError(f"{where}: expected a step's name, or one name with its settings, found {entry!r}")
+    hint = ""
+    if isinstance(entry, Mapping) and (name := next((one for one, value in entry.items() if value is None), None)):
+        hint = f"; indent the settings of {name} further than its name"
+    raise ConfigError(f"{where}: expected a step's name, or one name with its settings, found {entry!r}{hint}")
 
 
 def _beside(folder: Path, kind: str, settings: dict[str, Any]) -> dict[str, Any]:
@@ -251,6 +256,8 @@ def _rule(drop: dict[str, str], reason: str, value: Any, where: str) -> dict[str
         if reason not in drop:
             raise ConfigError(f"{where}: unknown rule {reason!r}{nearest(reason, drop)}")
         value = parse_condition(drop[reason]).with_threshold(value)
+    if isinstance(value, str) and NUMBER.fullmatch(value) and reason in drop:  # 1e3 is text in YAML
+        value = parse_condition(drop[reason]).with_threshold(float(value))
     if not isinstance(value, str):
         raise ConfigError(f"{where}: {reason}: expected a number, a condition or off, found {value!r}")
     return {**drop, reason: value}
@@ -283,6 +290,8 @@ def instantiate(item: Item) -> Step:
     """Make the step of an item."""
     cls = KINDS.get(item.kind) or registered()[item.kind]
     try:
+        if cls is Filter and set(item.settings) <= {field.name for field in fields(Filter)}:
+            check_drop(item.settings.get("drop"))
         step = build(cls, item.settings, f"{item.where}: {item.kind}")
     except ConfigError as error:
         raise (
