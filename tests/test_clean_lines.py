@@ -67,7 +67,7 @@ LINE_TEXT = st.lists(
         st.sampled_from(["One two three.", "Some JavaScript code.", "Lorem Ipsum dolor sit.", "f { x }.", "Say o\u212a to it.",
                          "Uses cooKies now.",
                          "See [12] here [edit].", "[citation needed] Why not?", "[1][²]] a b c.", "Wait for it...",
-                         "x" * 50 + " a b.", "Long " * 20 + "[3] lorem ipsum.",
+                         "x" * 50 + " a b.", 'Yes. "', "No! ) ” It is. '", "Long " * 20 + "[3] lorem ipsum.",
                          "\u3000" * 25 + "Стоп。Да." * 9, "é. " * 30 + "Mask to"]),
         oracles.LONG,
     ),
@@ -143,6 +143,9 @@ def test_kept_lines_match_the_oracle(
         ("Wait... what?", 2),
         ("第一句。第二句！", 2),
         ("(Really?) Yes.", 2),
+        ("He said so. ”", 1),
+        ("Stop.” ” Go", 2),
+        ("One. ) Two. '", 2),
         ("", 0),
     ],
 )

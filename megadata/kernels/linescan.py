@@ -206,12 +206,18 @@ def next_end(
 
 
 @helper
+def closes(code: int) -> bool:
+    """Whether a character is a quote or bracket that closes: it belongs to what is before it."""
+    return code in (34, 39, 41, 93, 0x2019, 0x201D, 0xBB)
+
+
+@helper
 def sentences_in(
     text: U8, start: int, stop: int, classes: U16, ends_E: I64, end_bits: tuple[np.uint64, np.uint64], leads: U8
 ) -> int:
     """Number of sentences: runs of end marks (with quotes and brackets that follow) before a blank or the end.
 
-    What follows the last end mark counts when it holds anything visible.
+    What follows the last end mark counts when it holds anything visible but such quotes and brackets.
     """
     found: int = 0
     since = start  # behind the last sentence that has ended
@@ -224,15 +230,7 @@ def sentences_in(
                 found += 1
                 since = after
                 break
-            if not holds_code(ends_E, end_bits, code) and (
-                code != 34
-                and code != 39
-                and code != 41
-                and code != 93
-                and code != 0x2019
-                and code != 0x201D
-                and code != 0xBB
-            ):
+            if not holds_code(ends_E, end_bits, code) and not closes(code):
                 if code >= 0x2E80:  # an end mark of a script without spaces ends its sentence at once
                     found += 1
                     since = at
@@ -240,6 +238,6 @@ def sentences_in(
             at = after
     while since < stop:
         code, since = decode(text, since)
-        if integer(classes[code]) & SPACE == 0:
+        if integer(classes[code]) & SPACE == 0 and not closes(code):
             return found + 1
     return found
