@@ -22,6 +22,7 @@ VERSIONS: dict[str, int] = {
     "recipe": 1,
     "rules": 1,
     "url_list": 1,
+    "quality_model": 1,
     "run": 1,
     "checkpoint": 1,
     "exchange": 1,

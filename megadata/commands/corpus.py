@@ -9,6 +9,7 @@ import click
 
 from megadata.commands.options import (
     FOLDER,
+    PATH,
     SHARED_NAMES,
     Shared,
     make_table,
@@ -22,13 +23,12 @@ from megadata.errors import ConfigError
 
 if TYPE_CHECKING:
     from megadata.corpus.clean import CleanReport
-
-_NOT_YET = "is not part of this version"
+    from megadata.corpus.train_quality import QualityReport
 
 
 @click.command()
 @click.argument("inputs", nargs=-1, metavar="INPUT...")
-@output_option("Folder for the shards.", required=False)
+@output_option("Folder for the shards; with --train-quality, file for the model.", PATH, required=False)
 @click.option(
     "--source",
     type=click.Choice(["auto", "web", "books", "wikipedia", "text"]),
@@ -105,19 +105,18 @@ def clean(
       megadata clean crawl.warc.gz -o clean/web
       megadata clean books/ --source books -o clean/books --set quality.too_few_words=20
       megadata clean --from-scores clean/web -o clean/strict --set quality.too_few_words=200
+      megadata clean --train-quality curated/ crawl-sample.warc.gz -o good.quality
     """
     if from_scores:
         given = [p.opts[-1] for p in context.command.params if _given(context, p.name)]
         _from_scores(inputs, output, from_scores, rules, languages, url_rules, removed, form, dry_run, given, shared)
         return
-    if not inputs:
+    if not (inputs or train_quality):
         raise click.UsageError("Missing argument 'INPUT...'.")
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output'.")
     if dry_run:
         raise ConfigError("--dry-run: expected --from-scores DIR, found INPUT, which would have to be measured first")
-    if train_quality:
-        raise ConfigError(f"--train-quality: training a classifier {_NOT_YET}")
     from megadata.config import build
     from megadata.corpus.clean import CleanConfig
     from megadata.corpus.clean import clean as run
@@ -127,6 +126,19 @@ def clean(
     settings = shared.settings()
     fields = {"text_field": text_field, "id_field": id_field, "extractor": extractor}
     read, overrides = read_options(fields, shared.overrides)
+    if train_quality:
+        asked = {
+            "INPUT": inputs,
+            "--languages": languages,
+            "--url-rules": url_rules,
+            "--newest": newest,
+            "--scores": scores,
+            "--compare": compare,
+        }
+        for option in (name for name, value in asked.items() if value):
+            raise ConfigError(f"--train-quality: expected two piles of text and no {option}; leave it out")
+        _train_quality(train_quality, output, source, rules, read, overrides, shared)
+        return
     if compare:
         asked = {
             "--rules": rules,
@@ -254,6 +266,55 @@ def _show_unread(unread: dict[str, int]) -> None:
         for what, number in sorted(unread.items(), key=lambda item: (-item[1], item[0])):
             table.add_row(what, f"{number:,}")
         print_table(table)
+
+
+def _train_quality(
+    names: tuple[str, str],
+    output: Path,
+    source: str,
+    rules: str | None,
+    read: Any,
+    overrides: Any,
+    shared: Shared,
+) -> None:
+    """Train a quality model and show how it judges documents that it has not seen."""
+    from megadata.config import build, override
+    from megadata.corpus.rules import load_rules
+    from megadata.corpus.train_quality import QualityConfig
+    from megadata.corpus.train_quality import train_quality as run
+    from megadata.documents.inputs import expand
+
+    config = build(QualityConfig, override({}, overrides), "--train-quality")
+    family = None if source == "auto" else source
+    good, bad = (expand((name,), family, read=read) for name in names)
+    first = load_rules(rules) if rules else None
+    report = run(good, bad, output, config, shared.settings(), read, first)
+    if shared.as_json:
+        print_json(report.plain())
+    else:
+        show_quality(report)
+    tell_passed_over([*good.passed_over, *bad.passed_over])
+
+
+def show_quality(report: QualityReport) -> None:
+    """The report of `clean --train-quality` as tables."""
+    from megadata.runtime.progress import human
+
+    table = make_table("trained on", "pile", "documents", "text", "repeated", "without words", "unreadable")
+    for name, pile in report.piles.items():
+        numbers = (f"{n:,}" for n in (pile.repeated, pile.wordless, pile.unreadable))
+        table.add_row(name, f"{pile.documents:,}", human(pile.bytes), *numbers)
+    print_table(table)
+    if report.both:
+        click.echo(f"{report.both:,} texts are in both piles and were left out of both", err=True)
+    held_out = report.held_out
+    table = make_table(f"{held_out.documents:,} documents held out", "drop", "good kept", "bad kept")
+    for one in held_out.thresholds:
+        table.add_row(f"quality < {one.threshold:g}", f"{one.good:.1%}", f"{one.bad:.1%}")
+    print_table(table)
+    click.echo(
+        f"AUC {held_out.auc:.3f}, accuracy {held_out.accuracy:.1%} on documents held out; model: {report.output}"
+    )
 
 
 def show_clean(report: CleanReport) -> None:

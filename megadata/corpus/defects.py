@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from megadata.config import to_dict
-from megadata.corpus.filter import Condition, Filter, parse_condition
+from megadata.corpus.filter import Condition, Filter, read_condition
 from megadata.corpus.lines import LineRules
 from megadata.corpus.quantities import Cuts
 from megadata.corpus.step import Map, Step
@@ -31,7 +31,7 @@ def check_filter(step: Filter) -> None:
     """
     asked: list[tuple[str, Condition]] = []
     for reason, text in step.drop.items():
-        condition = parse_condition(text)
+        condition = step.condition(text)
         field = LOOKED_UP.get(condition.quantity)
         if field and not getattr(step, field):
             raise ConfigError(f"drop.{reason}: {text!r}: {condition.quantity} is always 0, because {field} is empty")
@@ -108,7 +108,7 @@ def _cuts(step: Cuts) -> dict[str, object]:
 def _contradictions(one_label: str, one: Filter, two_label: str, two: Filter, where: str) -> None:
     for earlier, first_text in one.drop.items():
         for later, second_text in two.drop.items():
-            first, second = parse_condition(first_text), parse_condition(second_text)
+            first, second = read_condition(first_text), read_condition(second_text)
             if first.quantity == second.quantity and first.comparison[0] != second.comparison[0]:
                 names = (f"{one_label}.{earlier} ({first_text!r})", f"{two_label}.{later} ({second_text!r})")
                 try:

@@ -193,7 +193,8 @@ class Measured:
         return self._docs.derive("split words", lambda: [text.split() for text in self.texts])
 
     @property
-    def _cut(self) -> Words:
+    def cut_words(self) -> Words:
+        """The words as the cuts say."""
         cutting, language = self.cuts.words, self.cuts.language
 
         def make() -> Words:
@@ -211,7 +212,7 @@ class Measured:
         return self._docs.derive(key, lambda: self._count_words(cuts.stop_words))
 
     def _count_words(self, stop_words: tuple[str, ...]) -> I64:
-        words = self._cut
+        words = self.cut_words
         out = np.empty((self._count, counts.COUNTS), np.int64)
         stops = np.unique(_whole_words(stop_words).hashes)
         counts.count_words(words.characters, words.kinds, words.hashes, words.bounds, stops, symbols(self._docs), out)
@@ -266,7 +267,7 @@ class Measured:
 
     @cached_property
     def _ngrams(self) -> tuple[I64, I64, I64]:
-        words, cuts = self._cut, self.cuts
+        words, cuts = self.cut_words, self.cuts
         tops, repeats = np.array(self.tops, np.int64), np.array(self.repeats, np.int64)
         skipping = cuts.repeated_ngrams == "skipping"
         top, repeated, total = (np.empty((self._count, n.size), np.int64) for n in (tops, repeats, repeats))

@@ -15,12 +15,13 @@ import yaml
 
 from megadata.config import build, load_yaml, nearest
 from megadata.corpus.defects import check_filter
-from megadata.corpus.filter import Filter, check_drop, parse_condition
+from megadata.corpus.filter import Filter, check_drop, read_condition
 from megadata.corpus.language import Language, Languages
 from megadata.corpus.lines import LineRules
 from megadata.corpus.normalise import Controls, Whitespace
 from megadata.corpus.pii import Pii
 from megadata.corpus.repair import Nfc, Repair
+from megadata.corpus.scorers import beside
 from megadata.corpus.step import Judge, Map, Step
 from megadata.corpus.urlrules import Urls
 from megadata.corpus.web_lines import WebLines
@@ -162,8 +163,14 @@ def _entry(entry: Any, where: str) -> tuple[str, dict[str, Any]]:
 def _beside(folder: Path, kind: str, settings: dict[str, Any]) -> dict[str, Any]:
     """The settings with the files they name found beside the list."""
     names = getattr(KINDS.get(kind), "files", ())
-    found = {name: settings[name] for name in names if isinstance(settings.get(name), (list, tuple))}
-    return {**settings, **{name: [str(folder / str(one)) for one in value] for name, value in found.items()}}
+    found = dict(settings)
+    for name in names:
+        value = settings.get(name)
+        if isinstance(value, Mapping):
+            found[name] = {key: beside(folder, str(one)) for key, one in value.items()}
+        elif isinstance(value, (list, tuple)):
+            found[name] = [str(folder / str(one)) for one in value]
+    return found
 
 
 def _expand(kind: str, settings: dict[str, Any], label: str | None, where: str, above: tuple[str, ...]) -> list[Item]:
@@ -255,9 +262,9 @@ def _rule(drop: dict[str, str], reason: str, value: Any, where: str) -> dict[str
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if reason not in drop:
             raise ConfigError(f"{where}: unknown rule {reason!r}{nearest(reason, drop)}")
-        value = parse_condition(drop[reason]).with_threshold(value)
+        value = read_condition(drop[reason]).with_threshold(value)
     if isinstance(value, str) and NUMBER.fullmatch(value) and reason in drop:  # 1e3 is text in YAML
-        value = parse_condition(drop[reason]).with_threshold(float(value))
+        value = read_condition(drop[reason]).with_threshold(float(value))
     if not isinstance(value, str):
         raise ConfigError(f"{where}: {reason}: expected a number, a condition or off, found {value!r}")
     return {**drop, reason: value}
