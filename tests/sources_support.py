@@ -14,6 +14,7 @@ from fastwarc.warc import ArchiveIterator
 
 from megadata.documents.registry import source
 from megadata.documents.source import Problems, ReadOptions
+from megadata.runtime.damage import DamagedStream
 from megadata.runtime.streams import open_decoded
 from megadata.runtime.units import UNIT_BYTES, InputFile
 
@@ -38,6 +39,11 @@ def read(
         for batch in one.read(span, ReadOptions(**options), problems):
             documents.extend(batch)
     return documents, problems
+
+
+def refuse(damage: DamagedStream) -> None:
+    """For readers of what is whole."""
+    raise damage
 
 
 def pages_in(path: Path) -> int:

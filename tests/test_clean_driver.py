@@ -15,7 +15,7 @@ from pipelines import text
 
 from megadata.corpus import finish as module
 from megadata.corpus.clean import CleanConfig, CleanReport, clean
-from megadata.documents.columns import listed
+from megadata.documents.fields import listed
 from megadata.documents.ids import find
 from megadata.documents.inputs import expand
 from megadata.errors import ConfigError, CorpusError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import multiprocessing
 import random
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from megadata.documents.inputs import expand, plan, read_unit
+from megadata.documents.parquetfooter import row_groups
 from megadata.documents.source import BATCH_BYTES, Problems, ReadOptions
 from megadata.errors import CorpusError
+from megadata.runtime.units import InputFile
 
 TEXTS = ["plain", "", "two\nlines", "héé ‱ 😀", "x" * 1000] * 40
 
@@ -126,6 +129,76 @@ def test_a_damaged_row_group_costs_itself_alone(tmp_path):
     path.write_bytes(data)
     found, problems = docs(path)
     assert [d["text"].split()[0] for d in found] == [str(i) for i in (*range(100), *range(200, 300))]
+    assert problems.counts == {"damaged_parquet": 1}
+
+
+def test_row_groups_are_found_as_arrow_tells_them(tmp_path):
+    rows = [{"text": f"Row {n} " * (n % 5), "tags": ["a", "b"] * (n % 3), "meta": {"n": n}} for n in range(100)]
+    table = pa.Table.from_pylist(rows)
+    for how in (
+        {},
+        {"use_dictionary": False},
+        {"version": "1.0", "write_statistics": False},
+        {"write_page_index": True},
+    ):
+        path = tmp_path / "a.parquet"
+        pq.write_table(table, path, row_group_size=30, **how)
+        told = pq.ParquetFile(path).metadata
+        row_groups.cache_clear()
+        found = row_groups(InputFile("a", str(path), path.stat().st_size, 0, "parquet", "", ""))
+        assert [group.rows for group in found] == [30, 30, 30, 10]
+        for group, ours in enumerate(found):
+            theirs = [told.row_group(group).column(n) for n in range(told.num_columns)]
+            assert [c.bytes for c in ours.columns] == [c.total_uncompressed_size for c in theirs]
+            assert [c.dictionary for c in ours.columns] == [c.has_dictionary_page for c in theirs]
+            assert [c.start for c in ours.columns] == [c.dictionary_page_offset or c.data_page_offset for c in theirs]
+
+
+def read_with_wrong_bits(path: Path) -> None:
+    """Read a Parquet file once for each byte of its footer, with a bit of it wrong."""
+    whole = path.read_bytes()
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    for at in range(footer, len(whole)):
+        data = bytearray(whole)
+        data[at] ^= 1 << at % 8
+        path.write_bytes(data)
+        row_groups.cache_clear()
+        with contextlib.suppress(CorpusError):
+            docs(path, kind="parquet")
+
+
+def test_wrong_bits_of_a_footer_do_not_end_the_process(tmp_path):
+    path = write(tmp_path / "a.parquet", pa.table({"text": ["one", "two"], "tags": [["x"], []]}))
+    context = multiprocessing.get_context("forkserver")
+    child = context.Process(target=read_with_wrong_bits, args=(path,))
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".arrow", ".feather"])
+@pytest.mark.parametrize("name", ["text", "other", "inner"])
+def test_names_of_columns_that_are_no_text_are_told(tmp_path, ending, name):
+    path = write(tmp_path / f"a{ending}", pa.table({"text": ["x"], "other": ["y"], "deep": [{"inner": 1}]}))
+    path.write_bytes(path.read_bytes().replace(name.encode(), name.encode()[:-1] + b"\xf8"))
+    with pytest.raises(
+        CorpusError,
+        match=rf"^a\{ending}: expected names of columns in UTF-8, found b'.*{name[:-1]}\\xf8'; write the file",
+    ):
+        docs(path)
+
+
+def test_a_row_group_whose_dictionary_lacks_values_costs_itself_alone(tmp_path):
+    texts = [f"value {n}" for n in range(50)]
+    path = tmp_path / "a.parquet"
+    table = pa.table({"text": pa.array(texts * 2).dictionary_encode()})
+    pq.write_table(table, path, row_group_size=50, compression="none")
+    data = path.read_bytes()
+    page = data.index(b"\x07\x00\x00\x00value 0")
+    head = data[:page].rindex(b"\x64")  # Thrift's form of 50, the number of values in the dictionary page
+    path.write_bytes(data[:head] + b"\x02" + data[head + 1 :])
+    found, problems = docs(path)
+    assert [d["text"] for d in found] == texts
     assert problems.counts == {"damaged_parquet": 1}
 
 

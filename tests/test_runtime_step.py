@@ -9,16 +9,18 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from sources_support import refuse
 
 from megadata.errors import OutputError
 from megadata.runtime import files as files_module
+from megadata.runtime.entering import lines
 from megadata.runtime.executor import LocalExecutor
 from megadata.runtime.files import atomic_write, lock_folder, write_json
 from megadata.runtime.manifest import Manifest, StepSpec, input_digests
 from megadata.runtime.progress import Reporter
 from megadata.runtime.receipts import Receipt, UnitWriter, receipt_path
 from megadata.runtime.step import assemble_shards, map_to_shards, map_units, publish, work_folder
-from megadata.runtime.streams import lines, open_decoded
+from megadata.runtime.streams import open_decoded
 from megadata.runtime.units import InputFile, Unit, cut, pack_units
 
 
@@ -33,7 +35,7 @@ class Route:
         mark = self.folder / f"died-{unit.ordinal}"
         with UnitWriter(self.folder, unit) as writer:
             for span in unit.spans:
-                for _, line in lines(span, 1 << 20):
+                for _, line in lines(span, 1 << 20, refuse):
                     assert line is not None
                     writer.write("kept" if len(line) % 2 == 0 else "removed", [line + b"\n"])
                     writer.counts["lines"] += 1

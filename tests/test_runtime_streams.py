@@ -13,10 +13,14 @@ import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
+from sources_support import refuse
 
 from megadata.errors import CorpusError
+from megadata.runtime.damage import DamagedStream
+from megadata.runtime.entering import decoded_length, lines, open_at, seek_table
 from megadata.runtime.gzipstream import GZIP_ERROR, GzipMembers
-from megadata.runtime.streams import DamagedStream, decoded_length, lines, open_at, open_decoded, seek_table_bytes
+from megadata.runtime.seekable import seek_table_bytes
+from megadata.runtime.streams import open_decoded
 from megadata.runtime.units import InputFile, Span, cut, pack_units
 
 TEXT = "".join(f"line {i} with some text\n" for i in range(2000)).encode()
@@ -64,7 +68,7 @@ def test_a_truncated_file_gives_its_good_lines_and_then_says_where_it_ends(tmp_p
     with pytest.raises(
         DamagedStream, match=rf"a\.jsonl\{ending}: expected a whole \w+ stream, found damage after \d+ decoded"
     ):
-        list(lines(Span(input_file(path), 0, -1), 1 << 20))
+        list(lines(Span(input_file(path), 0, -1), 1 << 20, refuse))
 
 
 def test_a_missing_file_is_one_sentence(tmp_path):
@@ -101,18 +105,90 @@ def test_each_line_belongs_to_exactly_one_span(tmp_path_factory, text, ends, uni
         path = folder / name
         path.write_bytes(stored)
         file = input_file(path)
-        whole = list(lines(Span(file, 0, -1), 1 << 20))
-        pieces = [line for span in cut(file, len(content), unit) for line in lines(span, 1 << 20)]
+        whole = list(lines(Span(file, 0, -1), 1 << 20, refuse))
+        pieces = [line for span in cut(file, len(content), unit) for line in lines(span, 1 << 20, refuse)]
         assert pieces == whole
         assert [line for _, line in whole] == [
             line.rstrip(b"\r\n") for line in content.splitlines(keepends=True) if line
         ]
 
 
+@given(
+    sizes=st.lists(st.integers(0, 12), min_size=1, max_size=20),
+    frame=st.integers(1, 25),
+    unit=st.integers(1, 60),
+    bad=st.sets(st.integers(0, 20), min_size=1, max_size=3),
+)
+def test_a_damaged_frame_costs_the_lines_it_touches_and_is_told_by_one_span(tmp_path_factory, sizes, frame, unit, bad):
+    content = b"".join(b"%c" % (97 + n) * size + b"\n" for n, size in enumerate(sizes))
+    path = tmp_path_factory.mktemp("damage") / "a.jsonl.zst"
+    stored = bytearray(seekable(content, frame))
+    file = input_file(path) if path.write_bytes(stored) else None
+    table = seek_table(file)
+    starts = table.decoded.tolist()
+    bad = {n for n in bad if n < len(starts) - 1}
+    for n in bad:
+        stored[int(table.stored[n])] ^= 1  # no frame begins so
+    path.write_bytes(stored)
+
+    def read(spans):
+        told: list[int] = []
+        found = []
+        for span in spans:
+            mine: list[int] = []
+            found += lines(span, 1 << 20, lambda damage, mine=mine: mine.append(damage.start))
+            told += [start for start in set(mine) if span.start <= start and (span.stop == -1 or start < span.stop)]
+        return found, sorted(told)
+
+    lost = [range(starts[n], starts[n + 1]) for n in bad]
+    whole, told = read([Span(file, 0, -1)])
+    assert told == sorted(starts[n] for n in bad)
+    assert (whole, told) == read(cut(file, len(content), unit))
+    at, expected = 0, []
+    for line in content.splitlines(keepends=True):
+        before = {at - 1, *range(at, at + len(line))}  # what ends the line before tells that one begins
+        if not any(byte in span for span in lost for byte in before):
+            expected.append((at, line.rstrip(b"\n")))
+        at += len(line)
+    assert whole == expected
+
+
+@pytest.mark.parametrize("at", [0, 4, 8, -9, -4], ids=["magic", "length", "first frame", "count", "last magic"])
+def test_a_seek_table_that_does_not_fit_the_file_is_none(tmp_path, at):
+    path = tmp_path / "a.zst"
+    frame = zstandard.compress(TEXT)
+    table = bytearray(seek_table_bytes([(len(frame), len(TEXT))]))
+    path.write_bytes(frame + table)
+    assert decoded_length(input_file(path)) == len(TEXT)
+    table[at] ^= 1
+    path.write_bytes(frame + table)
+    assert decoded_length(input_file(path)) is None
+
+
+def test_a_table_of_frames_too_large_to_hold_is_none(tmp_path):
+    path = tmp_path / "a.zst"
+    frame = zstandard.compress(TEXT)
+    path.write_bytes(frame + seek_table_bytes([(len(frame), 1 << 31)]))
+    assert decoded_length(input_file(path)) is None
+
+
+def test_a_frame_of_another_size_than_the_table_tells_is_damage(tmp_path):
+    path = tmp_path / "a.zst"
+    frames = [zstandard.compress(b"x" * 50), zstandard.compress(b"y" * 50)]
+    path.write_bytes(b"".join(frames) + seek_table_bytes([(len(frames[0]), 49), (len(frames[1]), 50)]))
+    with pytest.raises(
+        DamagedStream, match=r"expected a zstd frame of 49 bytes at 0, found damage \(it says"
+    ) as caught:
+        open_at(input_file(path), 10)
+    assert (caught.value.start, caught.value.resumes) == (0, 49)
+    with open_at(input_file(path), 49) as stream:
+        assert stream.read() == b"y" * 50
+
+
 def test_a_line_that_is_too_long_is_given_as_none_and_the_next_one_is_read(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_bytes(b"short\n" + b"x" * 5000 + b"\nnext\n")
-    assert list(lines(Span(input_file(path), 0, -1), 100)) == [(0, b"short"), (6, None), (5007, b"next")]
+    assert list(lines(Span(input_file(path), 0, -1), 100, refuse)) == [(0, b"short"), (6, None), (5007, b"next")]
 
 
 def test_units_gather_small_files_and_part_large_ones_and_sources():

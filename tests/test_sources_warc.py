@@ -220,6 +220,17 @@ def test_a_long_member_that_breaks_off_gives_its_whole_records_only(tmp_path: Pa
         assert len(problems.items) == problems.counts["damaged_compression"] == 1
 
 
+def test_a_member_that_breaks_off_at_once_is_told_whatever_the_spans(tmp_path: Path) -> None:
+    members = [gzip_members([response_record(page(paragraph("x")).encode(), number)]) for number in range(3)]
+    before = len(members[0] + members[1])
+    path = tmp_path / "a.warc.gz"
+    for length in range(20, 140):
+        path.write_bytes(b"".join(members)[: before + length])
+        documents, problems = read(path, "warc", before - 1)
+        assert len(documents) == 2
+        assert problems.counts == read(path, "warc")[1].counts == {"damaged_compression": 1}, length
+
+
 def test_zeros_behind_the_last_member_are_padding(tmp_path: Path) -> None:
     path = tmp_path / "a.warc.gz"
     path.write_bytes(gzip_members(pages(2)) + bytes(5000))

@@ -16,8 +16,10 @@ from megadata.commands.options import (
     output_option,
     print_json,
     print_table,
+    print_unread,
     shared_options,
     tell_passed_over,
+    unread_in,
 )
 from megadata.errors import ConfigError
 
@@ -251,21 +253,12 @@ def _compare(
     for (a, b), examples_of in report.examples.items():
         for one in examples_of[:1]:
             click.echo(f"{a or 'A keeps'} / {b or 'B keeps'}: {one['id']}: {' '.join(one['excerpt'].split())[:100]}")
-    _show_unread(report.unread)
+    print_unread(report.unread)
     if not report.pairs:
         click.echo("no document was found in the inputs", err=True)
     tell_passed_over(found.passed_over)
     if report.current:
         click.echo(f"{report.output} was up to date", err=True)
-
-
-def _show_unread(unread: dict[str, int]) -> None:
-    """Records that are no documents, by what they are."""
-    if unread:
-        table = make_table("not read", "what", "records")
-        for what, number in sorted(unread.items(), key=lambda item: (-item[1], item[0])):
-            table.add_row(what, f"{number:,}")
-        print_table(table)
 
 
 def _train_quality(
@@ -329,12 +322,7 @@ def show_clean(report: CleanReport) -> None:
         table.add_row(name, f"{into:,}", f"{kept:,}", f"{into - kept:,}", f"{unreadable:,}", *sizes)
     print_table(table)
     _show_rules(report)
-    unread: dict[str, int] = {}
-    for key, number in report.counts.items():
-        kind, _, reason = [*key.split("|"), "", ""][:3]
-        if kind in ("unreadable", "skipped"):
-            unread[f"{kind}: {reason}"] = unread.get(f"{kind}: {reason}", 0) + int(number)
-    _show_unread(unread)
+    print_unread(unread_in(report.counts))
     if report.moved is not None:
         back, gone = (f"{number:,}" for number in report.moved)
         click.echo(f"beside the scored output: {back} documents that were removed stay, {gone} that stayed go")

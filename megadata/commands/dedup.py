@@ -13,8 +13,10 @@ from megadata.commands.options import (
     output_option,
     print_json,
     print_table,
+    print_unread,
     shared_options,
     tell_passed_over,
+    unread_in,
 )
 from megadata.errors import CorpusError
 
@@ -198,6 +200,7 @@ def show_dedup(report: DedupReport) -> None:
     print_table(table)
     if report.counts.get("against"):
         click.echo(f"{report.counts['against']:,} of the removed documents are copies of what the index holds")
+    print_unread(unread_in(report.counts))
     if report.current:
         click.echo(f"{report.output} was up to date", err=True)
 

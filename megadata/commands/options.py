@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -119,6 +120,34 @@ def print_table(table: Table) -> None:
 
     console = Console(highlight=False)
     console.print(table)
+
+
+def unread(problems: Mapping[str, int]) -> dict[str, int]:
+    """Reasons of what was set aside, or left out by design, as reports name them."""
+    skipped = "skipped:"  # `megadata.documents.source.Problems.skip`
+    return {
+        f"skipped: {reason.removeprefix(skipped)}" if reason.startswith(skipped) else f"unreadable: {reason}": number
+        for reason, number in problems.items()
+    }
+
+
+def unread_in(counts: Mapping[str, float]) -> dict[str, int]:
+    """The same from the counters of a run, all sources together."""
+    found: Counter[str] = Counter()
+    for key, number in counts.items():
+        kind, _, reason = [*key.split("|"), "", ""][:3]
+        if kind in ("unreadable", "skipped"):
+            found[f"{kind}: {reason}"] += int(number)
+    return found
+
+
+def print_unread(records: Mapping[str, int]) -> None:
+    """Records that are no documents, by what they are."""
+    if records:
+        table = make_table("not read", "what", "records")
+        for what, number in sorted(records.items(), key=lambda item: (-item[1], item[0])):
+            table.add_row(what, f"{number:,}")
+        print_table(table)
 
 
 def make_table(title: str, *columns: str) -> Table:

@@ -16,8 +16,10 @@ from megadata.commands.options import (
     output_option,
     print_json,
     print_table,
+    print_unread,
     shared_options,
     tell_passed_over,
+    unread,
 )
 from megadata.errors import ConfigError
 
@@ -76,6 +78,7 @@ def train_tokenizer(
         print_json(to_dict(report))
     else:
         click.echo(report.table())
+        print_unread(unread(report.problems))
 
 
 @click.command()
@@ -168,6 +171,7 @@ def show_tokenize(report: TokenizeReport) -> None:
     for one in report.datasets:
         table.add_row(Path(one.prefix).name, f"{one.documents:,}", f"{one.sequences:,}", f"{one.tokens:,}")
     print_table(table)
+    print_unread(unread(report.problems))
     for note in report.notes:
         click.echo(note, err=True)
     if report.skipped:

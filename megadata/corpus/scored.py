@@ -17,10 +17,11 @@ from megadata.corpus.scorelayout import META, NAME
 from megadata.documents.batch import DocBatch
 from megadata.documents.shards import encode_lines
 from megadata.errors import CorpusError
+from megadata.runtime.entering import open_at
 from megadata.runtime.files import read_json
 from megadata.runtime.manifest import STATE, Manifest
 from megadata.runtime.receipts import Read
-from megadata.runtime.streams import local_size, open_at
+from megadata.runtime.streams import local_size
 from megadata.runtime.units import InputFile, Span, Unit
 
 STREAMS = {"kept": Path(), "removed": Path("removed")}

@@ -20,7 +20,8 @@ from typing import IO, Any, ClassVar
 from megadata.documents.batch import DocBatch
 from megadata.documents.refused import Refused, refusal
 from megadata.documents.source import Problems, ReadOptions, Unfit, set_aside
-from megadata.runtime.streams import DamagedStream, open_decoded, open_raw
+from megadata.runtime.damage import DamagedStream
+from megadata.runtime.streams import open_decoded, open_raw
 from megadata.runtime.units import InputFile, Span
 
 ARCHIVES = ("tar", "zip", "wacz")

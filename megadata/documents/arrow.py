@@ -12,7 +12,8 @@ import pyarrow as pa
 from megadata.documents.batch import DocBatch
 from megadata.documents.columns import check_text, documents
 from megadata.documents.source import Problems, ReadOptions
-from megadata.runtime.streams import DamagedStream, can_be_entered, compression_of, is_url, open_decoded, open_raw
+from megadata.runtime.damage import DamagedStream
+from megadata.runtime.streams import can_be_entered, compression_of, is_url, open_decoded, open_raw
 from megadata.runtime.units import InputFile, Span
 
 _FILE_MAGIC = b"ARROW1"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,41 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from megadata.documents.batch import MAX_TEXT_BYTES, DocBatch
-from megadata.documents.fields import as_id, dig, remove
-from megadata.documents.source import BATCH_BYTES, BATCH_DOCUMENTS, WHOLE, NoTextColumn, Problems, ReadOptions
+from megadata.documents.fields import as_id, dig, listed, remove
+from megadata.documents.source import (
+    BATCH_BYTES,
+    BATCH_DOCUMENTS,
+    WHOLE,
+    NoTextColumn,
+    NotUtf8,
+    Problems,
+    ReadOptions,
+)
 from megadata.runtime.units import InputFile
 
 _STRETCH = 1 << 16
+
+
+@contextmanager
+def names_in_utf8(file: InputFile) -> Iterator[None]:
+    """Refuse a table whose names of columns are no text, as Arrow finds when it is asked for them.
+
+    Raises
+    ------
+    NotUtf8
+        Tells the first such name.
+    """
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise NotUtf8(
+            f"{file.name}: expected names of columns in UTF-8, found {_around(error)!r}; write the file again with other names"
+        ) from error
+
+
+def _around(error: UnicodeDecodeError) -> bytes:
+    """The bytes that are no text, and a few before and behind them."""
+    return bytes(error.object[max(error.start - 20, 0) : error.end + 20])
 
 
 def check_text(schema: pa.Schema, options: ReadOptions, file: InputFile) -> None:
@@ -25,15 +56,18 @@ def check_text(schema: pa.Schema, options: ReadOptions, file: InputFile) -> None
     ------
     NoTextColumn
         Names the columns there are.
+    NotUtf8
+        Where names of columns are no text.
     """
     name = options.text_field
+    with names_in_utf8(file):
+        names = paths_of(schema)
     if name == WHOLE:
         return
     kind = type_at(schema, name)
     if kind is None:
         raise NoTextColumn(
-            f"{file.name}: expected a text column {name!r}, found columns {listed(paths_of(schema))}; "
-            "name it with --text-field"
+            f"{file.name}: expected a text column {name!r}, found columns {listed(names)}; name it with --text-field"
         )
     if not _is_text(kind):
         raise NoTextColumn(
@@ -41,17 +75,25 @@ def check_text(schema: pa.Schema, options: ReadOptions, file: InputFile) -> None
         )
 
 
-def listed(names: Sequence[str]) -> str:
-    """Names of columns as messages tell them: at most 20, and no more than 40 characters of each, on one line."""
-    shown = [" ".join((name if len(name) <= 40 else f"{name[:40]}...").split()) for name in names[:20]]
-    return ", ".join(shown) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
-
-
 def _is_text(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     checks = ("string", "large_string", "string_view", "binary", "large_binary", "binary_view", "null")
     return any(getattr(pa.types, f"is_{check}", lambda _: False)(kind) for check in checks)
+
+
+def check_indices(records: pa.RecordBatch) -> None:
+    """Raise ArrowInvalid where a dictionary's indices lead outside it; Arrow follows them without a look."""
+    for column in records.columns:
+        if pa.types.is_dictionary(column.type):
+            pa.DictionaryArray.from_arrays(column.indices, column.dictionary)
+        elif _holds_dictionary(column.type):
+            column.validate(full=True)
+
+
+def _holds_dictionary(kind: pa.DataType) -> bool:
+    inner = (kind.field(number).type for number in range(kind.num_fields))
+    return pa.types.is_dictionary(kind) or any(map(_holds_dictionary, inner))
 
 
 def paths_of(schema: pa.Schema) -> list[str]:

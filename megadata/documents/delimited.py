@@ -11,10 +11,10 @@ from pathlib import PurePosixPath
 from typing import BinaryIO, ClassVar
 
 from megadata.documents.batch import DocBatch
-from megadata.documents.columns import listed
-from megadata.documents.fields import Rows
+from megadata.documents.fields import Rows, listed
 from megadata.documents.source import WHOLE, NoTextColumn, NotUtf8, Problems, ReadOptions
-from megadata.runtime.streams import COMPRESSIONS, DamagedStream, open_decoded
+from megadata.runtime.damage import DamagedStream
+from megadata.runtime.streams import COMPRESSIONS, open_decoded
 from megadata.runtime.units import InputFile, Span
 
 BOM = b"\xef\xbb\xbf"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -60,8 +61,7 @@ class Rows:
             return
         text = self._text(record)
         if not isinstance(text, str):
-            found = "no such field" if text is None else type(text).__name__
-            self.fail("no_text_field", position, f"field {self._options.text_field!r}: {found}", raw)
+            self.fail("no_text_field", position, self._without_text(record, text), raw)
             return
         if len(text) > MAX_TEXT_BYTES // 4 and len(text.encode()) > MAX_TEXT_BYTES:
             self.fail("record_too_large", position, f"text longer than {MAX_TEXT_BYTES} bytes", raw)
@@ -87,6 +87,15 @@ class Rows:
             return orjson.dumps(record).decode()
         except orjson.JSONEncodeError:
             return None
+
+    def _without_text(self, record: dict[str, Any], found: object) -> str:
+        """What is said of a record that has no text where the options say."""
+        name = self._options.text_field
+        if found is not None:
+            return f"expected text in the field {name!r}, found {type(found).__name__}"
+        return (
+            f"expected a text field {name!r}, found {f'fields {listed(paths_of(record))}' if record else 'no fields'}"
+        )
 
     def _has_column(self, key: str, value: Any) -> bool:
         """Whether a top-level field was used whole, for the text, the id, the source, the URL or the metadata."""
@@ -123,6 +132,21 @@ def as_id(value: object) -> str | None:
     if isinstance(value, float) and (not math.isfinite(value) or not value.is_integer()):
         return None
     return str(int(value)) if isinstance(value, int | float) else None
+
+
+def paths_of(record: dict[str, Any]) -> list[str]:
+    """Names of a record's fields, and dotted paths of the fields of objects right inside it."""
+    found = []
+    for key, value in record.items():
+        found.append(key)
+        found += [f"{key}.{inner}" for inner in value] if isinstance(value, dict) else []
+    return found
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names of columns as messages tell them: at most 20, and no more than 40 characters of each, on one line."""
+    shown = [" ".join((name if len(name) <= 40 else f"{name[:40]}...").split()) for name in names[:20]]
+    return ", ".join(shown) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
 
 def dig(record: dict[str, Any], path: list[str]) -> Any:

@@ -18,11 +18,11 @@ import orjson
 from numpy.typing import NDArray
 
 from megadata.errors import CorpusError
+from megadata.runtime.entering import open_at
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.files import atomic_write
 from megadata.runtime.receipts import Part
 from megadata.runtime.shards import ShardPlan
-from megadata.runtime.streams import open_at
 from megadata.runtime.units import InputFile
 
 NOTE = np.dtype(

@@ -23,7 +23,7 @@ from megadata.documents.archives import ARCHIVES
 from megadata.documents.batch import DocBatch
 from megadata.documents.folders import contents
 from megadata.documents.registry import FAMILIES, OURS, recognise, source, sources
-from megadata.documents.source import Problems, ReadOptions, Unfit, set_aside
+from megadata.documents.source import NoTextColumn, Problems, ReadOptions, Unfit, set_aside
 from megadata.errors import ConfigError, CorpusError
 from megadata.runtime.manifest import STATE
 from megadata.runtime.stores import attempt, file_system, protocol_of
@@ -36,6 +36,8 @@ _UNKNOWN = (
 )
 TABLES = ("csv", "parquet", "arrow")
 """Kinds whose files are read whole or not at all: their columns are the same in every row."""
+RECORDS = ("jsonl", "json")
+"""Kinds whose records have fields, each its own."""
 _LABEL = re.compile(r"([A-Za-z][A-Za-z0-9_-]*)=(.+)", re.DOTALL)
 
 
@@ -167,13 +169,23 @@ def _walk(argument: str, label: str | None, upstream: list[str], exclude: Path |
     elif os.path.isdir(argument):  # noqa: PTH112
         yield from _walk_folder(Path(argument), argument, label, upstream, exclude)
     elif os.path.exists(argument):  # noqa: PTH110
-        yield _Found(argument, Path(argument).name, argument, label, True)
+        yield _Found(_regular(argument), Path(argument).name, argument, label, True)
     else:
         for match in sorted(glob.glob(argument, recursive=True)):  # noqa: PTH207
             if os.path.isdir(match):  # noqa: PTH112
                 yield from _walk_folder(Path(match), match, label, upstream, exclude)
             else:
-                yield _Found(match, Path(match).name, match, label, True)
+                yield _Found(_regular(match), Path(match).name, match, label, True)
+
+
+def _regular(path: str) -> str:
+    """The path of a file whose bytes can be read more than once; a pipe would be waited for without end."""
+    if not os.path.isfile(path):  # noqa: PTH113
+        raise CorpusError(
+            f"{path}: expected a file or a folder, found a pipe or a device, which can be read only once; "
+            f"pipe it into the command with - in its place"
+        )
+    return path
 
 
 def _walk_folder(
@@ -309,12 +321,20 @@ def refuse_unfit(files: Sequence[InputFile], options: ReadOptions) -> None:
     Raises
     ------
     Unfit
-        For the first table among the files without a column of text.
+        For the first file among them that has records, and no text in the field or column that the options name.
     """
     for file in files:
-        if file.kind in TABLES:
-            for _ in read_span(Span(replace(file, named=True), 0, -1), options, Problems()):
+        if file.kind not in (*TABLES, *RECORDS):
+            continue
+        problems = Problems(most=1)
+        for span in _spans(replace(file, named=True), UNIT_BYTES)[:1]:
+            for _ in read_span(span, options, problems):
                 return
+        for item in problems.items:
+            if item["reason"] == NoTextColumn.reason:
+                raise NoTextColumn(
+                    f"{item['where']}: {item['detail']}; name it with --text-field, or --set read.text_field=NAME"
+                )
 
 
 def read_unit(unit: Unit, options: ReadOptions, problems: Problems) -> Iterator[DocBatch]:

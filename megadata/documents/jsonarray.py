@@ -13,7 +13,8 @@ import orjson
 from megadata.documents.batch import DocBatch
 from megadata.documents.fields import Rows
 from megadata.documents.source import Problems, ReadOptions
-from megadata.runtime.streams import COMPRESSIONS, DamagedStream, open_decoded
+from megadata.runtime.damage import DamagedStream
+from megadata.runtime.streams import COMPRESSIONS, open_decoded
 from megadata.runtime.units import InputFile, Span
 
 _BLOCK = 1 << 20

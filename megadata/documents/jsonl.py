@@ -8,9 +8,10 @@ from typing import ClassVar
 import orjson
 
 from megadata.documents.batch import DocBatch
+from megadata.documents.damage import Damage
 from megadata.documents.fields import Rows
 from megadata.documents.source import Problems, ReadOptions
-from megadata.runtime.streams import DamagedStream, decoded_length, lines
+from megadata.runtime.entering import decoded_length, lines
 from megadata.runtime.units import InputFile, Span, cut
 
 BOM = b"\xef\xbb\xbf"
@@ -21,7 +22,7 @@ class Jsonl:
 
     kind: ClassVar[str] = "jsonl"
     default_source: ClassVar[str] = "text"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     suffixes: ClassVar[tuple[str, ...]] = (".jsonl", ".ndjson")
     ranges: ClassVar[bool] = True
 
@@ -38,17 +39,14 @@ class Jsonl:
     def read(self, span: Span, options: ReadOptions, problems: Problems) -> Iterator[DocBatch]:
         """Documents whose line begins in the span."""
         rows = Rows(span.file, options, problems)
-        try:
-            for position, line in lines(span, options.max_record_bytes):
-                if line is None:
-                    where = f"{span.file.name}:{position}"
-                    problems.add("record_too_large", where, f"line longer than {options.max_record_bytes} bytes")
-                elif line and not line.isspace():
-                    _parse(rows, position, line)
-                    if rows.full:
-                        yield rows.take()
-        except DamagedStream as damage:
-            problems.add("damaged_compression", span.file.name, str(damage).replace(span.file.path, span.file.name))
+        for position, line in lines(span, options.max_record_bytes, Damage(span, problems)):
+            if line is None:
+                where = f"{span.file.name}:{position}"
+                problems.add("record_too_large", where, f"line longer than {options.max_record_bytes} bytes")
+            elif line and not line.isspace():
+                _parse(rows, position, line)
+                if rows.full:
+                    yield rows.take()
         if rows:
             yield rows.take()
 

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from megadata.documents.batch import DocBatch
-from megadata.documents.columns import check_text, documents
+from megadata.documents.columns import check_indices, check_text, documents, names_in_utf8
+from megadata.documents.parquetfooter import BadFooter, RowGroup, row_groups
 from megadata.documents.source import BATCH_BYTES, BATCH_DOCUMENTS, CompressedTwice, Problems, ReadOptions
 from megadata.runtime.streams import compression_of, open_raw
 from megadata.runtime.units import InputFile, Span
@@ -27,7 +28,7 @@ class ParquetFile:
 
     kind: ClassVar[str] = "parquet"
     default_source: ClassVar[str] = "text"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     suffixes: ClassVar[tuple[str, ...]] = (".parquet",)
 
     def sniff(self, head: bytes, name: str) -> bool:
@@ -37,14 +38,12 @@ class ParquetFile:
     def spans(self, file: InputFile, unit_bytes: int) -> list[Span]:
         """Borders at row groups, from the footer alone."""
         try:
-            with open_raw(file.path) as raw:
-                footer = pq.ParquetFile(raw).metadata
-        except (pa.ArrowException, OSError):
+            groups = row_groups(file)
+        except BadFooter:
             return [Span(file, 0, -1)]
         borders = [0]
-        for group in range(footer.num_row_groups):
-            start = _first_byte(footer.row_group(group), file)
-            if start - borders[-1] >= unit_bytes and group:
+        for start in (_first_byte(group, file) for group in groups[1:]):
+            if start - borders[-1] >= unit_bytes:
                 borders.append(start)
         return [Span(file, a, b) for a, b in zip(borders, [*borders[1:], file.size], strict=True)]
 
@@ -57,56 +56,52 @@ class ParquetFile:
             )
         with open_raw(file.path) as raw:
             try:
-                table = pq.ParquetFile(raw, buffer_size=1 << 20, pre_buffer=False)
+                with names_in_utf8(file):
+                    table = pq.ParquetFile(raw, buffer_size=1 << 20, pre_buffer=False)
                 schema = table.schema_arrow
-            except (pa.ArrowException, OSError) as error:
-                problems.add("damaged_parquet", file.name, str(error))
+                groups = row_groups(file)
+            except (pa.ArrowException, OSError, BadFooter) as error:
+                if span.start == 0:
+                    problems.add("damaged_parquet", file.name, str(error))
                 return
             check_text(schema, options, file)
             row = 0
-            for group in range(table.metadata.num_row_groups):
-                meta = table.metadata.row_group(group)
-                first = _first_byte(meta, file)
+            for number, group in enumerate(groups):
+                first = _first_byte(group, file)
                 if span.start <= first and (span.stop == -1 or first < span.stop):
-                    yield from _group(table, group, row, file, options, problems)
-                row += meta.num_rows
+                    yield from _group(table, number, group, row, file, options, problems)
+                row += group.rows
 
 
 def _group(
-    table: Any, group: int, row: int, file: InputFile, options: ReadOptions, problems: Problems
+    table: Any, number: int, group: RowGroup, row: int, file: InputFile, options: ReadOptions, problems: Problems
 ) -> Iterator[DocBatch]:
-    size = _rows_at_once(table.metadata.row_group(group))
-    batches = table.iter_batches(size, row_groups=[group], use_threads=False)
+    batches = table.iter_batches(_rows_at_once(group), row_groups=[number], use_threads=False)
     while True:
         try:
             records = next(batches, None)
+            if records is None:
+                return
+            check_indices(records)
         except (pa.ArrowException, OSError) as error:
-            problems.add("damaged_parquet", f"{file.name}:{row}", f"row group {group}: {error}")
-            return
-        if records is None:
+            problems.add("damaged_parquet", f"{file.name}:{row}", f"row group {number}: {error}")
             return
         yield from documents(records, row, file, options, problems)
         row += records.num_rows
 
 
-def _first_byte(group: Any, file: InputFile) -> int:
+def _first_byte(group: RowGroup, file: InputFile) -> int:
     """Where a row group begins; a damaged footer may tell positions outside the file."""
-    if group.num_columns == 0:
-        return 0
-    column = group.column(0)
-    offset = column.dictionary_page_offset
-    first = int(column.data_page_offset if offset is None else min(offset, column.data_page_offset))
-    return min(max(first, 0), max(file.size - 1, 0))
+    return min(max(group.start, 0), max(file.size - 1, 0))
 
 
-def _rows_at_once(group: Any) -> int:
+def _rows_at_once(group: RowGroup) -> int:
     """Rows that hold about a batch of bytes, by the mean of the row group; fewer where a dictionary may hold long values."""
     rows = BATCH_DOCUMENTS
-    for number in range(group.num_columns):
-        column = group.column(number)
-        mean = max(column.total_uncompressed_size // max(group.num_rows, 1), 1)
+    for column in group.columns:
+        mean = max(column.bytes // max(group.rows, 1), 1)
         rows = min(rows, BATCH_BYTES // mean)
-        if column.has_dictionary_page:
-            longest = min(column.total_uncompressed_size, _DICTIONARY_BYTES)
+        if column.dictionary:
+            longest = min(column.bytes, _DICTIONARY_BYTES)
             rows = min(rows, max(256 * _DICTIONARY_BYTES // max(longest, 1), 1))
     return max(rows, 1)

@@ -14,7 +14,8 @@ from typing import cast
 from megadata.documents.refused import BY_ENDING, Refused, refusal
 from megadata.documents.source import Source
 from megadata.errors import ConfigError
-from megadata.runtime.streams import COMPRESSIONS, DamagedStream, open_decoded
+from megadata.runtime.damage import DamagedStream
+from megadata.runtime.streams import COMPRESSIONS, open_decoded
 
 OURS = {
     "jsonl": "megadata.documents.jsonl:Jsonl",

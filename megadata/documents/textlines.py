@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from megadata.documents.batch import MAX_TEXT_BYTES, DocBatch, Record
+from megadata.documents.damage import Damage
 from megadata.documents.source import Problems, ReadOptions, batches
-from megadata.runtime.streams import DamagedStream, decoded_length, lines
+from megadata.runtime.entering import decoded_length, lines
 from megadata.runtime.units import InputFile, Span, cut
 
 BOM = b"\xef\xbb\xbf"
@@ -18,7 +19,7 @@ class TextLines:
 
     kind: ClassVar[str] = "lines"
     default_source: ClassVar[str] = "text"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     suffixes: ClassVar[tuple[str, ...]] = ()
     ranges: ClassVar[bool] = True
 
@@ -37,19 +38,16 @@ class TextLines:
 
     def _records(self, span: Span, options: ReadOptions, problems: Problems) -> Iterator[tuple[int, Record]]:
         limit = min(options.max_record_bytes, MAX_TEXT_BYTES)
-        try:
-            for position, line in lines(span, limit):
-                where = f"{span.file.name}:{position}"
-                if line is None:
-                    problems.add("record_too_large", where, f"line longer than {limit} bytes")
-                    continue
-                try:
-                    text = line.removeprefix(BOM).decode() if position == 0 else line.decode()
-                except UnicodeDecodeError as error:
-                    detail = f"byte {line[error.start]:#04x} at {error.start} of the line"
-                    problems.add("not_utf8", where, detail, line[:500].decode("utf-8", "replace"))
-                    continue
-                if text and not text.isspace():
-                    yield position, Record(text)
-        except DamagedStream as damage:
-            problems.add("damaged_compression", span.file.name, str(damage).replace(span.file.path, span.file.name))
+        for position, line in lines(span, limit, Damage(span, problems)):
+            where = f"{span.file.name}:{position}"
+            if line is None:
+                problems.add("record_too_large", where, f"line longer than {limit} bytes")
+                continue
+            try:
+                text = line.removeprefix(BOM).decode() if position == 0 else line.decode()
+            except UnicodeDecodeError as error:
+                detail = f"byte {line[error.start]:#04x} at {error.start} of the line"
+                problems.add("not_utf8", where, detail, line[:500].decode("utf-8", "replace"))
+                continue
+            if text and not text.isspace():
+                yield position, Record(text)

@@ -20,18 +20,13 @@ from megadata import formats
 from megadata.documents.registry import source
 from megadata.documents.source import ReadOptions
 from megadata.errors import CorpusError, OutputError
+from megadata.runtime.damage import DamagedStream
 from megadata.runtime.executor import Executor
 from megadata.runtime.files import atomic_write, digest_of, read_json, remove_temporaries, write_json
 from megadata.runtime.progress import Reporter, human
 from megadata.runtime.receipts import FRAME_BYTES
-from megadata.runtime.streams import (
-    DamagedStream,
-    can_be_entered,
-    compression_of,
-    decode,
-    open_raw,
-    seek_table_bytes,
-)
+from megadata.runtime.seekable import seek_table_bytes
+from megadata.runtime.streams import can_be_entered, compression_of, decode, open_raw
 from megadata.runtime.units import UNIT_BYTES, InputFile, Span, Unpacked
 
 _LEVEL = 1
@@ -108,6 +103,9 @@ class _Hashing:
 
     def seekable(self) -> bool:
         return False
+
+    def tell(self) -> int:
+        return self._raw.tell()
 
     def close(self) -> None:
         self._raw.close()

@@ -19,8 +19,9 @@ import zstandard
 
 from megadata import formats
 from megadata.errors import CorpusError
+from megadata.runtime.entering import seek_table
 from megadata.runtime.files import digest_of, read_json, temporary_name, write_json
-from megadata.runtime.streams import open_raw, seek_table
+from megadata.runtime.streams import open_raw
 from megadata.runtime.units import Span, Unit
 
 FRAME_BYTES = 4 << 20

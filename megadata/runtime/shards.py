@@ -16,7 +16,7 @@ import orjson
 
 from megadata.runtime.files import atomic_write, digest_file, read_json, write_json
 from megadata.runtime.receipts import Receipt, part_path
-from megadata.runtime.streams import seek_table_bytes
+from megadata.runtime.seekable import seek_table_bytes
 
 SHARD_BYTES = 512 << 20
 """Decoded bytes a shard holds, by default."""

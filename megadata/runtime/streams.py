@@ -1,37 +1,26 @@
-"""Byte streams: decoding by file ending, entering a file at an offset, and lines that belong to a span.
-
-Plain files and zstd files with a seek table (which megadata writes) can be entered anywhere; other compressed files are read
-from the start.
-"""
+"""Byte streams: stored bytes of files and URLs, decoded as the file's ending tells."""
 
 from __future__ import annotations
 
 import bz2
 import lzma
 import os
-import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import lru_cache
 from io import BufferedReader, RawIOBase
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import numpy as np
 import zstandard
-from numpy.typing import NDArray
 
 from megadata.errors import CorpusError
+from megadata.runtime.damage import DamagedStream
 from megadata.runtime.gzipstream import GZIP_ERROR, GzipMembers
 from megadata.runtime.remote import open_url, seen, stat
-from megadata.runtime.units import InputFile, Span
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bzip2", ".xz": "xz"}
 COMPRESSIONS |= {".tgz": "gzip", ".tbz2": "bzip2", ".txz": "xz"}
 MAGIC = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd", ".bz2": b"BZh", ".xz": b"\xfd7zXZ\x00"}
 """First bytes of files of each ending."""
-_SEEK_TABLE_MAGIC = 0x8F92EAB1
-_SKIPPABLE_MAGIC = 0x184D2A5E
 _BUFFER = 1 << 20
 _ZSTD_STEP = 1024
 """Stored bytes decoded at once: a zstd block of 4 bytes can stand for 128 KiB."""
@@ -42,10 +31,6 @@ _EXPANSION, _EXPANSION_FROM = 10_000, 1 << 30
 def is_bomb(decoded: int, stored: int) -> bool:
     """Whether so much came of so little that a file can only be made to keep its reader busy: ten thousandfold, from 1 GiB on."""
     return decoded > _EXPANSION_FROM + _EXPANSION * stored
-
-
-class DamagedStream(CorpusError):
-    """A compressed file that ends early or is corrupt; the bytes before the damage were delivered."""
 
 
 def is_url(path: str) -> bool:
@@ -226,139 +211,16 @@ def open_decoded(path: str) -> BinaryIO:
     return decode(open_raw(path), path)
 
 
-class _Ending(RawIOBase):
-    """The bytes of a stream, and damage where they end."""
-
-    def __init__(self, inner: BinaryIO, damage: str) -> None:
-        self._inner, self._damage = inner, damage
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._inner.read(len(buffer))
-        if not data and len(buffer):
-            raise DamagedStream(self._damage)
-        buffer[: len(data)] = data
-        return len(data)
-
-    def close(self) -> None:
-        self._inner.close()
-        super().close()
+def read_block(stream: BinaryIO, size: int = _BUFFER) -> bytes:
+    """At most `size` bytes, as soon as there are any: a whole `read` would lose good bytes where damage follows them."""
+    data: bytes = getattr(stream, "read1", stream.read)(size)
+    return data
 
 
-@dataclass(frozen=True, slots=True)
-class SeekTable:
-    """Where the frames of a seekable zstd file begin: stored and decoded offsets, both int64[F + 1]."""
-
-    stored: NDArray[np.int64]
-    decoded: NDArray[np.int64]
-
-
-def seek_table_bytes(sizes: list[tuple[int, int]]) -> bytes:
-    """Seek table (Zstandard seekable format) for frames of (stored, decoded) sizes, as one skippable frame."""
-    entries = b"".join(struct.pack("<II", stored, decoded) for stored, decoded in sizes)
-    footer = struct.pack("<IBI", len(sizes), 0, _SEEK_TABLE_MAGIC)
-    return struct.pack("<II", _SKIPPABLE_MAGIC, len(entries) + len(footer)) + entries + footer
-
-
-@lru_cache(maxsize=64)
-def _read_seek_table(path: str, size: int, mtime_ns: int) -> SeekTable | None:
-    if size < 17:
-        return None
-    with open_raw(path) as file:
-        file.seek(size - 9)
-        count, _, magic = struct.unpack("<IBI", file.read(9))
-        length = 8 * count + 9
-        if magic != _SEEK_TABLE_MAGIC or length + 8 > size:
-            return None
-        file.seek(size - length)
-        pairs = np.frombuffer(file.read(8 * count), "<u4").reshape(-1, 2).astype(np.int64)
-    stored, decoded = (np.concatenate([np.zeros(1, np.int64), np.cumsum(pairs[:, i])]) for i in (0, 1))
-    return SeekTable(stored, decoded) if stored[-1] + length + 8 == size else None
-
-
-def seek_table(file: InputFile) -> SeekTable | None:
-    """The seek table of a zstd file, or None where it has none."""
-    if file.unpacked is not None:
-        return _read_seek_table(file.unpacked.path, file.unpacked.size, 0)
-    if compression_of(file.path) != "zstd" or not can_be_entered(file.path):
-        return None
-    return _read_seek_table(file.path, file.size, file.mtime_ns)
-
-
-def decoded_length(file: InputFile) -> int | None:
-    """Decoded bytes of a file that can be entered anywhere; None where it must be read from its start."""
-    if file.unpacked is not None:
-        return file.unpacked.length
-    if compression_of(file.path) is None:
-        return file.size if can_be_entered(file.path) else None
-    table = seek_table(file)
-    return int(table.decoded[-1]) if table is not None else None
-
-
-def open_at(file: InputFile, start: int) -> BinaryIO:
-    """Decoded stream positioned at decoded byte `start`."""
-    path = file.unpacked.path if file.unpacked is not None else file.path
-    raw = open_raw(path, _BUFFER)
-    if compression_of(path) is None:
-        raw.seek(start)
-        return raw
-    table = seek_table(file)
-    if table is None:
-        stream = decode(raw, path)
-        skipped = 0
-    else:
-        frame = max(int(np.searchsorted(table.decoded, start, side="right")) - 1, 0)
-        raw.seek(int(table.stored[frame]))
-        stream = decode(raw, path)
-        skipped = int(table.decoded[frame])
-    while skipped < start:
-        block = stream.read(min(_BUFFER, start - skipped))
-        if not block:
-            break
-        skipped += len(block)
-    if file.unpacked is not None and file.unpacked.damage:
-        return cast("BinaryIO", BufferedReader(_Ending(stream, file.unpacked.damage), _BUFFER))
-    return stream
-
-
-def lines(span: Span, max_bytes: int) -> Iterator[tuple[int, bytes | None]]:
-    """Lines whose first byte lies in the span, as (decoded position, bytes without the line end).
-
-    A line longer than `max_bytes` is given as None, and read over without being held in memory.
-
-    Raises
-    ------
-    DamagedStream
-        After the good lines, where the compressed file ends early or is corrupt.
-    """
-    start = span.start
-    with open_at(span.file, max(start - 1, 0)) as stream:
-        position = max(start - 1, 0)
-        if start > 0:
-            position += _skip_line(stream, None if span.stop == -1 else span.stop - position)
-        while span.stop == -1 or position < span.stop:
-            line = stream.readline(max_bytes + 1)
-            if not line:
-                return
-            length = len(line)
-            if length > max_bytes and not line.endswith(b"\n"):
-                length += _skip_line(stream)
-                yield position, None
-            else:
-                yield position, line.rstrip(b"\r\n")
-            position += length
-
-
-def _skip_line(stream: BinaryIO, most: int | None = None) -> int:
-    """Read to the end of the line, or over `most` bytes and some more; bytes read."""
-    length = 0
-    while (most is None or length < most) and (block := stream.readline(_BUFFER)):
-        length += len(block)
-        if block.endswith(b"\n"):
-            break
-    return length
+def blocks(stream: BinaryIO) -> Iterator[bytes]:
+    """All bytes of a stream."""
+    while block := read_block(stream):
+        yield block
 
 
 def local_size(path: str) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ class Spool:
     path: Path
     documents: int
     bytes: int
+    problems: Counter[str]
+    """Records that could not be read, by reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +36,9 @@ class SpoolUnit:
         """Write the file; documents without text are left out."""
         path = self.folder / f"{unit.ordinal:06d}"
         documents = size = 0
+        problems = Problems(self.options.max_set_aside)
         with path.open("wb") as file:
-            for batch in read_unit(unit, self.options, Problems()):
+            for batch in read_unit(unit, self.options, problems):
                 text, offsets = batch.text, batch.offsets
                 for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
                     if stop > start:
@@ -42,7 +46,7 @@ class SpoolUnit:
                         file.write(text[start:stop].data)
                         documents += 1
                         size += stop - start
-        return Spool(path, documents, size)
+        return Spool(path, documents, size, problems.counts)
 
 
 def texts_of(path: Path) -> Iterator[str]:

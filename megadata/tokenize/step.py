@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from megadata.config import to_dict
-from megadata.documents.inputs import Inputs, plan, read_unit, source_versions
+from megadata.documents.inputs import Inputs, plan, read_unit, refuse_unfit, source_versions
 from megadata.documents.registry import READERS
 from megadata.documents.source import Problems, ReadOptions
 from megadata.documents.unpack import unpack
@@ -173,6 +173,7 @@ class _Run:
         receipts = map_units(executor, encode, units, folder, progress, "tokenize")
         names = sorted({name for receipt in receipts for name in receipt.parts})
         if not names:
+            refuse_unfit(self.inputs.files, self.options)
             raise CorpusError(f"expected documents in {len(self.inputs.files)} files, found none; check the inputs")
         ranges = cut_ranges(folder, self.settings)
         limit = config.max_tokens_per_file

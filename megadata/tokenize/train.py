@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from tokenizers import models, normalizers, pre_tokenizers, trainers
 
 from megadata.config import configclass, nearest
-from megadata.documents.inputs import Inputs, plan
+from megadata.documents.inputs import Inputs, plan, refuse_unfit
 from megadata.documents.source import ReadOptions
 from megadata.documents.unpack import unpack
 from megadata.errors import ConfigError, CorpusError
@@ -100,6 +100,8 @@ class TrainReport:
     unused: int
     """Entries, special tokens left out, that the sample does not use."""
     notes: tuple[str, ...] = ()
+    problems: dict[str, int] = field(default_factory=dict)
+    """Records that could not be read, by reason."""
 
     def table(self) -> str:
         """The report for reading."""
@@ -146,6 +148,7 @@ def train_tokenizer(
         spools = _spool(files, folder, options or ReadOptions(), settings)
         documents, size = sum(s.documents for s in spools), sum(s.bytes for s in spools)
         if size == 0:
+            refuse_unfit(files, options or ReadOptions())
             raise CorpusError(
                 f"expected text to train a tokenizer on, found {documents} documents without any; check the inputs"
             )
@@ -177,6 +180,7 @@ def train_tokenizer(
             bytes_per_token=ratio,
             unused=unused,
             notes=tuple(notes),
+            problems=dict(sum((spool.problems for spool in spools), Counter())),
         )
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -85,6 +85,11 @@ class Phases:
         return self._known.counts()
 
     @property
+    def documents(self) -> int:
+        """Documents that were read from the inputs."""
+        return sum(int(r.counts["documents"]) for r in self._surveyed)
+
+    @property
     def _repeats(self) -> Path:
         return self.folder / "repeats.npy"
 

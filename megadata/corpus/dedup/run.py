@@ -17,7 +17,7 @@ from megadata.corpus.dedup.phases import Phases
 from megadata.corpus.dedup.publish import publish_outputs
 from megadata.corpus.dedup.report import DedupReport
 from megadata.corpus.dedup.verdicts import EXACT, NEAR
-from megadata.documents.inputs import Inputs, plan, refuse_overlap, source_versions
+from megadata.documents.inputs import Inputs, plan, refuse_overlap, refuse_unfit, source_versions
 from megadata.documents.registry import READERS
 from megadata.documents.unpack import unpack
 from megadata.errors import ConfigError, CorpusError
@@ -74,6 +74,8 @@ def dedup(
             )
             units = plan(files, config.unit_bytes)
             run = Phases(inputs, config, settings, executor, units, folder, saved, save_index is not None)
+            if not run.documents:
+                refuse_unfit(files, config.read)
             run.decide()
             written = run.write()
         totals = run.totals(written.receipts)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
 
-from megadata.corpus.sources.blocks import BLOCK, read_block
+from megadata.runtime.entering import OnDamage, blocks_at, decoded_length
+from megadata.runtime.units import Span
 
 _TAIL = 64
 
@@ -21,6 +21,8 @@ class Chunk:
     """Whether elements that begin here belong to the span."""
     gap: bool = False
     """Whether bytes before these are missing."""
+    missing: int = 0
+    """How many, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +30,25 @@ class Element:
     """An element from its first to its last byte, or why it cannot be had."""
 
     offset: int
-    """Where it begins, counted from the first chunk."""
+    """Where it begins, counted from the first chunk, with what is missing."""
     data: bytes = b""
     problem: str = ""
     detail: str = ""
 
 
-def plain_chunks(stream: BinaryIO, owned: int | None) -> Iterator[Chunk]:
-    """Chunks of a stream of which the first `owned` bytes (all, for None) belong to the span."""
-    left = owned
-    while block := read_block(stream, BLOCK if left is None or left <= 0 else min(BLOCK, left)):
-        yield Chunk(block, left is None or left > 0)
-        left = None if left is None else left - len(block)
+def span_chunks(span: Span, on_damage: OnDamage) -> Iterator[Chunk]:
+    """Decoded bytes from a span's start on, to the end of its file; those behind its stop are not owned."""
+    reached = span.start
+    stop = decoded_length(span.file) if span.stop == -1 else span.stop
+    for position, block in blocks_at(span.file, span.start, on_damage):
+        missing = position - reached
+        reached = position + len(block)
+        own = len(block) if stop is None else min(max(stop - position, 0), len(block))
+        if own:
+            yield Chunk(block[:own], True, missing > 0, missing)
+            missing = 0
+        if own < len(block):
+            yield Chunk(block[own:], False, missing > 0, missing)
 
 
 class Elements:
@@ -84,7 +93,7 @@ class Elements:
             self._limit = self._base + len(self._buffer)
         if chunk.gap:
             self._gap = True
-            self._before = len(self._buffer)
+            self._before, self._missing = len(self._buffer), chunk.missing
         self._buffer += chunk.data
         return True
 
@@ -94,6 +103,7 @@ class Elements:
 
     def _close_gap(self) -> None:
         self._drop(self._before)
+        self._base += self._missing
         self._gap = False
 
     def _element(self, scanned: int) -> Element:

@@ -12,17 +12,18 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 
 from megadata.config import nearest
-from megadata.corpus.sources.blocks import read_block
-from megadata.corpus.sources.elements import Chunk, Elements, plain_chunks
+from megadata.corpus.sources.elements import Chunk, Elements, span_chunks
 from megadata.corpus.sources.members import BZIP2, Members
 from megadata.corpus.sources.safexml import MAX_ELEMENTS
-from megadata.corpus.sources.whole import without_place
 from megadata.corpus.sources.wikinames import CANONICAL_NAMESPACES, database_of, split_address, target_of
 from megadata.corpus.sources.wikitext import Wikitext, WikitextError
 from megadata.documents.batch import DocBatch, Record
+from megadata.documents.damage import Damage
 from megadata.documents.source import Problems, ReadOptions, batches
 from megadata.errors import ConfigError, CorpusError
-from megadata.runtime.streams import DamagedStream, compression_of, decoded_length, open_at, open_raw
+from megadata.runtime.damage import DamagedStream
+from megadata.runtime.entering import decoded_length, open_at
+from megadata.runtime.streams import compression_of, open_raw, read_block
 from megadata.runtime.units import InputFile, Span, cut
 
 _PAGE = re.compile(rb"<page(?=[\s>])")
@@ -58,7 +59,7 @@ class MediaWiki:
 
     kind: ClassVar[str] = "mediawiki"
     default_source: ClassVar[str] = "wikipedia"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     suffixes: ClassVar[tuple[str, ...]] = (".xml",)
     ranges: ClassVar[bool] = True
 
@@ -84,18 +85,16 @@ class MediaWiki:
         own = options.wiki_templates if isinstance(options.wiki_templates, dict) else None
         converter = Wikitext(site.namespaces, site.language, options.wiki_tables == "flatten", own)
         wanted = _numbers(options.namespaces, site)
-        damage: list[str] = []
+        damage = Damage(span, problems)
         for element in Elements(_chunks(span, problems, damage), _PAGE, _PAGE_END, options.max_record_bytes):
             where = f"{span.label}+{element.offset}"
             if element.problem:
-                if not damage:
+                if not damage.ended:
                     problems.add(element.problem, where, element.detail)
                 continue
             record = _article(element.data, site, converter, wanted, options, where, problems)
             if record is not None:
                 yield span.start + element.offset, record
-        for detail in damage:
-            problems.add("damaged_compression", span.file.name, detail)
 
 
 @lru_cache(maxsize=64)
@@ -122,13 +121,13 @@ def _is_multistream(file: InputFile) -> bool:
     return False
 
 
-def _chunks(span: Span, problems: Problems, damage: list[str]) -> Iterator[Chunk]:
+def _chunks(span: Span, problems: Problems, damage: Damage) -> Iterator[Chunk]:
     """Decoded bytes from the span's start on; beyond its stop they are marked as not owned."""
     file = span.file
     if _is_wide(file):
         decoder = getincrementaldecoder("utf-16")("replace")
-        for chunk in _streamed(file, 0, None, damage):
-            yield Chunk(decoder.decode(chunk.data).encode())
+        for chunk in span_chunks(span, damage):
+            yield Chunk(decoder.decode(chunk.data).encode(), gap=chunk.gap)
         return
     if _is_multistream(file):
         stop = file.size if span.stop == -1 else span.stop
@@ -140,20 +139,7 @@ def _chunks(span: Span, problems: Problems, damage: list[str]) -> Iterator[Chunk
             for piece in Members(raw, BZIP2, None, on_damage).read(span.start, stop, beyond=True):
                 yield Chunk(piece.data, piece.position < stop, gap=piece.damaged)
         return
-    length = decoded_length(file)
-    if length is None:
-        yield from _streamed(file, 0, None, damage)
-    else:
-        yield from _streamed(file, span.start, (length if span.stop == -1 else span.stop) - span.start, damage)
-
-
-def _streamed(file: InputFile, start: int, owned: int | None, damage: list[str]) -> Iterator[Chunk]:
-    """The file from decoded byte `start` on; the first `owned` bytes (all, for None) are the span's."""
-    try:
-        with open_at(file, start) as stream:
-            yield from plain_chunks(stream, owned)
-    except DamagedStream as error:
-        damage.append(without_place(error, file))
+    yield from span_chunks(span, damage)
 
 
 @lru_cache(maxsize=64)

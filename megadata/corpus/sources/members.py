@@ -25,7 +25,7 @@ _STORED_BYTES = 1 << 17
 """Most bytes in a row that gzip and zstd store as they are."""
 _BACK = (1 << 22, 1 << 26)
 """How far before a span its first member is looked for, where what is found first is in doubt."""
-_OPENING = 16
+_OPENING = 20
 """Decoded bytes that tell whether a member opens as it should."""
 _MOST_OUTPUT = 1 << 20
 _LOOK_FROM = 1 << 30
@@ -207,10 +207,10 @@ class Members:
                 fed += len(block)
                 decoded += decoder.decompress(block, 64) if self._codec.bounded else decoder.decompress(block)
                 if len(decoded) >= _OPENING or decoder.eof:
-                    return self._begins(decoded)
+                    break
         except _DAMAGE:
             return False
-        return False
+        return self._begins(decoded)  # where the file ends early, on what there is, as `_begin` does
 
     def _find(self, position: int, stop: int | None) -> int | None:
         """First member at or after `position` and before `stop`."""

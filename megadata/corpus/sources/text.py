@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from megadata.corpus.sources.charset import decode
-from megadata.corpus.sources.elements import Chunk, Elements, plain_chunks
+from megadata.corpus.sources.elements import Elements, span_chunks
 from megadata.corpus.sources.entities import unescape
 from megadata.corpus.sources.extract import tidy
 from megadata.corpus.sources.pages import is_paged, unpage
-from megadata.corpus.sources.whole import is_binary, read_whole, without_place
+from megadata.corpus.sources.whole import is_binary, read_whole
 from megadata.corpus.sources.wikinames import database_of
 from megadata.documents.batch import DocBatch, Record
+from megadata.documents.damage import Damage
 from megadata.documents.source import Problems, ReadOptions, batches
-from megadata.runtime.streams import DamagedStream, decoded_length, open_at
+from megadata.runtime.entering import decoded_length
 from megadata.runtime.units import InputFile, Span, cut
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
@@ -73,7 +74,7 @@ class WikiDoc:
 
     kind: ClassVar[str] = "wikidoc"
     default_source: ClassVar[str] = "wikipedia"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     suffixes: ClassVar[tuple[str, ...]] = ()
     ranges: ClassVar[bool] = True
 
@@ -91,12 +92,12 @@ class WikiDoc:
         yield from batches(self._records(span, options, problems), span.file)
 
     def _records(self, span: Span, options: ReadOptions, problems: Problems) -> Iterator[tuple[int, Record]]:
-        damage: list[str] = []
-        for element in Elements(_chunks(span, damage), _DOC, _DOC_END, options.max_record_bytes):
+        damage = Damage(span, problems)
+        for element in Elements(span_chunks(span, damage), _DOC, _DOC_END, options.max_record_bytes):
             position = span.start + element.offset
             where = f"{span.file.name}:{position}"
             if element.problem:
-                if not damage:
+                if not damage.ended:
                     problems.add(element.problem, where, element.detail)
                 continue
             record = _article(element.data)
@@ -106,18 +107,6 @@ class WikiDoc:
                 )
             else:
                 yield position, record
-        for detail in damage:
-            problems.add("damaged_compression", span.file.name, detail)
-
-
-def _chunks(span: Span, damage: list[str]) -> Iterator[Chunk]:
-    length = decoded_length(span.file)
-    stop = length if span.stop == -1 else span.stop
-    try:
-        with open_at(span.file, span.start) as stream:
-            yield from plain_chunks(stream, None if length is None or stop is None else stop - span.start)
-    except DamagedStream as error:
-        damage.append(without_place(error, span.file))
 
 
 def _without_comments(text: str) -> str:

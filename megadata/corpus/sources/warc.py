@@ -10,7 +10,6 @@ from typing import ClassVar
 
 from resiliparse.parse.encoding import detect_mime
 
-from megadata.corpus.sources.blocks import blocks
 from megadata.corpus.sources.charset import decode
 from megadata.corpus.sources.extract import extract, extract_stored, tidy
 from megadata.corpus.sources.http import Response, charset, fields, media_type, parse_response
@@ -27,10 +26,11 @@ from megadata.corpus.sources.warcframe import (
     opens_record,
     record_type,
 )
-from megadata.corpus.sources.whole import without_place
 from megadata.documents.batch import DocBatch, Record
+from megadata.documents.damage import Damage
 from megadata.documents.source import Problems, ReadOptions, batches
-from megadata.runtime.streams import DamagedStream, compression_of, decoded_length, is_url, open_at, open_raw
+from megadata.runtime.entering import Stretch, decoded_length, open_at
+from megadata.runtime.streams import compression_of, is_url, open_raw
 from megadata.runtime.units import InputFile, Span, cut
 
 _HTML = ("text/html", "application/xhtml+xml")
@@ -121,49 +121,52 @@ def _frames(span: Span, grammar: Grammar, options: ReadOptions, problems: Proble
     if codec is not None:
         yield from _member_frames(span, codec, grammar, options, problems)
         return
-    length = decoded_length(span.file)
-    stop = span.stop
-    start: int | None = span.start
-    damage: list[str] = []
-    if length is not None:
-        stop = length if stop == -1 else stop
-        start = _first_record(span, stop, options.max_record_bytes, grammar, damage)
-    if start is not None:
-        broken = span.file.unpacked is not None and bool(span.file.unpacked.damage)
+    file = span.file
+    damage = Damage(span, problems)
+    length = decoded_length(file)
+    stop = length if span.stop == -1 else span.stop
+    broken = file.unpacked is not None and bool(file.unpacked.damage)
+    start = 0 if stop is None else _first_record(span, stop, options.max_record_bytes, grammar, damage)
+    while start is not None:
+        stretch = Stretch(file, start, damage)
         room = None if length is None or broken else length - start
-        for framed in Framing(_blocks(span.file, start, damage), options.max_record_bytes, grammar, room):
+        for framed in Framing(iter(stretch), options.max_record_bytes, grammar, room):
             position = start + framed.offset
             # A broken header is found by no later span: it belongs to the record before it.
-            if length is not None and position >= stop and framed.problem != "bad_warc_record":
-                break
-            if not (damage and framed.problem == "truncated_record"):
+            if stop is not None and position >= stop and framed.problem != "bad_warc_record":
+                return
+            if not (damage.ended and framed.problem == "truncated_record"):
                 yield position, framed
-    if damage:
-        problems.add("damaged_compression", span.file.name, damage[0])
+        behind = stretch.resumes
+        start = None if behind is None or stop is None else _find_record(file, behind, behind, stop, grammar, damage)
 
 
-def _first_record(span: Span, stop: int, max_bytes: int, grammar: Grammar, damage: list[str]) -> int | None:
+def _first_record(span: Span, stop: int, max_bytes: int, grammar: Grammar, damage: Damage) -> int | None:
     """Where the first record of a span begins; None where none does."""
     file = span.file
-    if span.start == 0 or file.unpacked is not None or is_url(file.path) or compression_of(file.path) is not None:
-        before = max(span.start - 4, 0)
-        found = _until(stop + HEADER_BYTES - before, _blocks(file, before, damage))
-        return find_record(found, span.start, stop, grammar)
+    if span.start == 0:
+        return 0
+    if file.unpacked is not None or is_url(file.path) or compression_of(file.path) is not None:
+        return _find_record(file, max(span.start - 4, 0), span.start, stop, grammar, damage)
     return _index(file, max_bytes, grammar).first(span.start, stop)
+
+
+def _find_record(file: InputFile, at: int, start: int, stop: int, grammar: Grammar, damage: Damage) -> int | None:
+    """The first record in [start, stop) of those found by reading from `at` on; None where there is none."""
+    while at < stop:
+        stretch = Stretch(file, at, damage)
+        found = find_record(_until(stop + HEADER_BYTES - at, iter(stretch)), max(start - at, 0), stop - at, grammar)
+        if found is not None:
+            return at + found
+        if stretch.resumes is None:
+            return None
+        at = stretch.resumes
+    return None
 
 
 @lru_cache(maxsize=8)
 def _index(file: InputFile, max_bytes: int, grammar: Grammar) -> RecordIndex:
     return RecordIndex(lambda: open_at(file, 0), file.size, max_bytes, grammar)
-
-
-def _blocks(file: InputFile, start: int, damage: list[str]) -> Iterator[bytes]:
-    """The file from decoded byte `start` on; what damage ends it goes to `damage`."""
-    try:
-        with open_at(file, start) as stream:
-            yield from blocks(stream)
-    except DamagedStream as error:
-        damage.append(without_place(error, file))
 
 
 def _until(size: int, found: Iterator[bytes]) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from megadata.corpus.sources.blocks import blocks
+from megadata.runtime.streams import blocks
 
 HEADER_BYTES = 1 << 16
 """Longest header of a record."""
@@ -155,6 +155,10 @@ class Framing:
                 return header
             size *= 2
 
+    def at_record(self) -> bool:
+        """Whether a record begins right here."""
+        return not isinstance(self._header(), str)
+
     def _ends_at(self, total: int) -> bool:
         """Whether a record may end here: nothing but line ends up to the next record or the end of the stream."""
         ahead = _AHEAD
@@ -237,19 +241,17 @@ class RecordIndex:
 
 
 def find_record(chunks: Iterator[bytes], start: int, stop: int, grammar: Grammar) -> int | None:
-    """Offset of the first record header in [start, stop) of a plain file.
+    """Offset of the first record header in [start, stop) of a stretch of decoded bytes.
 
     Parameters
     ----------
-    chunks : the file's bytes from ``max(start - 4, 0)`` to `HEADER_BYTES` behind `stop`.
+    chunks : the bytes, from some before `start` (line ends tell a record) to `HEADER_BYTES` behind `stop`.
     """
-    base = max(start - 4, 0)
     framing = Framing(chunks, 0, grammar)
-    found = start > 0 and framing.seek(0)
-    while found and base + framing.offset < start:
+    found = framing.at_record() or framing.seek(0)
+    while found and framing.offset < start:
         found = framing.seek(5)
-    at = base + framing.offset if found else 0
-    return at if at < stop and (found or start == 0) else None
+    return framing.offset if found and framing.offset < stop else None
 
 
 def _parse_header(buffer: bytes | bytearray, at: int) -> tuple[int, int] | str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+from megadata.documents.damage import without_place
 from megadata.documents.source import Problems, ReadOptions
-from megadata.runtime.streams import DamagedStream, open_decoded
+from megadata.runtime.damage import DamagedStream
+from megadata.runtime.streams import open_decoded
 from megadata.runtime.units import InputFile
 
 _HEAD_BYTES = 4096
@@ -31,11 +33,6 @@ def read_whole(file: InputFile, options: ReadOptions, problems: Problems) -> byt
         problems.add("empty_file", file.name, "no bytes")
         return None
     return b"".join(blocks)
-
-
-def without_place(error: Exception, file: InputFile) -> str:
-    """The message, with the file named as ids name it: what is kept beside documents must not tell where the file lay."""
-    return str(error).replace(file.path, file.name)
 
 
 def is_binary(data: bytes) -> bool:
