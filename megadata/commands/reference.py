@@ -32,7 +32,7 @@ def reference(group: click.Group) -> str:
 def main(arguments: list[str], group: click.Group) -> int:
     """Write or check the file; the exit code."""
     check = "--check" in arguments
-    path = Path(next(a for a in arguments if a != "--check"))
+    (path,) = (Path(a) for a in arguments if not a.startswith("-"))
     text = reference(group)
     if not check:
         path.write_text(text, encoding="utf-8")
