@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import click
@@ -73,14 +73,16 @@ def test_the_reference_in_the_docs_is_the_help():
 
 
 def test_help_answers_in_half_a_second():
+    """Of processor time, which holds on a busy machine as well."""
     times = []
     for _ in range(3):
-        began = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         code, text = run("--help")
-        times.append(time.perf_counter() - began)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         assert code == 0
         assert "train-tokenizer" in text
-    assert min(times) < 0.5
+    assert 0 < min(times) < 0.5
 
 
 IMPORTS = """
