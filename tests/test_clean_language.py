@@ -11,7 +11,7 @@ import numpy as np
 import oracles_text as oracles
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
@@ -103,11 +103,14 @@ def test_documents_read_together_do_not_change_the_answer(texts: list[str], toge
 
 
 @given(st.lists(st.text(st.sampled_from("aAé語😀 \n"), max_size=40), max_size=6), st.integers(1, 12))
+@example(["AAAA"], 1)
+@example(["AAAAA語A😀"], 4)
 def test_samples_are_whole_characters_of_beginning_middle_and_end(texts: list[str], size: int) -> None:
     text, offsets = flat(texts)
-    room = int(np.minimum(np.diff(offsets), 3 * size + 2).sum())
+    room = language.room_for_samples(np.diff(offsets), size)
     out, borders, how = np.empty(room, np.uint8), np.empty_like(offsets), np.empty(len(texts), np.uint8)
     kernels.take_samples(text, offsets, size, out, borders, how)
+    assert borders[-1] <= room
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(language, "SAMPLE_BYTES", size)
         expected = [sample(t) for t in texts]

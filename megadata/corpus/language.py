@@ -105,12 +105,17 @@ def _as_trained(sample: bytes) -> bytes:
     return unicodedata.normalize("NFC", text).encode()
 
 
+def room_for_samples(sizes: I64, sample: int) -> int:
+    """Most bytes that the samples of documents take: one byte above the whole, two line ends make more of it than it was."""
+    return int(np.where(sizes <= 3 * sample, sizes, 3 * sample + 2).sum())
+
+
 def _samples(text: U8, offsets: I64) -> tuple[U8, I64]:
     """What the model is asked about of each document, as flat text."""
-    whole = np.minimum(np.diff(offsets), 3 * SAMPLE_BYTES + 2)
-    out = np.empty(int(whole.sum()), np.uint8)
+    sizes = np.diff(offsets)
+    out = np.empty(room_for_samples(sizes, SAMPLE_BYTES), np.uint8)
     borders = np.empty_like(offsets)
-    how = np.empty(whole.size, np.uint8)
+    how = np.empty(sizes.size, np.uint8)
     kernels.take_samples(text, offsets, SAMPLE_BYTES, out, borders, how)
     changed: dict[int, bytes] = {}
     data, places = out.data, borders.tolist()
@@ -120,7 +125,7 @@ def _samples(text: U8, offsets: I64) -> tuple[U8, I64]:
         if trained != sample:
             changed[d] = trained
     if changed:
-        pieces = [changed[d] if d in changed else data[places[d] : places[d + 1]] for d in range(whole.size)]
+        pieces = [changed[d] if d in changed else data[places[d] : places[d + 1]] for d in range(sizes.size)]
         out = np.frombuffer(b"".join(pieces), np.uint8)
         borders = np.cumsum([0, *map(len, pieces)], dtype=np.int64)
     return out, borders
