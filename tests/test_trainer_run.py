@@ -386,7 +386,7 @@ def test_torchrun_trains_too(blend, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(Path(tests).parent), "GLOO_SOCKET_IFNAME": "lo"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.split().count("finished") == 2
+    assert done.stdout.count("finished") == 2  # both write to one pipe, and their lines may run together
     assert [line["step"] for line in steps(tmp_path / "run")] == [1, 2, 3, 4]
 
 
