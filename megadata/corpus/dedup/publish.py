@@ -10,6 +10,7 @@ from typing import Any
 from megadata import formats
 from megadata.corpus.dedup.output import stream
 from megadata.documents.ids import NOTE, STREAMS, write_key_index
+from megadata.errors import ConfigError
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.files import digest_file, write_json
 from megadata.runtime.manifest import Manifest, StepSpec, forget, input_digests
@@ -29,6 +30,14 @@ class Written:
     receipts: list[Receipt]
     shards: list[Shard]
     plans: list[ShardPlan]
+
+
+def refuse_label_of_removed(labels: tuple[str, ...]) -> None:
+    """Refuse an input by the name of the folder of removed documents."""
+    if "removed" in labels:
+        raise ConfigError(
+            "removed=...: the name is taken by the folder of removed documents; give the input another one"
+        )
 
 
 def publish_outputs(

@@ -14,7 +14,7 @@ from megadata.corpus.dedup import evidence, normaliser
 from megadata.corpus.dedup.config import DedupConfig
 from megadata.corpus.dedup.indexfile import LIST, Part, append_part, load_parts
 from megadata.corpus.dedup.phases import Phases
-from megadata.corpus.dedup.publish import publish_outputs
+from megadata.corpus.dedup.publish import publish_outputs, refuse_label_of_removed
 from megadata.corpus.dedup.report import DedupReport
 from megadata.corpus.dedup.verdicts import EXACT, NEAR
 from megadata.documents.inputs import Inputs, plan, refuse_overlap, refuse_unfit, source_versions
@@ -50,10 +50,7 @@ def dedup(
     CorpusError, ConfigError, OutputError, WorkerError
         With one sentence each; run again, the same command goes on where it stopped.
     """
-    if "removed" in inputs.labels:
-        raise ConfigError(
-            "removed=...: the name is taken by the folder of removed documents; give the input another one"
-        )
+    refuse_label_of_removed(inputs.labels)
     refuse_overlap(inputs.files, output)
     saved = [part for part in load_parts(against, config) if not part.lies_in(output)] if against else []
     if save_index is not None:

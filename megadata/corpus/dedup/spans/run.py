@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from megadata.config import to_dict
 from megadata.corpus.dedup import normaliser
-from megadata.corpus.dedup.publish import Written, publish_outputs
+from megadata.corpus.dedup.publish import Written, publish_outputs, refuse_label_of_removed
 from megadata.corpus.dedup.spans.config import SpanConfig
 from megadata.corpus.dedup.spans.cut import SEEN
 from megadata.corpus.dedup.spans.survey import FindFrequent, Survey
@@ -23,7 +23,6 @@ from megadata.documents.ids import NOTE, find_repeats
 from megadata.documents.inputs import Inputs, plan, refuse_overlap, source_versions
 from megadata.documents.registry import READERS, sources
 from megadata.documents.unpack import unpack
-from megadata.errors import ConfigError
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.executor import Executor
 from megadata.runtime.files import atomic_write, lock_folder
@@ -92,10 +91,7 @@ def dedup_spans(inputs: Inputs, output: Path, config: SpanConfig, settings: RunS
     CorpusError, ConfigError, OutputError, WorkerError
         With one sentence each; run again, the same command goes on where it stopped.
     """
-    if "removed" in inputs.labels:
-        raise ConfigError(
-            "removed=...: the name is taken by the folder of removed documents; give the input another one"
-        )
+    refuse_label_of_removed(inputs.labels)
     refuse_overlap(inputs.files, output)
     spec = _spec(inputs, config)
     sources()
