@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -14,7 +16,9 @@ import psutil
 import pytest
 
 from megadata.errors import ConfigError, OutputError, WorkerError
-from megadata.runtime.executor import LATER, ONE_THREAD, LocalExecutor
+from megadata.runtime import server
+from megadata.runtime.executor import LATER, LocalExecutor
+from megadata.runtime.server import ONE_THREAD
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,49 @@ def test_an_unexpected_exception_keeps_its_traceback(workers):
 def test_workers_use_one_thread_each(workers):
     for _, values in workers(2).run(Threads(), range(2)):
         assert values == ["1"] * len(ONE_THREAD)
+
+
+@dataclass(frozen=True)
+class Told:
+    def __call__(self, unit: int) -> str | None:
+        return os.environ.get("MEGADATA_TOLD")
+
+
+def test_workers_have_the_environment_of_the_moment_they_start(workers, monkeypatch):
+    server.prepare("megadata.errors")
+    monkeypatch.setenv("MEGADATA_TOLD", "late")
+    assert {said for _, said in workers(2).run(Told(), range(4))} == {"late"}
+
+
+@dataclass(frozen=True)
+class Spin:
+    def __call__(self, unit: int) -> int:
+        end = time.process_time() + 0.3
+        while time.process_time() < end:
+            pass
+        return os.getpid()
+
+
+def test_the_time_of_workers_counts_as_that_of_children(workers):
+    def taken() -> float:
+        told = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return told.ru_utime + told.ru_stime
+
+    executor, before = workers(2), taken()
+    list(executor.run(Spin(), range(4)))
+    executor.close()
+    assert taken() - before > 1.1
+
+
+def test_a_server_of_the_caller_stays(workers):
+    with multiprocessing.get_context("forkserver").Pool(1) as pool:
+        first = pool.apply(os.getppid)
+        executor = workers(2)
+        assert sorted(executor.run(Square(), range(3))) == [(0, 0), (1, 1), (2, 4)]
+        executor.close()
+        assert pool.apply(os.getppid) == first
+        assert psutil.pid_exists(first)
+    server._SERVER._stop()
 
 
 _SLEEPER = """

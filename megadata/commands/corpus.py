@@ -26,6 +26,7 @@ from megadata.errors import ConfigError
 if TYPE_CHECKING:
     from megadata.corpus.clean import CleanReport
     from megadata.corpus.train_quality import QualityReport
+    from megadata.runtime.settings import RunSettings
 
 
 @click.command()
@@ -119,13 +120,13 @@ def clean(
         raise click.UsageError("Missing option '-o' / '--output'.")
     if dry_run:
         raise ConfigError("--dry-run: expected --from-scores DIR, found INPUT, which would have to be measured first")
+    settings = shared.settings("megadata.corpus.clean")
     from megadata.config import build
     from megadata.corpus.clean import CleanConfig
     from megadata.corpus.clean import clean as run
     from megadata.documents.inputs import expand
     from megadata.documents.source import read_options
 
-    settings = shared.settings()
     fields = {"text_field": text_field, "id_field": id_field, "extractor": extractor}
     read, overrides = read_options(fields, shared.overrides)
     if train_quality:
@@ -139,7 +140,7 @@ def clean(
         }
         for option in (name for name, value in asked.items() if value):
             raise ConfigError(f"--train-quality: expected two piles of text and no {option}; leave it out")
-        _train_quality(train_quality, output, source, rules, read, overrides, shared)
+        _train_quality(train_quality, output, source, rules, read, overrides, settings, shared)
         return
     if compare:
         asked = {
@@ -151,7 +152,7 @@ def clean(
         }
         for option in (name for name, value in asked.items() if value):
             raise ConfigError(f"--compare: expected two lists and no {option}; write it into a list's file")
-        _compare(inputs, output, source, compare, read, overrides, shared)
+        _compare(inputs, output, source, compare, read, overrides, settings, shared)
         return
     values: dict[str, Any] = {
         "rules": rules,
@@ -230,6 +231,7 @@ def _compare(
     names: tuple[str, str],
     read: Any,
     overrides: Any,
+    settings: RunSettings,
     shared: Shared,
 ) -> None:
     """Ask two rule lists and show where they disagree."""
@@ -241,7 +243,7 @@ def _compare(
             f"--compare: expected no changes to rules, found --set {overrides[0]}; write them into a file"
         )
     found = expand(inputs, None if source == "auto" else source, exclude=output, read=read)
-    report = run(found, output, names, shared.settings(), read)
+    report = run(found, output, names, settings, read)
     if shared.as_json:
         print_json(report.plain())
         return
@@ -268,6 +270,7 @@ def _train_quality(
     rules: str | None,
     read: Any,
     overrides: Any,
+    settings: RunSettings,
     shared: Shared,
 ) -> None:
     """Train a quality model and show how it judges documents that it has not seen."""
@@ -281,7 +284,7 @@ def _train_quality(
     family = None if source == "auto" else source
     good, bad = (expand((name,), family, read=read) for name in names)
     first = load_rules(rules) if rules else None
-    report = run(good, bad, output, config, shared.settings(), read, first)
+    report = run(good, bad, output, config, settings, read, first)
     if shared.as_json:
         print_json(report.plain())
     else:

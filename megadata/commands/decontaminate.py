@@ -85,12 +85,12 @@ def decontaminate(
       megadata decontaminate unique/web -o clear/web --against evals/
       megadata decontaminate unique/ -o report --mode report --against gsm8k=test.jsonl squad=dev.json --fields question
     """
+    settings = shared.settings("megadata.corpus.decontaminate")
     from megadata.config import build, override
     from megadata.corpus.decontaminate import DecontaminateConfig
     from megadata.corpus.decontaminate import decontaminate as run
     from megadata.documents.inputs import expand
 
-    settings = shared.settings()
     values = {"mode": mode, "fields": tuple(part.strip() for part in fields.split(",")) if fields else ()}
     config = build(DecontaminateConfig, override(values, shared.overrides), "decontaminate")
     found = expand(inputs, exclude=output, read=config.read)

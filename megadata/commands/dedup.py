@@ -82,15 +82,11 @@ def dedup(
       megadata dedup clean/2026-11 -o unique/2026-11 --against index --save-index index
       megadata dedup unique/web -o lines/web --mode lines --set more_than=6
     """
-    from megadata.config import build, override
-    from megadata.corpus.dedup import DedupConfig
-    from megadata.corpus.dedup import dedup as run
-    from megadata.corpus.dedup import explain as run_explain
-    from megadata.corpus.dedup import self_test as run_self_test
-
     if output is None and not (dry_run or self_test):
         raise click.UsageError("Missing option '-o' / '--output'.")
     if explain and output is not None:
+        from megadata.corpus.dedup import explain as run_explain
+
         click.echo(run_explain(output, explain))
         return
     if not inputs:
@@ -100,7 +96,12 @@ def dedup(
         _refuse_options_of_documents(mode)
         _dedup_spans(inputs, output, mode, preferred, shared)
         return
-    settings = shared.settings()
+    settings = shared.settings("megadata.corpus.dedup")
+    from megadata.config import build, override
+    from megadata.corpus.dedup import DedupConfig
+    from megadata.corpus.dedup import dedup as run
+    from megadata.corpus.dedup import self_test as run_self_test
+
     values = {
         "threshold": threshold,
         "recall": recall,
@@ -151,15 +152,16 @@ def _expand(inputs: tuple[str, ...], output: Path | None, config: Any) -> Inputs
 def _dedup_spans(
     inputs: tuple[str, ...], output: Path | None, mode: str, prefer: tuple[str, ...], shared: Shared
 ) -> None:
+    if output is None:
+        raise click.UsageError("Missing option '-o' / '--output'.")
+    settings = shared.settings("megadata.corpus.dedup.spans")
     from megadata.config import build, override
     from megadata.corpus.dedup.spans import SpanConfig, dedup_spans
     from megadata.corpus.dedup.spans.config import DEFAULTS
 
-    if output is None:
-        raise click.UsageError("Missing option '-o' / '--output'.")
     values = {"mode": mode, **DEFAULTS[mode], "prefer": prefer}
     config = build(SpanConfig, override(values, shared.overrides), f"dedup --mode {mode}")
-    report = dedup_spans(_expand(inputs, output, config), output, config, shared.settings())
+    report = dedup_spans(_expand(inputs, output, config), output, config, settings)
     print_json(report.as_dict()) if shared.as_json else show_spans(report)
 
 

@@ -38,8 +38,9 @@ class Shared:
     events: Path | None
     as_json: bool
 
-    def settings(self) -> RunSettings:
-        """Run settings, or one sentence about what does not fit."""
+    def settings(self, *modules: str) -> RunSettings:
+        """Run settings, or one sentence about what does not fit. Several workers begin to load the modules that do the work."""
+        from megadata.runtime import server
         from megadata.runtime.executor import default_workers
         from megadata.runtime.progress import Reporter
         from megadata.runtime.settings import RunSettings, parse_size
@@ -48,11 +49,14 @@ class Shared:
             raise ConfigError("--engine ray: clusters are not part of this version; use --engine local")
         if self.shard is not None:
             raise ConfigError("--shard: work on several machines is not part of this version; run the command on one")
-        return RunSettings(
+        settings = RunSettings(
             workers=self.workers if self.workers is not None else default_workers(),
             memory=parse_size(self.memory),
             progress=Reporter.console(self.events),
         )
+        if modules and settings.workers > 1:
+            server.prepare(*modules)
+        return settings
 
 
 _OPTIONS = (

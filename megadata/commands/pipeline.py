@@ -20,6 +20,9 @@ from megadata.commands.options import (
     shared_options,
 )
 
+_STEPS = ("megadata.corpus.clean", "megadata.corpus.dedup", "megadata.tokenize.step")
+"""What the workers of a whole recipe need."""
+
 
 @click.command()
 @click.option(
@@ -33,12 +36,13 @@ def demo(output: Path, shared: Shared) -> None:
     Example:
       megadata demo
     """
+    settings = shared.settings(*_STEPS)
     from megadata.pipeline.demo import demo as run
 
     if shared.as_json:
-        print_json(_results(run(output, shared.settings(), shared.overrides, listen=_train_line, say=_nothing)))
+        print_json(_results(run(output, settings, shared.overrides, listen=_train_line, say=_nothing)))
         return
-    run(output, shared.settings(), shared.overrides, show=_show_stage, listen=_train_line, say=click.echo)
+    run(output, settings, shared.overrides, show=_show_stage, listen=_train_line, say=click.echo)
 
 
 @click.command()
@@ -71,13 +75,12 @@ def run(recipe: Path, shared: Shared) -> None:
       megadata run recipe.yaml
       megadata run recipe.yaml --set train.gpt.set="{trainer.steps: 100}"
     """
+    settings = shared.settings(*_STEPS)
     from megadata.pipeline.recipe import load_recipe
     from megadata.pipeline.run import Pipeline
 
     loaded = load_recipe(recipe, shared.overrides)
-    report = Pipeline(loaded, recipe.parent, shared.settings()).run(
-        _quiet if shared.as_json else _show_stage, _train_line
-    )
+    report = Pipeline(loaded, recipe.parent, settings).run(_quiet if shared.as_json else _show_stage, _train_line)
     if shared.as_json:
         print_json(_results(report))
     else:

@@ -58,6 +58,7 @@ def train_tokenizer(
     Example:
       megadata train-tokenizer unique/ -o tokenizer.json --vocab-size 32768
     """
+    settings = shared.settings("megadata.tokenize.train")
     from megadata.config import build, override
     from megadata.documents.inputs import expand
     from megadata.documents.source import read_options
@@ -71,7 +72,7 @@ def train_tokenizer(
     config = build(TokenizerConfig, override(values, overrides), "train-tokenizer")
     found = expand(inputs, read=read)
     tell_passed_over(found.passed_over)
-    report = run(found, output, config, shared.settings(), read)
+    report = run(found, output, config, settings, read)
     if shared.as_json:
         from megadata.config import to_dict
 
@@ -133,6 +134,7 @@ def tokenize(
     for option, value in (("--repeat", repeat), ("--pack", pack)):
         if value:
             raise ConfigError(f"{option} is not part of this version; leave it out")
+    settings = shared.settings("megadata.tokenize.step")
     from megadata.config import build, override
     from megadata.documents.inputs import expand
     from megadata.documents.source import read_options
@@ -153,7 +155,7 @@ def tokenize(
     config = build(TokenizeConfig, override(values, overrides), "tokenize")
     found = expand(inputs, read=read)
     tell_passed_over(found.passed_over)
-    report = run(found, prefix, tokenizer, config, shared.settings(), read)
+    report = run(found, prefix, tokenizer, config, settings, read)
     if shared.as_json:
         from megadata.config import to_dict
 

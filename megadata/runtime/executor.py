@@ -1,4 +1,4 @@
-"""Running tasks on units of work: in this process, or in spawned worker processes that may die.
+"""Running tasks on units of work: in this process, or in worker processes that may die.
 
 An executor is `workers`, `run(task, units)` and `close()`. A task is a picklable callable of one unit; results come in the order
 in which they are finished, so nothing that is written may depend on that order.
@@ -20,10 +20,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from typing import Any, Final, Protocol, TypeVar
 
 from megadata.errors import MegadataError, WorkerError
+from megadata.runtime import server
 from megadata.runtime.files import explain
 
 U = TypeVar("U")
@@ -31,16 +32,6 @@ R = TypeVar("R")
 
 LATER: Final = object()
 """Given by an iterable of units that has nothing to hand out until another result is in."""
-
-ONE_THREAD = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "RAYON_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-    "ARROW_IO_THREADS",
-)
-"""Variables that are set to 1 in workers: parallelism comes from processes."""
 
 _GRACE_SECONDS = 1.0
 
@@ -70,7 +61,7 @@ def _label(unit: object) -> str:
 
 @dataclass(slots=True)
 class _Worker:
-    process: SpawnProcess
+    process: BaseProcess
     pipe: Connection
     job: int | None = None
     task: int = -1
@@ -80,7 +71,7 @@ class _Worker:
 class LocalExecutor:
     """Processes on this machine.
 
-    With one worker, or a single unit, tasks run in the calling process. With more, each runs in a spawned process: one that
+    With one worker, or a single unit, tasks run in the calling process. With more, each runs in a process of its own: one that
     dies is reported through `report` with the unit it held, the unit is tried once more, and set aside if that fails too; the
     other units are finished before `WorkerError` is raised.
     """
@@ -113,6 +104,7 @@ class LocalExecutor:
 
     def _run(self, task: Callable[[U], R], units: Iterator[U]) -> Iterator[tuple[U, R]]:
         payload = pickle.dumps(task)
+        server.prepare(task.__module__)
         self._tasks += 1
         jobs: dict[int, U] = {}
         attempts: dict[int, int] = {}
@@ -176,19 +168,8 @@ class LocalExecutor:
             worker.pipe.send_bytes(message)
 
     def _start(self) -> _Worker:
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(theirs,), daemon=True)
-        before = {name: os.environ.get(name) for name in ONE_THREAD}
-        os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
-        try:
-            process.start()
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = value
+        ours, theirs = multiprocessing.Pipe()
+        process = server.start(_work, theirs)
         theirs.close()
         worker = _Worker(process, ours)
         self._pool.append(worker)
@@ -209,6 +190,7 @@ class LocalExecutor:
         """End all workers, within two seconds whatever they do."""
         self._end(self._pool)
         self._pool.clear()
+        server.end()
 
     @staticmethod
     def _end(workers: list[_Worker]) -> None:
