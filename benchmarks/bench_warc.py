@@ -36,7 +36,7 @@ from typing import Any
 from harness import machine
 
 from megadata.corpus.clean import CleanConfig, clean
-from megadata.corpus.sources import extract, warc
+from megadata.corpus.sources import extract
 from megadata.corpus.sources.charset import decode
 from megadata.documents.inputs import expand
 from megadata.documents.source import ReadOptions
@@ -156,17 +156,18 @@ def number_in(url: str | None) -> int:
 
 def given_to(name: str, archive: Path, folder: Path) -> list[tuple[str, str | None]]:
     """(page, URL) pairs as reading the archive gives them to the extractor, decoded."""
-    real, calls = warc.extract_stored, []
+    calls: list[tuple[str, str | None]] = []
 
-    def listen(body: bytes, charset: str | None, url: str | None, *rest: Any) -> str | None:
-        calls.append((decode(body, charset), url))
-        return real(body, charset, url, *rest)
+    def listen(html: str, url: str | None) -> str | None:
+        if url is not None:
+            calls.append((html, url))
+        return "A page."
 
-    warc.extract_stored = listen  # type: ignore[assignment]
-    try:
-        run_clean(archive, folder / "given", name, 1)
-    finally:
-        warc.extract_stored = real
+    members = {"name": "listening", "extract": staticmethod(listen)}
+    if isinstance(extract.extractor(name), extract.OnePass):
+        members["extract_utf8"] = staticmethod(lambda page, url: listen(decode(page, "utf-8"), url))
+    extract.OURS["listening"] = type("Listening", (), members)
+    run_clean(archive, folder / "given", "listening", 1)
     return calls
 
 

@@ -22,7 +22,7 @@ from labelled_pages import labelled_pages, words
 
 from megadata.corpus.sources.charset import decode
 from megadata.corpus.sources.evidence import Evidence, evidence, kinds
-from megadata.corpus.sources.page import scan
+from megadata.corpus.sources.page import join, scan
 from megadata.corpus.sources.pagetext import block_texts
 
 TABLE = Path(__file__).parent.parent / "megadata/corpus/sources/maintext.yaml"
@@ -140,7 +140,7 @@ def main() -> None:
             scanned = scan(decode(page.data))
             if not len(scanned.blocks):
                 continue
-            found = evidence(scanned)
+            found = evidence(join([scanned]))
             is_text, weight = labels(page, block_texts(scanned), found)
             keep = weight > 0
             columns = {key: np.asarray(column)[keep] for key, column in found.columns.items()}

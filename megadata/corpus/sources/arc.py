@@ -8,9 +8,8 @@ from datetime import datetime
 from typing import ClassVar
 
 from megadata.corpus.sources.http import media_type
-from megadata.corpus.sources.warc import Warc, archived_response, page_text
+from megadata.corpus.sources.warc import Found, Warc, archived_response, content_of
 from megadata.corpus.sources.warcframe import Framed, Grammar
-from megadata.documents.batch import Record
 from megadata.documents.source import Problems, ReadOptions
 
 _OPENING = re.compile(rb"[A-Za-z][A-Za-z0-9+.\-]{0,15}:")
@@ -75,8 +74,8 @@ class Arc(Warc):
         """A file that opens with the description of an ARC file."""
         return head.startswith(b"filedesc:")
 
-    def document(self, framed: Framed, options: ReadOptions, where: str, problems: Problems) -> Record | None:
-        """The document of one record, or None where it is left out or set aside."""
+    def document(self, framed: Framed, options: ReadOptions, where: str, problems: Problems) -> Found | None:
+        """The document in one record, or None where it is left out or set aside."""
         header = _read_header(framed.data, 0)
         if header is None:
             raise AssertionError("a framed record has a header")
@@ -88,9 +87,9 @@ class Arc(Warc):
         page = archived_response(framed, declared, options, where, problems)
         if page is None:
             return None
-        text = page_text(replace(page, media_type=page.media_type or media_type(media)), url, options, where, problems)
-        date = _iso(header.date)
-        return Record(text, url=url, metadata={"date": date} if date else None) if text is not None else None
+        page = replace(page, media_type=page.media_type or media_type(media))
+        content = content_of(page, url, options, where, problems)
+        return Found(content, url=url, date=_iso(header.date)) if content is not None else None
 
 
 def _iso(stamp: str) -> str | None:

@@ -8,6 +8,7 @@ neighbours are like). `maintext` weighs them.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -16,9 +17,9 @@ from typing import Any
 import numpy as np
 import yaml
 
-from megadata.corpus.sources.page import Page, tag_number
+from megadata.corpus.sources.page import Pages, tag_number
 from megadata.kernels import html as kernels
-from megadata.kernels.base import F64, I32, I64, Bool
+from megadata.kernels.base import F64, I64, Bool
 
 # Elements that are evidence for all text inside them, and the names of that evidence.
 _INSIDE = {
@@ -121,20 +122,16 @@ def _bits_of_tags() -> I64:
     return by_tag
 
 
-def _bits_of_nodes(page: Page) -> tuple[I64, I64, Bool]:
+def _bits_of_nodes(pages: Pages) -> tuple[I64, I64, Bool]:
     """For each node the bits of itself and the two elements it lies in next, and those of all it lies in."""
-    nodes, data = page.nodes, page.data
+    nodes = pages.nodes
     own = _bits_of_tags()[nodes[:, kernels.TAG]]
     attributes = nodes[:, kernels.CLASS_AT : kernels.ROLE_END + 1]
     named = np.flatnonzero((attributes[:, 1::2] > attributes[:, ::2]).any(axis=1))
-    meanings = []
-    for class_at, class_end, id_at, id_end, role_at, role_end in attributes[named].tolist():
-        bits = meaning(data[class_at:class_end]) if class_end > class_at else 0
-        if id_end > id_at:
-            bits |= meaning(data[id_at:id_end])
-        if role_end > role_at:
-            bits |= meaning(data[role_at:role_end])
-        meanings.append(bits)
+    meanings: list[int] = []
+    ends = np.searchsorted(named, pages.node_starts).tolist()
+    for page, first, after in zip(pages.pages, ends, ends[1:], strict=False):
+        meanings += _meanings_of(page.data, attributes[named[first:after]].tolist())
     own[named] |= np.array(meanings, np.int64)
     flags = nodes[:, kernels.FLAGS]
     for flag, name in zip((kernels.HIDDEN, kernels.ARIA_HIDDEN, kernels.BODY_TEXT), _BY_ATTRIBUTE, strict=True):
@@ -144,9 +141,22 @@ def _bits_of_nodes(page: Page) -> tuple[I64, I64, Bool]:
     return near, whole, (own & bits_of(("comments",))) != 0
 
 
+def _meanings_of(data: bytes, attributes: list[list[int]]) -> list[int]:
+    """Bits of elements whose class, id and role lie at these places."""
+    meanings = []
+    for class_at, class_end, id_at, id_end, role_at, role_end in attributes:
+        bits = meaning(data[class_at:class_end]) if class_end > class_at else 0
+        if id_end > id_at:
+            bits |= meaning(data[id_at:id_end])
+        if role_end > role_at:
+            bits |= meaning(data[role_at:role_end])
+        meanings.append(bits)
+    return meanings
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Evidence on the K blocks of a page.
+    """Evidence on the K blocks of some pages.
 
     `near_K` and `inside_K` hold the bits of `kinds`: of the block's element and the two around it, and of all elements around it;
     `columns` holds numbers by name, `nodes_commented` the nodes that say they are for comments.
@@ -159,29 +169,33 @@ class Evidence:
 
 
 class _Blocks:
-    """The arrays that several kinds of evidence share."""
+    """The arrays that several kinds of evidence share.
 
-    def __init__(self, page: Page) -> None:
-        nodes, blocks = page.nodes, page.blocks
-        if not len(nodes):
-            nodes = np.zeros((1, kernels.NODE_COLUMNS), np.int32)
-            nodes[0, kernels.PARENT], nodes[0, kernels.BLOCK_END] = -1, len(blocks)
-            page = Page(page.data, nodes, blocks, page.pieces, page.title)
-        near, whole, self.commented = _bits_of_nodes(page)
-        placed = blocks[:, kernels.NODE] >= 0
+    What is summed is summed page by page, so that a page's evidence is the same to the last bit whatever pages come with it.
+    """
+
+    def __init__(self, pages: Pages) -> None:
+        nodes, blocks = pages.nodes, pages.blocks
+        near, whole, self.commented = _bits_of_nodes(pages)
+        self.pages = pages
         self.nodes = nodes
         self.blocks = blocks
         self.size = len(blocks)
+        self.sizes = np.diff(pages.block_starts)
+        self.slices = pages.of_blocks()
         self.index = np.arange(self.size)
-        self.node: I32 = np.where(placed, blocks[:, kernels.NODE], 0)
+        self.page_at: I64 = self.spread(pages.block_starts[:-1])
+        self.page_end: I64 = self.page_at + self.spread(self.sizes)
+        placed = blocks[:, kernels.NODE] >= 0
+        self.node: I64 = np.where(placed, blocks[:, kernels.NODE], self.spread(pages.node_starts[:-1]))
         self.near: I64 = np.where(placed, near[self.node], 0)
         self.inside: I64 = np.where(placed, whole[self.node], 0)
         self.tag = np.where(placed, nodes[self.node, kernels.TAG], 0)
         self.level = np.where(placed, nodes[self.node, kernels.LEVEL], 0)
         parent = nodes[:, kernels.PARENT]
-        self.parent: I32 = np.where(parent[self.node] >= 0, parent[self.node], self.node)
-        self.grand: I32 = np.where(parent[self.parent] >= 0, parent[self.parent], self.parent)
-        self.great: I32 = np.where(parent[self.grand] >= 0, parent[self.grand], self.grand)
+        self.parent: I64 = np.where(parent[self.node] >= 0, parent[self.node], self.node)
+        self.grand: I64 = np.where(parent[self.parent] >= 0, parent[self.parent], self.parent)
+        self.great: I64 = np.where(parent[self.grand] >= 0, parent[self.grand], self.grand)
         self.characters = np.maximum(blocks[:, kernels.CHARACTERS], 1).astype(np.float64)
         # An ideograph counts as about half a word.
         self.words: F64 = blocks[:, kernels.WORDS] + 0.6 * blocks[:, kernels.IDEOGRAPHS]
@@ -193,32 +207,51 @@ class _Blocks:
         clauses = self.blocks[:, kernels.CLAUSES]
         clean = (self.inside & bits_of(BOILERPLATE)) == 0
         good = np.where((self.linked < 0.35) & (self.words >= 8) & (clauses >= 1) & clean, self.words, 0.0)
-        if good.sum() >= 40:
+        enough = self.total(good) >= 40
+        if enough.all():
             return good
         possible = (self.inside & bits_of(_NEVER_TEXT)) == 0
-        return np.where((self.linked < 0.5) & (self.words >= 6) & possible, self.words, 0.0)
+        return np.where(
+            self.spread(enough),
+            good,
+            np.where((self.linked < 0.5) & (self.words >= 6) & possible, self.words, 0.0),
+        )
 
-    def within(self, quantity: F64) -> F64:
-        """Sum of a quantity of blocks over the blocks in each node."""
-        sums = np.concatenate(([0.0], np.cumsum(quantity)))
-        return np.asarray(sums[self.nodes[:, kernels.BLOCK_END]] - sums[self.nodes[:, kernels.BLOCK_AT]], np.float64)
+    def spread(self, of_pages: Sequence[Any] | np.ndarray[Any, Any]) -> Any:
+        """For each block the number of its page."""
+        return np.repeat(of_pages, self.sizes)
+
+    def total(self, quantity: F64) -> F64:
+        """Sum of a quantity of blocks over the blocks of each page."""
+        return np.array([quantity[page].sum() for page in self.slices])
+
+    def running(self, quantities: F64) -> F64:
+        """Sums of rows of quantities of blocks over the blocks of a page up to each, from 0 before its first on."""
+        sums = np.zeros((len(quantities), self.size + len(self.slices)))
+        for number, page in enumerate(self.slices):
+            np.cumsum(quantities[:, page], axis=1, out=sums[:, page.start + number + 1 : page.stop + number + 1])
+        return sums
+
+    def within(self, *quantities: F64) -> F64:
+        """Sums of quantities of blocks over the blocks in each node."""
+        sums = self.running(np.array(quantities))
+        number = np.repeat(np.arange(len(self.slices)), np.diff(self.pages.node_starts))
+        ends = sums[:, self.nodes[:, kernels.BLOCK_END] + number]
+        return np.asarray(ends - sums[:, self.nodes[:, kernels.BLOCK_AT] + number], np.float64)
 
     def nearest(self, mask: Bool) -> tuple[F64, F64]:
         """How many blocks further the next of a kind is, and how far back the last one: logarithms, 20 blocks at most."""
-        places = np.flatnonzero(mask)
-        if not places.size:
-            far = np.full(self.size, np.log2(21.0))
-            return far, far
-        after = np.searchsorted(places, self.index, "left")
-        before = np.searchsorted(places, self.index, "right") - 1
-        onward = np.where(after < places.size, places[np.minimum(after, places.size - 1)] - self.index, 99)
-        back = np.where(before >= 0, self.index - places[np.maximum(before, 0)], 99)
-        return np.log2(1.0 + np.minimum(onward, 20)), np.log2(1.0 + np.minimum(back, 20))
+        places = np.concatenate(([-self.size - 21], mask.nonzero()[0], [2 * self.size + 21]))
+        onward = places[np.searchsorted(places, self.index, "left")]
+        back = places[np.searchsorted(places, self.index, "right") - 1]
+        far_on, far_back = onward - self.index, self.index - back
+        far_on[onward >= self.page_end] = far_back[back < self.page_at] = 20
+        return np.log2(1.0 + np.minimum(far_on, 20)), np.log2(1.0 + np.minimum(far_back, 20))
 
 
-def evidence(page: Page) -> Evidence:
-    """All evidence on the blocks of a page that has at least one."""
-    b = _Blocks(page)
+def evidence(pages: Pages) -> Evidence:
+    """All evidence on the blocks of some pages."""
+    b = _Blocks(pages)
     columns = _of_text(b)
     columns.update(_of_place(b))
     columns.update(_of_surroundings(b))
@@ -271,9 +304,12 @@ def _of_text(b: _Blocks) -> dict[str, F64 | Bool]:
 def _of_place(b: _Blocks) -> dict[str, F64 | Bool]:
     """What the elements around a block hold, and the block's place among the page's paragraphs."""
     good, words = b.good, b.words
-    total = max(float(good.sum()), 1.0)
-    paragraphs, all_words, linked = b.within(good), b.within(words), b.within(words * b.linked)
-    count, linked_blocks = b.within(np.ones(b.size)), b.within((b.linked > 0.6).astype(np.float64))
+    good_P, words_P = b.total(good), b.total(words)
+    total_P = np.maximum(good_P, 1.0)
+    total = b.spread(total_P)
+    paragraphs, all_words, linked, count, linked_blocks = b.within(
+        good, words, words * b.linked, np.ones(b.size), (b.linked > 0.6).astype(np.float64)
+    )
     columns: dict[str, F64 | Bool] = {}
     for name, node in (("own", b.node), ("parent", b.parent), ("grand", b.grand), ("great", b.great)):
         some, blocks = np.maximum(all_words[node], 1), np.maximum(count[node], 1)
@@ -282,33 +318,55 @@ def _of_place(b: _Blocks) -> dict[str, F64 | Bool]:
         columns[f"paragraphs_in_{name}"] = paragraphs[node] / some
         columns[f"linked_blocks_in_{name}"] = linked_blocks[node] / blocks
         columns[f"words_a_block_in_{name}"] = np.log2(1 + all_words[node] / blocks)
+    nodes_of = b.pages.of_nodes()
     for percent in (50, 70, 90):
-        holding = np.flatnonzero(paragraphs >= percent / 100 * total)
-        columns[f"in_holder_of_{percent}"] = _inside(b, int(holding[-1]) if holding.size else 0)
+        needed = (percent / 100 * total_P).tolist()
+        holders = [_last(paragraphs[page] >= share) for page, share in zip(nodes_of, needed, strict=True)]
+        columns[f"in_holder_of_{percent}"] = _inside(b, *_reach(b, holders))
     hosts = np.bincount(b.parent, good, len(b.nodes)) + np.bincount(b.grand, good * 0.5, len(b.nodes))
-    host = int(hosts.argmax())
-    inside = _inside(b, host)
-    begin, end = b.nodes[host, kernels.BLOCK_AT], b.nodes[host, kernels.BLOCK_END]
+    chosen = [int(hosts[page].argmax()) for page in nodes_of]
+    begin, end = _reach(b, chosen)
+    inside = _inside(b, begin, end)
     columns["in_host"], columns["before_host"], columns["after_host"] = inside, b.index < begin, b.index >= end
-    columns["share_of_host"] = np.full(b.size, hosts[host] / total / 1.5)
+    host_P = hosts[np.array(chosen) + b.pages.node_starts[:-1]]
+    columns["share_of_host"] = b.spread(host_P / total_P / 1.5)
     columns["hosted_by_parent"], columns["hosted_by_grand"] = hosts[b.parent] / total, hosts[b.grand] / total
-    places = np.flatnonzero((good >= 20) & inside)
-    if not places.size:
-        places = np.flatnonzero(good > 0)
-    first, last = (int(places[0]), int(places[-1])) if places.size else (0, b.size)
+    ends = np.array([_ends_of_text(good[page], inside[page], page.start) for page in b.slices])
+    first, last = b.spread(ends[:, 0]), b.spread(ends[:, 1])
     columns["before_first"] = np.log2(1 + np.maximum(first - b.index, 0))
     columns["after_last"] = np.log2(1 + np.maximum(b.index - last, 0))
     columns["between"] = (b.index >= first) & (b.index <= last)
-    columns["read_before"] = (np.cumsum(good) - good) / total
-    columns["position"] = b.index / b.size
-    columns["page_words"] = np.full(b.size, np.log2(1 + good.sum()))
-    columns["page_share"] = np.full(b.size, good.sum() / max(float(words.sum()), 1.0))
-    columns["page_blocks"] = np.full(b.size, np.log2(1 + b.size))
+    columns["read_before"] = (np.concatenate([np.cumsum(good[page]) for page in b.slices]) - good) / total
+    columns["position"] = (b.index - b.page_at) / b.spread(b.sizes)
+    columns["page_words"] = b.spread(np.log2(1 + good_P))
+    columns["page_share"] = b.spread(good_P / np.maximum(words_P, 1.0))
+    columns["page_blocks"] = b.spread(np.log2(1 + b.sizes))
     return columns
 
 
-def _inside(b: _Blocks, node: int) -> Bool:
-    return np.asarray((b.index >= b.nodes[node, kernels.BLOCK_AT]) & (b.index < b.nodes[node, kernels.BLOCK_END]))
+def _last(mask: Bool) -> int:
+    """The last place where a mask is true; 0 where it nowhere is."""
+    from_end = int(mask[::-1].argmax())
+    return len(mask) - 1 - from_end if mask[-1 - from_end] else 0
+
+
+def _reach(b: _Blocks, nodes: list[int]) -> tuple[I64, I64]:
+    """For each block where the blocks of a node of its page begin and end; the node is counted within the page."""
+    node = np.array(nodes) + b.pages.node_starts[:-1]
+    return b.spread(b.nodes[node, kernels.BLOCK_AT]), b.spread(b.nodes[node, kernels.BLOCK_END])
+
+
+def _inside(b: _Blocks, begin: I64, end: I64) -> Bool:
+    return np.asarray((b.index >= begin) & (b.index < end))
+
+
+def _ends_of_text(good: F64, inside: Bool, start: int) -> tuple[int, int]:
+    """The first and the last long paragraph inside the host of a page that begins at `start`."""
+    places = ((good >= 20) & inside).nonzero()[0]
+    if not places.size:
+        places = (good > 0).nonzero()[0]
+    first, last = (int(places[0]), int(places[-1])) if places.size else (0, len(good))
+    return start + first, start + last
 
 
 def _of_surroundings(b: _Blocks) -> dict[str, F64 | Bool]:
@@ -316,9 +374,11 @@ def _of_surroundings(b: _Blocks) -> dict[str, F64 | Bool]:
     columns["to_paragraph"], columns["from_paragraph"] = b.nearest(b.good >= 15)
     columns["to_links"], columns["from_links"] = b.nearest((b.words >= 2) & (b.linked > 0.6))
     columns["from_heading"] = b.nearest(b.tag == tag_number("h1"))[1]
-    titles = np.flatnonzero(b.level == 1)
-    columns["after_title"] = b.index > (titles[0] if titles.size else b.size)
-    columns["no_title"] = np.full(b.size, not titles.size)
+    title = b.level == 1
+    titled = [int(title[page].argmax()) + page.start if title[page].any() else -1 for page in b.slices]
+    first = b.spread(titled)
+    columns["after_title"] = (first >= 0) & (b.index > first)
+    columns["no_title"] = first < 0
     return columns
 
 
@@ -327,13 +387,12 @@ def _of_neighbours(b: _Blocks, of_block: dict[str, F64 | Bool]) -> dict[str, F64
     columns: dict[str, F64 | Bool] = {}
     for by in _NEIGHBOURS:
         here, there = (slice(by, None), slice(None, -by)) if by > 0 else (slice(None, by), slice(-by, None))
+        same_page = b.page_at[here] == b.page_at[there]
         for name in _OF_NEIGHBOURS:
             shifted = np.zeros(b.size)
-            if b.size > abs(by):
-                shifted[here] = of_block[name][there]
+            np.multiply(of_block[name][there], same_page, out=shifted[here])
             columns[f"{name}@{by}"] = shifted
         siblings = np.zeros(b.size, np.bool_)
-        if b.size > abs(by):
-            siblings[here] = (b.node[here] == b.node[there]) | (b.parent[here] == b.parent[there])
+        siblings[here] = same_page & ((b.node[here] == b.node[there]) | (b.parent[here] == b.parent[there]))
         columns[f"sibling@{by}"] = siblings
     return columns

@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from typing import ClassVar, Protocol, cast, runtime_checkable
@@ -60,6 +62,15 @@ class OnePass(Extractor, Protocol):
         ...
 
 
+@runtime_checkable
+class InBatches(OnePass, Protocol):
+    """An extractor that reads several pages in less time than one by one."""
+
+    def extract_many(self, pages: Sequence[bytes]) -> list[str | None]:
+        """What `extract_utf8` gives for each of the pages."""
+        ...
+
+
 class MainText:
     """megadata's own rules over blocks of text, in one pass over the page (see `maintext`): fast, and the default."""
 
@@ -71,12 +82,16 @@ class MainText:
 
     def extract_utf8(self, page: bytes, url: str | None) -> str | None:
         """The same of bytes."""
-        from megadata.corpus.sources.maintext import main_blocks
+        return self.extract_many([page])[0]
+
+    def extract_many(self, pages: Sequence[bytes]) -> list[str | None]:
+        """The same of several pages."""
+        from megadata.corpus.sources.maintext import main_blocks_of
         from megadata.corpus.sources.page import scan_bytes
         from megadata.corpus.sources.pagetext import render
 
-        found = scan_bytes(page)
-        return render(found, main_blocks(found)) or None
+        found = [scan_bytes(page) for page in pages]
+        return [render(page, kept) or None for page, kept in zip(found, main_blocks_of(found), strict=True)]
 
 
 class Resiliparse:
@@ -130,34 +145,57 @@ def extractor(name: str) -> Extractor:
     return cast("Extractor", known[name].load()())
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A page within the limits of size and depth, whose text is yet to be extracted."""
+
+    page: str | bytes
+    """Decoded, or in UTF-8 for an extractor that is `OnePass`."""
+    url: str | None
+    where: str
+
+
 def extract(html: str, url: str | None, options: ReadOptions, where: str, problems: Problems) -> str | None:
     """Text of a page by the extractor that the options name, within their limits; None for a page that `problems` sets aside."""
-    return _extract(html, None, url, options, where, problems)
+    found = admit(html, url, options, where, problems)
+    return extract_page(found, options, problems) if found is not None else None
 
 
-def extract_stored(
+def admit(html: str, url: str | None, options: ReadOptions, where: str, problems: Problems) -> Unread | None:
+    """A decoded page, if it is within the limits; None for one that `problems` sets aside."""
+    page = html.encode("utf-8", "replace") if _in_one_pass(options.extractor) else html
+    return _admit(page, None, url, options, where, problems)
+
+
+def admit_stored(
     body: bytes, charset: str | None, url: str | None, options: ReadOptions, where: str, problems: Problems
-) -> str | None:
+) -> Unread | None:
     """The same of a page as it is stored, with the charset that came with it, if any."""
     page = to_utf8(body, charset) if _in_one_pass(options.extractor) else decode(body, charset)
-    return _extract(page, body, url, options, where, problems)
+    return _admit(page, body, url, options, where, problems)
 
 
-def _extract(
+def _admit(
     page: str | bytes, body: bytes | None, url: str | None, options: ReadOptions, where: str, problems: Problems
-) -> str | None:
-    """Text of a decoded page, or of one in UTF-8; `body` is the page as it is stored, where that is known."""
-    name, most = options.extractor, options.max_page_characters
-    chosen = _warmed(name)
+) -> Unread | None:
+    """`body` is the page as it is stored, where that is known."""
+    most = options.max_page_characters
     size = len(page) if isinstance(page, str) or len(page) <= most else len(_text(page))
     if size > most:
         problems.add("page_too_large", where, f"{size} characters, at most {most} are parsed")
         return None
-    if not _in_one_pass(name) and (what := _too_costly(_text(page), body, options)) is not None:
+    if not _in_one_pass(options.extractor) and (what := _too_costly(_text(page), body, options)) is not None:
         problems.add("page_too_deep", where, what, _head(page))
         return None
+    return Unread(page, url, where)
+
+
+def extract_page(found: Unread, options: ReadOptions, problems: Problems) -> str | None:
+    """Text of a page within the limit of time; None for a page that `problems` sets aside."""
+    name, page, where = options.extractor, found.page, found.where
+    chosen = warmed(name)
     try:
-        text = within(options.page_seconds, lambda: _call(chosen, page, url))
+        text = within(options.page_seconds, lambda: _call(chosen, page, found.url))
     except ConfigError:
         raise
     except TimeLimit:
@@ -170,9 +208,14 @@ def _extract(
     except Exception as error:  # extractors are other people's code: one page must not end the run
         problems.add("extractor_failed", where, f"{name}: {type(error).__name__}: {error}", _head(page))
         return None
+    return finished(text, found, options, problems)
+
+
+def finished(text: str | None, found: Unread, options: ReadOptions, problems: Problems) -> str | None:
+    """What the extractor gave for a page, tidied; None where that is nothing, and `problems` sets the page aside."""
     text = tidy(text) if text else ""
     if not text:
-        problems.add("no_text", where, f"{name} found no main text", _head(page))
+        problems.add("no_text", found.where, f"{options.extractor} found no main text", _head(found.page))
         return None
     return text
 
@@ -202,11 +245,11 @@ def _too_costly(html: str, body: bytes | None, options: ReadOptions) -> str | No
 
 @cache
 def _in_one_pass(name: str) -> bool:
-    return isinstance(_warmed(name), OnePass)
+    return isinstance(warmed(name), OnePass)
 
 
 @cache
-def _warmed(name: str) -> Extractor:
+def warmed(name: str) -> Extractor:
     """The extractor after a first page without a limit: a page must not pay for what is loaded or compiled with it."""
     chosen = extractor(name)
     try:

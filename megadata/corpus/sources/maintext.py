@@ -6,6 +6,7 @@ reader would call the block main text. ``benchmarks/fit_extract.py`` makes them 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -13,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from megadata.corpus.sources.evidence import BOILERPLATE, Evidence, bits_of, evidence, kinds, table
-from megadata.corpus.sources.page import Page, tag_number
+from megadata.corpus.sources.page import Page, Pages, join, tag_number
 from megadata.kernels import html as kernels
-from megadata.kernels.base import F64, Bool
+from megadata.kernels.base import F64, I64, Bool
 
+DECIMALS = 2
+"""Decimals of points."""
 FEW_WORDS = 20
 """Where the blocks with more for than against them hold fewer words, those with nearly as much are taken as well."""
 NEARLY, LEAST = -1.5, -2.5
@@ -66,100 +69,124 @@ def scorecard_of(points: dict[str, Any]) -> Scorecard:
     return Scorecard(float(points["start"]), near, inside, dict(points["flags"]), steps)
 
 
-def _of_bits(bits: np.ndarray[tuple[int], np.dtype[np.int64]], points: F64) -> F64:
+def _of_bits(bits: I64, points: F64) -> F64:
     unpacked = np.unpackbits(np.ascontiguousarray(bits).view(np.uint8).reshape(-1, 8), axis=1, bitorder="little")
     return np.asarray(unpacked @ points, np.float64)
 
 
 def score(found: Evidence, card: Scorecard | None = None) -> F64:
-    """Points of each block."""
+    """Points of each block. Sums are rounded: else a tie is settled by the order in which a processor adds."""
     card = card or scorecard()
     total = card.start + _of_bits(found.near_K, card.near) + _of_bits(found.inside_K, card.inside)
     for name, weight in card.weights.items():
         total += found.columns[name] * weight
     for name, (at, points) in card.steps.items():
         total += points[np.searchsorted(at, found.columns[name], side="right")]
-    return np.asarray(total, np.float64)
+    return np.asarray(np.round(total, DECIMALS), np.float64)
 
 
 def main_blocks(page: Page) -> Bool:
     """Mask of the blocks that are main text."""
-    if not len(page.blocks):
-        return np.zeros(0, np.bool_)
-    found = evidence(page)
-    return choose(page, found, score(found))
+    return main_blocks_of([page])[0]
 
 
-def choose(page: Page, found: Evidence, points: F64) -> Bool:
+def main_blocks_of(pages: Sequence[Page]) -> list[Bool]:
+    """The same of each of some pages; what comes with a page changes nothing."""
+    holding = [page for page in pages if len(page.blocks)]
+    if not holding:
+        return [np.zeros(0, np.bool_)] * len(pages)
+    joined = join(holding)
+    found = evidence(joined)
+    kept = choose(joined, found, score(found))
+    masks = iter([kept[page] for page in joined.of_blocks()])
+    return [next(masks) if len(page.blocks) else np.zeros(0, np.bool_) for page in pages]
+
+
+def choose(pages: Pages, found: Evidence, points: F64) -> Bool:
     """Blocks with positive points, those of lists, tables and comments together; more where that is nearly nothing."""
-    words = page.blocks[:, kernels.WORDS] + 0.6 * page.blocks[:, kernels.IDEOGRAPHS]
-    menu = (page.blocks[:, kernels.LINKS] >= MENU_LINKS) & (found.columns["linked"] > MENU_SHARE)
-    points = _together(page, found, np.where(menu, -np.abs(points), points), words)
-    kept = points > (BARE if _is_bare(page, found) else 0)
-    kept &= ~_hidden(page, words * kept)
-    if words[kept].sum() < FEW_WORDS:
-        kept = points > NEARLY
-        if not kept.any():
-            kept = points > max(float(points.max()) - 1, LEAST)
-    kept = _rejoined(page, points, kept)
-    orphaned = _orphaned(page, kept)
-    return kept if np.array_equal(orphaned, kept) else kept & ~orphaned  # headings alone are better than nothing
+    blocks = pages.blocks
+    words = blocks[:, kernels.WORDS] + 0.6 * blocks[:, kernels.IDEOGRAPHS]
+    menu = (blocks[:, kernels.LINKS] >= MENU_LINKS) & (found.columns["linked"] > MENU_SHARE)
+    points = _together(pages, found, np.where(menu, -np.abs(points), points), words)
+    kept = points > np.repeat(np.where(_are_bare(pages, found), BARE, 0), np.diff(pages.block_starts))
+    kept &= ~_hidden(pages, words * kept)
+    for page in pages.of_blocks():
+        if words[page][kept[page]].sum() < FEW_WORDS:
+            kept[page] = _nearly(points[page])
+    kept = _rejoined(pages, points, kept)
+    orphaned = _orphaned(pages, kept)
+    for page in pages.of_blocks():
+        if not np.array_equal(orphaned[page], kept[page]):  # headings alone are better than nothing
+            kept[page] &= ~orphaned[page]
+    return kept
 
 
-def _is_bare(page: Page, found: Evidence) -> bool:
-    """Whether a page is a short text with nothing around it."""
-    linked, characters = (int(page.blocks[:, column].sum()) for column in (kernels.LINKED, kernels.CHARACTERS))
-    few = len(page.blocks) <= BARE_BLOCKS and linked <= BARE_LINKED * characters
-    return few and not (found.inside_K & bits_of(BOILERPLATE)).any()
+def _nearly(points: F64) -> Bool:
+    """Blocks of one page that are taken where those with more for than against them are too few."""
+    kept = points > NEARLY
+    return np.asarray(kept if kept.any() else points > max(float(points.max()) - 1, LEAST), np.bool_)
 
 
-def _hidden(page: Page, words: F64) -> Bool:
+def _are_bare(pages: Pages, found: Evidence) -> Bool:
+    """Whether each page is a short text with nothing around it."""
+    starts = pages.block_starts[:-1]
+    linked, characters = (
+        np.add.reduceat(pages.blocks[:, column], starts, dtype=np.int64)
+        for column in (kernels.LINKED, kernels.CHARACTERS)
+    )
+    few = (np.diff(pages.block_starts) <= BARE_BLOCKS) & (linked <= BARE_LINKED * characters)
+    return np.asarray(few & ~np.logical_or.reduceat((found.inside_K & bits_of(BOILERPLATE)) != 0, starts), np.bool_)
+
+
+def _hidden(pages: Pages, words: F64) -> Bool:
     """Blocks that are not shown, where those that are shown have a fair part of the words."""
-    node = page.blocks[:, kernels.NODE]
-    if not len(page.nodes):
-        return np.zeros(len(node), np.bool_)
-    within = np.empty(len(page.nodes), np.int64)
-    kernels.surround(page.nodes, (page.nodes[:, kernels.FLAGS] & kernels.HIDDEN) > 0, True, within)
-    hidden = np.where(node >= 0, within[node], -1) >= 0
-    if words[hidden].sum() > HIDDEN_SHARE * words.sum():
-        hidden[:] = False
+    node = pages.blocks[:, kernels.NODE]
+    within = np.empty(len(pages.nodes), np.int64)
+    kernels.surround(pages.nodes, (pages.nodes[:, kernels.FLAGS] & kernels.HIDDEN) > 0, True, within)
+    hidden = (node >= 0) & (within[node] >= 0)
+    for page in pages.of_blocks():
+        if hidden[page].any() and words[page][hidden[page]].sum() > HIDDEN_SHARE * words[page].sum():
+            hidden[page] = False
     return np.asarray(hidden, np.bool_)
 
 
-def _rejoined(page: Page, points: F64, kept: Bool) -> Bool:
+def _rejoined(pages: Pages, points: F64, kept: Bool) -> Bool:
     """With code and gaps between kept blocks, and headings of what is kept, where not too much speaks against them."""
-    if not len(page.nodes) or not kept.any():
-        return kept
-    node = np.maximum(page.blocks[:, kernels.NODE], 0)
-    tag = page.nodes[node, kernels.TAG]
-    inside_pre = np.empty(len(page.nodes), np.int64)
-    kernels.surround(page.nodes, page.nodes[:, kernels.TAG] == tag_number("pre"), True, inside_pre)
+    node = pages.blocks[:, kernels.NODE]
+    node = np.where(node >= 0, node, np.repeat(pages.node_starts[:-1], np.diff(pages.block_starts)))
+    tag = pages.nodes[node, kernels.TAG]
+    inside_pre = np.empty(len(pages.nodes), np.int64)
+    kernels.surround(pages.nodes, pages.nodes[:, kernels.TAG] == tag_number("pre"), True, inside_pre)
     code = inside_pre[node] >= 0
-    before, after = np.concatenate(([False], kept[:-1])), np.concatenate((kept[1:], [False]))
+    before, after = np.zeros_like(kept), np.zeros_like(kept)
+    before[1:], after[:-1] = kept[:-1], kept[1:]
+    before[pages.block_starts[:-1]] = False
+    after[np.array(pages.block_starts[1:]) - 1] = False
     gap = before & after & (points > GAP)
-    heading = (tag == tag_number("h1")) & (page.nodes[node, kernels.LEVEL] > 1) & after & (points > HEADING)
+    heading = (tag == tag_number("h1")) & (pages.nodes[node, kernels.LEVEL] > 1) & after & (points > HEADING)
     return np.asarray(kept | gap | heading | (code & (before | after) & (points > CODE)), np.bool_)
 
 
-def _together(page: Page, found: Evidence, points: F64, words: F64) -> F64:
+def _together(pages: Pages, found: Evidence, points: F64, words: F64) -> F64:
     """Points in which the blocks of a list, a table of data or a place for comments share their mean."""
-    if not len(page.nodes):
-        return points
-    tag = page.nodes[:, kernels.TAG]
-    node = page.blocks[:, kernels.NODE]
+    tag = pages.nodes[:, kernels.TAG]
+    node = pages.blocks[:, kernels.NODE]
     weight = np.minimum(words, 60) + 1
-    long_cell = np.zeros(len(page.nodes), np.bool_)
-    table_of = np.empty(len(page.nodes), np.int64)
-    kernels.surround(page.nodes, tag == tag_number("table"), False, table_of)
-    long = (page.blocks[:, kernels.CHARACTERS] > LONG_CELL) | (page.blocks[:, kernels.BREAKS_IN] >= MANY_LINES)
-    long_cell[table_of[node[(node >= 0) & long]]] = True
+    long_cell = np.zeros(len(pages.nodes), np.bool_)
+    table_of = np.empty(len(pages.nodes), np.int64)
+    kernels.surround(pages.nodes, tag == tag_number("table"), False, table_of)
+    long = (pages.blocks[:, kernels.CHARACTERS] > LONG_CELL) | (pages.blocks[:, kernels.BREAKS_IN] >= MANY_LINES)
+    tables = table_of[node[(node >= 0) & long]]
+    long_cell[tables[tables >= 0]] = True
     for marked, outermost, share in (
         ((tag == tag_number("ul")) | (tag == tag_number("ol")) | (tag == tag_number("dl")), False, OF_LIST),
         ((tag == tag_number("table")) & ~long_cell, False, OF_TABLE),
         (found.nodes_commented, True, OF_COMMENTS),
     ):
-        group_of = np.empty(len(page.nodes), np.int64)
-        kernels.surround(page.nodes, marked, outermost, group_of)
+        if not marked.any():
+            continue
+        group_of = np.empty(len(pages.nodes), np.int64)
+        kernels.surround(pages.nodes, marked, outermost, group_of)
         group = np.where(node >= 0, group_of[node], -1)
         inside = group >= 0
         if not inside.any():
@@ -173,18 +200,15 @@ def _together(page: Page, found: Evidence, points: F64, words: F64) -> F64:
     return points
 
 
-def _orphaned(page: Page, kept: Bool) -> Bool:
-    """Headings after which no block is kept before the next heading of the same or a higher level."""
-    node = page.blocks[:, kernels.NODE]
-    heading = (
-        (node >= 0) & (page.nodes[np.maximum(node, 0), kernels.TAG] == tag_number("h1"))
-        if len(page.nodes)
-        else node >= 0
-    )
+def _orphaned(pages: Pages, kept: Bool) -> Bool:
+    """Headings after which no block of the page is kept before the next heading of the same or a higher level."""
+    node = pages.blocks[:, kernels.NODE]
+    heading = (node >= 0) & (pages.nodes[node, kernels.TAG] == tag_number("h1"))
     orphaned = np.zeros(len(kept), np.bool_)
-    levels = page.nodes[np.maximum(node, 0), kernels.LEVEL] if len(page.nodes) else node
-    for at in np.flatnonzero(heading & kept).tolist():
-        for after in range(at + 1, len(kept)):
+    levels = pages.nodes[node, kernels.LEVEL]
+    page_end = np.repeat(pages.block_starts[1:], np.diff(pages.block_starts))
+    for at in (heading & kept).nonzero()[0].tolist():
+        for after in range(at + 1, int(page_end[at])):
             if heading[after]:
                 if levels[after] <= levels[at]:
                     orphaned[at] = node[after] != node[at]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -89,6 +91,55 @@ class Page:
     blocks: I32
     pieces: I32
     title: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """Pages that have blocks, with their arrays one behind the other, so that one call of numpy serves them all.
+
+    Nodes and blocks are numbered through: page p owns the nodes [node_starts[p], node_starts[p + 1]), at least one, and so on. A
+    page without elements has one that says nothing.
+    """
+
+    pages: Sequence[Page]
+    nodes: I32
+    blocks: I32
+    node_starts: list[int]
+    block_starts: list[int]
+
+    def of_blocks(self) -> list[slice]:
+        """The blocks of each page."""
+        return [slice(*ends) for ends in pairwise(self.block_starts)]
+
+    def of_nodes(self) -> list[slice]:
+        """The nodes of each page."""
+        return [slice(*ends) for ends in pairwise(self.node_starts)]
+
+
+def join(pages: Sequence[Page]) -> Pages:
+    """Pages as one; each must have a block."""
+    nodes_of = [page.nodes if len(page.nodes) else _bare_node(len(page.blocks)) for page in pages]
+    node_starts = [0, *accumulate(len(nodes) for nodes in nodes_of)]
+    block_starts = [0, *accumulate(len(page.blocks) for page in pages)]
+    if len(pages) == 1:
+        return Pages(pages, nodes_of[0], pages[0].blocks, node_starts, block_starts)
+    nodes = np.concatenate(nodes_of)
+    blocks = np.concatenate([page.blocks for page in pages])
+    first_node = np.array(node_starts[:-1], np.int32)
+    blocks[:, kernels.NODE] += np.where(blocks[:, kernels.NODE] >= 0, np.repeat(first_node, np.diff(block_starts)), 0)
+    sizes = np.diff(node_starts)
+    nodes[:, kernels.PARENT] += np.where(nodes[:, kernels.PARENT] >= 0, np.repeat(first_node, sizes), 0)
+    nodes[:, kernels.AFTER] += np.repeat(first_node, sizes)
+    nodes[:, kernels.BLOCK_AT : kernels.BLOCK_END + 1] += np.repeat(np.array(block_starts[:-1], np.int32), sizes)[
+        :, None
+    ]
+    return Pages(pages, nodes, blocks, node_starts, block_starts)
+
+
+def _bare_node(blocks: int) -> I32:
+    nodes = np.zeros((1, kernels.NODE_COLUMNS), np.int32)
+    nodes[0, kernels.PARENT], nodes[0, kernels.BLOCK_END] = -1, blocks
+    return nodes
 
 
 def scan(html: str) -> Page:

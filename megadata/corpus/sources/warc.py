@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, groupby
 from typing import ClassVar
@@ -11,9 +12,10 @@ from typing import ClassVar
 from resiliparse.parse.encoding import detect_mime
 
 from megadata.corpus.sources.charset import decode
-from megadata.corpus.sources.extract import extract, extract_stored, tidy
+from megadata.corpus.sources.extract import Unread, admit, admit_stored, tidy
 from megadata.corpus.sources.http import Response, charset, fields, media_type, parse_response
 from megadata.corpus.sources.members import GZIP, Codec, Members, Piece, zstd, zstd_dictionary
+from megadata.corpus.sources.pagebatches import texts_of
 from megadata.corpus.sources.warcframe import (
     HEADER_BYTES,
     WARC,
@@ -42,6 +44,17 @@ _NOT_PAGES = ("metadata:", "urn:", "dns:", "whois:", "filedesc:")
 _PROBE_BYTES = 1 << 20
 _WHOLE_BYTES = 1 << 22
 """Members of up to this size are looked at as one record before they are taken apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A document as its record holds it."""
+
+    content: str | Unread
+    """Its text, or the page of which the text is yet to be extracted."""
+    id: str | None = None
+    url: str | None = None
+    date: str | None = None
 
 
 class Warc:
@@ -75,6 +88,11 @@ class Warc:
         yield from batches(self._records(span, options, problems), span.file)
 
     def _records(self, span: Span, options: ReadOptions, problems: Problems) -> Iterator[tuple[int, Record]]:
+        found = (((at, one), one.content) for at, one in self._found(span, options, problems))
+        for (position, one), text in texts_of(found, options, problems):
+            yield position, Record(text, one.id, one.url, {"date": one.date} if one.date else None)
+
+    def _found(self, span: Span, options: ReadOptions, problems: Problems) -> Iterator[tuple[int, Found]]:
         for position, framed in _frames(span, self.grammar, options, problems):
             if framed.problem:
                 problems.add(framed.problem, f"{span.file.name}:{position}", framed.detail)
@@ -83,8 +101,8 @@ class Warc:
             if document is not None:
                 yield position, document
 
-    def document(self, framed: Framed, options: ReadOptions, where: str, problems: Problems) -> Record | None:
-        """The document of one record, or None where it is left out or set aside."""
+    def document(self, framed: Framed, options: ReadOptions, where: str, problems: Problems) -> Found | None:
+        """The document in one record, or None where it is left out or set aside."""
         return _document(framed, options, where, problems)
 
 
@@ -217,8 +235,8 @@ def _start_of(pieces: Iterator[Piece]) -> tuple[bytes, bool]:
     return b"".join(held), False
 
 
-def _document(framed: Framed, options: ReadOptions, where: str, problems: Problems) -> Record | None:
-    """The document of one record, or None where it is left out or set aside."""
+def _document(framed: Framed, options: ReadOptions, where: str, problems: Problems) -> Found | None:
+    """The document in one record, or None where it is left out or set aside."""
     kind = record_type(framed)
     if kind not in _READ:
         problems.skip(kind)
@@ -235,9 +253,9 @@ def _document(framed: Framed, options: ReadOptions, where: str, problems: Proble
         page = stored(framed, declared)
         if kind == "conversion" and page.media_type not in _HTML:
             text = plain_text(decode(page.body, page.charset, markup=False), where, problems)
-            return _as_record(headers, text) if text is not None else None
-    text = page_text(page, _url(headers), options, where, problems) if page is not None else None
-    return _as_record(headers, text) if text is not None else None
+            return _with_headers(text, headers) if text is not None else None
+    content = content_of(page, _url(headers), options, where, problems) if page is not None else None
+    return _with_headers(content, headers) if content is not None else None
 
 
 def stored(framed: Framed, declared: str) -> Response:
@@ -267,8 +285,10 @@ def archived_response(
     return None
 
 
-def page_text(page: Response, url: str | None, options: ReadOptions, where: str, problems: Problems) -> str | None:
-    """Text of a page or of a plain text; None where it is left out or set aside."""
+def content_of(
+    page: Response, url: str | None, options: ReadOptions, where: str, problems: Problems
+) -> str | Unread | None:
+    """A page of HTML, or a plain text; None where it is left out or set aside."""
     body = page.body
     media = page.media_type or detect_mime(body[:_PROBE_BYTES])
     if media not in _HTML + _TEXT:
@@ -290,8 +310,8 @@ def page_text(page: Response, url: str | None, options: ReadOptions, where: str,
                 problems.skip("media_type")  # a playlist, a feed, a script: servers call anything plain text
                 return None
             return plain_text(text, where, problems)
-        return extract(text, url, options, where, problems)
-    return extract_stored(body, page.charset, url, options, where, problems)
+        return admit(text, url, options, where, problems)
+    return admit_stored(body, page.charset, url, options, where, problems)
 
 
 def plain_text(text: str, where: str, problems: Problems) -> str | None:
@@ -302,10 +322,9 @@ def plain_text(text: str, where: str, problems: Problems) -> str | None:
     return text or None
 
 
-def _as_record(headers: dict[str, str], text: str) -> Record:
-    date = headers.get("warc-date")
+def _with_headers(content: str | Unread, headers: dict[str, str]) -> Found:
     own = headers.get("warc-record-id", "").strip("<>")
-    return Record(text, id=own or None, url=_url(headers), metadata={"date": date} if date else None)
+    return Found(content, own or None, _url(headers), headers.get("warc-date"))
 
 
 def _url(headers: dict[str, str]) -> str | None:
