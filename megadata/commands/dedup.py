@@ -1,4 +1,4 @@
-"""`dedup`: documents without copies, or without lines and sentences that repeat."""
+"""`dedup`: documents without copies, or without lines, sentences and strings that repeat."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 @click.option("--recall", type=float, default=0.9, show_default=True, help="Share of pairs at the threshold to find.")
 @click.option(
     "--mode",
-    type=click.Choice(["documents", "lines", "paragraphs", "sentences"]),
+    type=click.Choice(["documents", "lines", "paragraphs", "sentences", "substrings"]),
     default="documents",
     show_default=True,
-    help="What is compared: whole documents, or spans that repeat across them.",
+    help="What is compared: whole documents, spans that repeat across them, or any string of --set length=100 bytes.",
 )
 @click.option("--prefer", metavar="A,B,C", help="Sources whose documents are kept first, best first.")
 @click.option("--exact-only", is_flag=True, help="Remove only documents with the same normalised text.")
@@ -73,7 +73,8 @@ def dedup(
 
     Every removed document is compared with the one kept in its place; both are named, with their similarity, in
     duplicates.parquet. Only a kept document removes others, so there are no chains. Other modes take lines, paragraphs or
-    sentences out of documents where they repeat across the corpus; what went is in spans.parquet.
+    sentences out of documents where they repeat across the corpus, or all that lies in strings of 100 bytes that occur before;
+    what went is in spans.parquet.
 
     \b
     Example:
@@ -81,6 +82,7 @@ def dedup(
       megadata dedup web=clean/web books=clean/books --prefer books,web -o unique
       megadata dedup clean/2026-11 -o unique/2026-11 --against index --save-index index
       megadata dedup unique/web -o lines/web --mode lines --set more_than=6
+      megadata dedup unique/web -o once/web --mode substrings --set length=100
     """
     if output is None and not (dry_run or self_test):
         raise click.UsageError("Missing option '-o' / '--output'.")
@@ -154,14 +156,21 @@ def _dedup_spans(
 ) -> None:
     if output is None:
         raise click.UsageError("Missing option '-o' / '--output'.")
-    settings = shared.settings("megadata.corpus.dedup.spans")
+    settings = shared.settings(f"megadata.corpus.dedup.{'substrings' if mode == 'substrings' else 'spans'}")
     from megadata.config import build, override
-    from megadata.corpus.dedup.spans import SpanConfig, dedup_spans
-    from megadata.corpus.dedup.spans.config import DEFAULTS
 
-    values = {"mode": mode, **DEFAULTS[mode], "prefer": prefer}
-    config = build(SpanConfig, override(values, shared.overrides), f"dedup --mode {mode}")
-    report = dedup_spans(_expand(inputs, output, config), output, config, settings)
+    if mode == "substrings":
+        from megadata.corpus.dedup.substrings import SubstringConfig, dedup_substrings
+
+        strings = build(SubstringConfig, override({"prefer": prefer}, shared.overrides), f"dedup --mode {mode}")
+        report = dedup_substrings(_expand(inputs, output, strings), output, strings, settings)
+    else:
+        from megadata.corpus.dedup.spans import SpanConfig, dedup_spans
+        from megadata.corpus.dedup.spans.config import DEFAULTS
+
+        values = {"mode": mode, **DEFAULTS[mode], "prefer": prefer}
+        config = build(SpanConfig, override(values, shared.overrides), f"dedup --mode {mode}")
+        report = dedup_spans(_expand(inputs, output, config), output, config, settings)
     print_json(report.as_dict()) if shared.as_json else show_spans(report)
 
 
@@ -212,7 +221,8 @@ def show_spans(report: SpanReport) -> None:
     from megadata.runtime.progress import human
 
     title = f"dedup: {report.mode}"
-    table = make_table(title, "source", "documents", "kept", "changed", report.mode, "removed", "text kept")
+    columns = ("source", "documents", "kept", "changed", report.spans or report.mode, "removed", "text kept")
+    table = make_table(title, *columns)
     for row in report.rows():
         numbers = (row.documents, row.kept, row.changed, row.spans, row.removed)
         share = row.bytes_kept / row.bytes_in if row.bytes_in else 1.0

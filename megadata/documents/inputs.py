@@ -53,6 +53,11 @@ class Inputs:
     labels: tuple[str, ...] = ()
     """Names given with `NAME=INPUT`, each once, in the order of the inputs."""
 
+    @property
+    def apart(self) -> tuple[str, ...]:
+        """Labels of the inputs whose outputs are kept apart: all of them as soon as one is named, else none."""
+        return tuple(dict.fromkeys(file.source for file in self.files)) if self.labels else ()
+
 
 @dataclass(frozen=True, slots=True)
 class _Found:

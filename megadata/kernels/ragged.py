@@ -15,3 +15,11 @@ def gather(data_N: U8, offsets: I64, order_R: I64, out_N: U8) -> None:
         for i in range(offsets[row], offsets[row + 1]):
             out_N[at] = data_N[i]
             at += 1
+
+
+@kernel(reads(np.uint8), reads(np.int64), reads(np.int64), reads(np.int64), writes(np.uint8))
+def place(data_N: U8, starts_R: I64, stops_R: I64, to_R: I64, out_N: U8) -> None:
+    """Copy each data[starts[r]:stops[r]] to out[to[r]:]."""
+    for r in range(starts_R.size):
+        for i in range(stops_R[r] - starts_R[r]):
+            out_N[to_R[r] + i] = data_N[starts_R[r] + i]

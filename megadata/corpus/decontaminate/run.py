@@ -26,21 +26,20 @@ from megadata.corpus.decontaminate.evaluation import Evaluation
 from megadata.corpus.decontaminate.index import Index, build
 from megadata.corpus.decontaminate.write import OUTCOMES, Count, Write, added, counts_path
 from megadata.corpus.dedup import normaliser
-from megadata.documents.ids import NOTE, qualified, repeats_of, write_key_index
-from megadata.documents.inputs import Inputs, plan, refuse_overlap, refuse_unfit, source_versions
-from megadata.documents.registry import READERS, sources
+from megadata.documents.ids import STREAMS, qualified, repeats_of
+from megadata.documents.inputs import Inputs, plan, refuse_unfit, source_versions
+from megadata.documents.job import Job, open_job, refuse_label_of_removed
+from megadata.documents.publish import Beside, Written, publish_outputs
+from megadata.documents.registry import READERS
 from megadata.documents.settle import settle
-from megadata.documents.unpack import unpack
-from megadata.errors import ConfigError, CorpusError
+from megadata.errors import CorpusError
 from megadata.kernels.base import I64
-from megadata.runtime.exchange import Exchange
 from megadata.runtime.executor import Executor
-from megadata.runtime.files import atomic_write, digest_file, lock_folder, read_json, write_json
-from megadata.runtime.manifest import STATE, Manifest, StepSpec, clear_work, forget, input_digests
+from megadata.runtime.files import atomic_write, read_json
+from megadata.runtime.manifest import StepSpec
 from megadata.runtime.receipts import Receipt
 from megadata.runtime.settings import RunSettings
-from megadata.runtime.shards import Shard, ShardPlan
-from megadata.runtime.step import assemble_shards, map_units, mark_spent, publish, work_folder
+from megadata.runtime.step import assemble_shards, map_units, mark_spent
 from megadata.runtime.units import InputFile, Unit
 
 VERSION = "1"
@@ -121,32 +120,22 @@ def decontaminate(
     CorpusError, ConfigError, OutputError, WorkerError
         With one sentence each; run again, the same command goes on where it stopped.
     """
-    if "removed" in inputs.labels:
-        raise ConfigError(
-            "removed=...: the name is taken by the folder of removed documents; give the input another one"
-        )
+    refuse_label_of_removed(inputs.labels)
     inputs = replace(inputs, files=_by_name(inputs))
-    refuse_overlap(inputs.files, output)
     found = evaluation.find(against, config.evaluation)
     spec = _spec(inputs, found, config)
-    sources()
-    units = plan(inputs.files, config.unit_bytes)
-    with lock_folder(output / STATE):
-        manifest = Manifest.load(output)
-        if manifest is not None and manifest.is_current(output, spec.identity, units):
-            return _report(output, manifest.totals, True, inputs.passed_over)
-        if manifest is not None:
-            settings.progress.note(f"{output}: what other inputs or settings made is replaced")
-        with settings.executor() as executor:
-            run = _Run(inputs, config, settings, executor, work_folder(output, spec))
+    with open_job(inputs, output, spec, config.read, config.unit_bytes, settings) as job:
+        if job.current is not None:
+            return _report(output, job.current.totals, True, inputs.passed_over)
+        with job.workers() as (executor, files):
+            run = _Run(job, config, executor, files)
             run.index(found)
             run.count()
             parts = [run.write(label) for label in run.labels or ("",)]
         totals = run.totals(parts)
-        made = _publish(run, output, spec, parts, totals)
-        if manifest is not None:
-            forget(manifest, made, run.labels, output)
-        clear_work(output)
+        written = [part.written for part in parts]
+        form = None if config.mode == "report" else config.form
+        publish_outputs(job, written, _renumbered(written), totals, form, lambda: run.evidence(output, parts, totals))
     return _report(output, totals, False, inputs.passed_over)
 
 
@@ -194,27 +183,17 @@ def _report(output: Path, totals: dict[str, Any], current: bool, passed_over: li
 class _Part:
     """What was written for one named input, or for all."""
 
-    label: str
     mapped: Path
     """Folder of the map phase, with the evidence."""
-    folder: Path
-    """Folder of the parts and shards."""
-    receipts: list[Receipt]
-    shards: list[Shard]
-    plans: list[ShardPlan]
+    written: Written
 
 
 class _Run:
     """One run over the phases; every phase passes over what an earlier run has left."""
 
-    def __init__(
-        self, inputs: Inputs, config: DecontaminateConfig, settings: RunSettings, executor: Executor, folder: Path
-    ) -> None:
-        self.config, self.settings, self._executor, self.folder = config, settings, executor, folder
-        self.labels = tuple(dict.fromkeys(f.source for f in inputs.files)) if inputs.labels else ()
-        self._files = unpack(
-            executor, inputs.files, folder / "unpacked", settings.progress, config.read, config.unit_bytes
-        )
+    def __init__(self, job: Job, config: DecontaminateConfig, executor: Executor, files: list[InputFile]) -> None:
+        self.config, self.settings, self._executor, self.folder = config, job.settings, executor, job.folder
+        self.labels, self._files = job.inputs.apart, files
         self._ignored: Path | None = None
 
     def _of(self, label: str) -> list[InputFile]:
@@ -272,26 +251,29 @@ class _Run:
         receipts = self._map(task, units, folder, name)
         if not any(key.startswith("documents_in|") for receipt in receipts for key in receipt.counts):
             refuse_unfit(self._of(label), config.read)
+        streams = {kind: kind for kind in STREAMS}
         if config.mode == "report":
-            return _Part(label, mapped, folder, receipts, [], [])
+            return _Part(mapped, Written(label, folder, receipts, [], [], streams))
         mark_spent(folder)
         folder, receipts = settle(self._executor, receipts, units, folder, self.settings)
         shards, plans = assemble_shards(self._executor, receipts, folder, progress, config.form, config.shard_bytes)
-        return _Part(label, mapped, folder, receipts, shards, plans)
+        return _Part(mapped, Written(label, folder, receipts, shards, plans, streams))
 
     def totals(self, parts: list[_Part]) -> dict[str, Any]:
         """Counters of all units."""
         counts: Counter[str] = Counter()
         for part in parts:
-            for receipt in part.receipts:
+            for receipt in part.written.receipts:
                 counts.update(receipt.counts)
         return {k: int(v) for k, v in sorted(counts.items())}
 
-    def write_keys(self, part: _Part, target: Path) -> None:
-        """The key index of one output."""
-        places = {(name, r.unit): one for r in part.receipts for name, one in r.parts.items()}
-        ids = Exchange(part.folder / "ids", NOTE)
-        write_key_index(ids, target, part.plans, places, self.settings.memory, self.settings.workers)
+    def evidence(self, output: Path, parts: list[_Part], totals: dict[str, Any]) -> Beside:
+        """Write what was found; and the statistics."""
+        found: set[int] = set()
+        table = evidence.Table(self.table, self.evaluation, OUTCOMES, self.settings.memory, found)
+        file = output / evidence.FILE
+        rows = table.write(file, [(part.mapped, _name_of(part)) for part in parts])
+        return Beside([(file, rows)], self.statistics(parts, found, totals))
 
     def statistics(self, parts: list[_Part], found: set[int], totals: dict[str, Any]) -> dict[str, Any]:
         """What ``stats.json`` holds."""
@@ -305,10 +287,9 @@ class _Run:
             SetReport(name, whole[number], looked[number], met[number], totals.get(f"matched|{name}", 0))
             for number, name in enumerate(of.sets)
         ]
-        documents = self._documents([(part.mapped, len(part.receipts)) for part in parts])
+        documents = self._documents([(part.mapped, len(part.written.receipts)) for part in parts])
         most = [int(n) for n in np.argsort(-documents, kind="stable")[:MOST_NGRAMS] if documents[n]]
         return {
-            "counts": totals,
             "sets": [to_dict(one) for one in sets],
             "ngrams": [{"ngram": self.table.ngram(n), "documents": int(documents[n])} for n in most],
             "ignored": int(np.load(self._ignored).sum()) if self._ignored is not None else 0,
@@ -330,39 +311,7 @@ def _name_of(part: _Part) -> evidence.Name:
     return name
 
 
-def _publish(run: _Run, output: Path, spec: StepSpec, parts: list[_Part], totals: dict[str, Any]) -> set[str]:
-    """Move everything to its place; manifests come last. Names of what lies there now."""
-    (output / "manifest.json").unlink(missing_ok=True)
-    for part in parts:
-        (output / part.label / "manifest.json").unlink(missing_ok=True)
-    outputs: list[dict[str, Any]] = []
-    keep = run.config.mode != "report"
-    for part in parts:
-        place = output / part.label
-        mine = publish(part.folder, place, part.shards, {"kept": Path(), "removed": Path("removed")})
-        if keep and run.config.form == "jsonl.zst":
-            run.write_keys(part, place / "keys.idx")
-        else:
-            (place / "keys.idx").unlink(missing_ok=True)
-        outputs += [{**one, "name": (Path(part.label) / one["name"]).as_posix()} for one in mine]
-        if part.label and keep:
-            own = {k: v for k, v in totals.items() if k.split("|")[1:2] == [part.label]}
-            made = Manifest("decontaminate", spec.identity, spec.describe(), input_digests(part.receipts), mine, own)
-            made.save(place, part.receipts)
-    found: set[int] = set()
-    table = evidence.Table(run.table, run.evaluation, OUTCOMES, run.settings.memory, found)
-    rows = table.write(output / evidence.FILE, [(part.mapped, _name_of(part)) for part in parts])
-    file = output / evidence.FILE
-    outputs.append({"name": file.name, "documents": rows, "size": file.stat().st_size, "sha256": digest_file(file)})
-    write_json(output / "stats.json", formats.stamp("stats", run.statistics(parts, found, totals)))
-    receipts = _renumbered(parts)
-    Manifest("decontaminate", spec.identity, spec.describe(), input_digests(receipts), outputs, totals).save(
-        output, receipts
-    )
-    return {one["name"] for one in outputs}
-
-
-def _renumbered(parts: list[_Part]) -> list[Receipt]:
+def _renumbered(parts: Sequence[Written]) -> list[Receipt]:
     """The receipts of all parts in the order of the inputs."""
     receipts = [receipt for part in parts for receipt in part.receipts]
     return [replace(receipt, unit=number) for number, receipt in enumerate(receipts)]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from megadata.corpus.dedup.verdicts import qualified
 from megadata.documents.batch import DocBatch
 from megadata.documents.ids import NOTE, IdNotes, repeats_of
+from megadata.documents.publish import stream
 from megadata.documents.shards import unreadable_lines
 from megadata.documents.source import Problems
 from megadata.runtime.exchange import Exchange
@@ -21,9 +22,28 @@ from megadata.runtime.receipts import UnitWriter
 from megadata.runtime.units import Unit
 
 
-def stream(label: str, kind: str) -> str:
-    """Name of a stream of lines: ``kept`` or ``removed``, below the input's name where outputs are kept apart."""
-    return f"{label}/{kind}" if label else kind
+class UniqueIds:
+    """Ids of the documents of a unit, in order; those that others have as well are qualified."""
+
+    def __init__(self, repeats: Path, unit: int) -> None:
+        self._qualify = {index: number for (_, index), number in repeats_of(repeats, unit).items()}
+        self._index = 0
+
+    def of(self, docs: DocBatch, paths: list[str]) -> list[str]:
+        """Ids of the next documents."""
+        start = self._index
+        self._index += len(docs)
+        if not self._qualify:
+            return docs.ids
+        return [
+            qualified(own, path, self._qualify.get(start + row))
+            for row, (own, path) in enumerate(zip(docs.ids, paths, strict=True))
+        ]
+
+    @property
+    def any(self) -> bool:
+        """Whether any document of the unit has an id that others have as well."""
+        return bool(self._qualify)
 
 
 class UnitLines:
@@ -33,9 +53,8 @@ class UnitLines:
         self, folder: Path, unit: Unit, writer: UnitWriter, labels: Sequence[str], repeats: Path, removed: str
     ) -> None:
         self._folder, self._unit, self._writer, self._removed = folder, unit, writer, removed
-        self._qualify = {index: number for (_, index), number in repeats_of(repeats, unit.ordinal).items()}
+        self._unique = UniqueIds(repeats, unit.ordinal)
         self._notes: dict[str, IdNotes] = {label: IdNotes(unit.ordinal) for label in labels or ("",)}
-        self._index = 0
         self.counts: Counter[str] = Counter()
 
     def label_number(self, label: str) -> int:
@@ -44,15 +63,7 @@ class UnitLines:
 
     def with_unique_ids(self, docs: DocBatch, paths: list[str]) -> DocBatch:
         """The next documents of the unit, with ids qualified that others have as well."""
-        start = self._index
-        self._index += len(docs)
-        if not self._qualify:
-            return docs
-        ids = [
-            qualified(own, path, self._qualify.get(start + row))
-            for row, (own, path) in enumerate(zip(docs.ids, paths, strict=True))
-        ]
-        return docs.replace(id=ids)
+        return docs.replace(id=self._unique.of(docs, paths)) if self._unique.any else docs
 
     def put(self, kind: str, label: str, docs: DocBatch, paths: list[str], lines: Iterator[bytes]) -> None:
         """Write the lines of documents."""

@@ -21,8 +21,6 @@ from megadata.corpus.dedup import components, evidence
 from megadata.corpus.dedup.against import CollectKnown, FindKnownBands, FindKnownCopies, Known, estimates
 from megadata.corpus.dedup.config import DedupConfig
 from megadata.corpus.dedup.indexfile import Part
-from megadata.corpus.dedup.output import stream
-from megadata.corpus.dedup.publish import Written
 from megadata.corpus.dedup.ranges import FindCopies, FindEdges, FindStars, Saved, range_bytes, run_ranges
 from megadata.corpus.dedup.records import Numbering
 from megadata.corpus.dedup.saveindex import save_part
@@ -30,13 +28,13 @@ from megadata.corpus.dedup.survey import Collect, Survey
 from megadata.corpus.dedup.verdicts import Found, Verdicts
 from megadata.corpus.dedup.write import Write
 from megadata.documents.ids import NOTE, find_repeats
-from megadata.documents.inputs import Inputs
+from megadata.documents.job import Job
+from megadata.documents.publish import Written, by_label, stream
 from megadata.kernels.base import U8
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.executor import Executor
 from megadata.runtime.files import atomic_write, read_json, write_json
 from megadata.runtime.receipts import Receipt, content_name
-from megadata.runtime.settings import RunSettings
 from megadata.runtime.step import assemble_shards, map_units, mark_spent
 from megadata.runtime.units import Unit
 
@@ -46,18 +44,16 @@ class Phases:
 
     def __init__(
         self,
-        inputs: Inputs,
+        job: Job,
         config: DedupConfig,
-        settings: RunSettings,
         executor: Executor,
         units: list[Unit],
-        folder: Path,
         saved: Sequence[Part] = (),
         for_index: bool = False,
     ) -> None:
-        self.config, self._settings, self._executor, self._units = config, settings, executor, units
+        self.config, self._settings, self._executor, self._units = config, job.settings, executor, units
         self._options = config.read
-        self.labels = tuple(dict.fromkeys(f.source for f in inputs.files)) if inputs.labels else ()
+        self.labels, folder = job.inputs.apart, job.folder
         self._survey = folder / "survey"
         self._surveyed = self._map(Survey(self._survey, config, self._options), units, self._survey, "dedup: survey")
         self.folder = folder / content_name(self._surveyed)  # what follows depends on all bytes that were read
@@ -186,7 +182,7 @@ class Phases:
                     np.save(file, array)
         return np.load(path, mmap_mode="r")
 
-    def write(self) -> Written:
+    def write(self) -> list[Written]:
         """Phase 5: parts of all units, put together to shards."""
         target = self.folder / "write"
         task = Write(target, self.config, self._options, self._verdicts, self._repeats, self.labels, self._for_index)
@@ -194,20 +190,21 @@ class Phases:
         shards, plans = assemble_shards(
             self._executor, receipts, target, self._settings.progress, self.config.form, self.config.shard_bytes
         )
-        return Written(target, self.labels, receipts, shards, plans)
+        return by_label(self.labels, target, receipts, shards, plans)
 
-    def save_part(self, index: Path, output: Path, written: Written) -> str:
+    def save_part(self, index: Path, output: Path, written: list[Written]) -> str:
         """Write a part of an index of all that is kept; its name."""
         streams = [stream(label, "kept") for label in self.labels or ("",)]
-        plan_of = {(p.stream, p.ordinal): p for p in written.plans}
+        plan_of = {(p.stream, p.ordinal): p for one in written for p in one.plans}
         shards = [
             (str(Path(s.stream).parent / s.name), s, plan_of[s.stream, int(s.name[5:10])])
-            for s in written.shards
+            for one in written
+            for s in one.shards
             if s.stream in streams
         ]
-        notes, settings = written.folder / "index", self._settings
+        notes, receipts, settings = written[0].folder / "index", written[0].receipts, self._settings
         return save_part(
-            notes, index, output, self.config, written.receipts, shards, streams, settings.memory, settings.workers
+            notes, index, output, self.config, receipts, shards, streams, settings.memory, settings.workers
         )
 
     def write_evidence(self, target: Path) -> int:

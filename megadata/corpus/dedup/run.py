@@ -14,17 +14,15 @@ from megadata.corpus.dedup import evidence, normaliser
 from megadata.corpus.dedup.config import DedupConfig
 from megadata.corpus.dedup.indexfile import LIST, Part, append_part, load_parts
 from megadata.corpus.dedup.phases import Phases
-from megadata.corpus.dedup.publish import publish_outputs, refuse_label_of_removed
 from megadata.corpus.dedup.report import DedupReport
 from megadata.corpus.dedup.verdicts import EXACT, NEAR
-from megadata.documents.inputs import Inputs, plan, refuse_overlap, refuse_unfit, source_versions
+from megadata.documents.inputs import Inputs, plan, refuse_unfit, source_versions
+from megadata.documents.job import open_job, refuse_label_of_removed
+from megadata.documents.publish import Beside, publish_outputs
 from megadata.documents.registry import READERS
-from megadata.documents.unpack import unpack
 from megadata.errors import ConfigError, CorpusError
-from megadata.runtime.files import lock_folder
-from megadata.runtime.manifest import STATE, Manifest, StepSpec, clear_work
+from megadata.runtime.manifest import StepSpec
 from megadata.runtime.settings import RunSettings
-from megadata.runtime.step import work_folder
 
 VERSION = "1"
 """Raised whenever the same input and configuration would give other output."""
@@ -51,40 +49,34 @@ def dedup(
         With one sentence each; run again, the same command goes on where it stopped.
     """
     refuse_label_of_removed(inputs.labels)
-    refuse_overlap(inputs.files, output)
     saved = [part for part in load_parts(against, config) if not part.lies_in(output)] if against else []
     if save_index is not None:
         _refuse_other_index(save_index, against, config, output)
     spec = _spec(inputs, config, saved, save_index is not None)
-    units = plan(inputs.files, config.unit_bytes)
-    with lock_folder(output / STATE):
-        manifest = Manifest.load(output)
-        stands = manifest is not None and manifest.is_current(output, spec.identity, units)
-        if manifest is not None and stands and _is_saved(save_index, config, output):
-            return DedupReport(output, manifest.totals, True, inputs.passed_over)
-        if manifest is not None:
-            settings.progress.note(f"{output}: what other inputs or settings made is replaced")
-        folder = work_folder(output, spec)
-        with settings.executor() as executor:
-            files = unpack(
-                executor, inputs.files, folder / "unpacked", settings.progress, config.read, config.unit_bytes
-            )
-            units = plan(files, config.unit_bytes)
-            run = Phases(inputs, config, settings, executor, units, folder, saved, save_index is not None)
+
+    def is_saved() -> bool:
+        return _is_saved(save_index, config, output)
+
+    with open_job(inputs, output, spec, config.read, config.unit_bytes, settings, is_saved) as job:
+        if job.current is not None:
+            return DedupReport(output, job.current.totals, True, inputs.passed_over)
+        with job.workers() as (executor, files):
+            run = Phases(job, config, executor, plan(files, config.unit_bytes), saved, save_index is not None)
             if not run.documents:
                 refuse_unfit(files, config.read)
             run.decide()
             written = run.write()
-        totals = run.totals(written.receipts)
+        receipts = written[0].receipts
+        totals = run.totals(receipts)
 
-        def beside() -> list[Path]:
+        def beside() -> Beside:
             if save_index is not None:
                 append_part(save_index, run.save_part(save_index, output, written), saved)
-            return [_write_evidence(run, output, totals)]
+            return Beside(
+                [(_write_evidence(run, output, totals), None)], {"expected_recall": [[s, p] for s, p in config.curve()]}
+            )
 
-        stats = {"expected_recall": [[s, p] for s, p in config.curve()]}
-        publish_outputs(written, output, spec, manifest, totals, stats, config.form, settings, beside)
-        clear_work(output)
+        publish_outputs(job, written, receipts, totals, config.form, beside)
     return DedupReport(output, totals, False, inputs.passed_over)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,20 +66,26 @@ class Spans:
 
 def cut(docs: DocBatch, config: SpanConfig) -> Spans:
     """Cut documents into spans and digest every window of them."""
-    text, offsets = docs.text, docs.offsets
-    most = int(offsets[-1] - offsets[0])
-    starts, bounds = np.empty(most + 1, np.int64), np.empty(len(docs) + 1, np.int64)
-    if config.mode == "sentences":
-        kernels.sentence_starts(text, offsets, class_table(), code_points(SENTENCE_ENDS), starts, bounds)
-    else:
-        kernels.line_starts(text, offsets, config.mode == "paragraphs", starts, bounds)
-    starts = np.append(starts[: bounds[-1]], offsets[-1])
+    text = docs.text
+    starts, bounds = span_starts(docs, config.mode)
     owner = np.repeat(np.arange(len(docs)), np.diff(bounds))
     digests = (
         signatures.shingle(text, starts, MinHashConfig()).digests if starts.size > 1 else np.zeros((0, 2), np.uint64)
     )
     told = np.flatnonzero(digests.any(axis=1) & _long_enough(text, starts, config.shortest))
     return _windows(starts, bounds, told, owner[told], digests[told], config.window)
+
+
+def span_starts(docs: DocBatch, kind: Literal["lines", "paragraphs", "sentences"]) -> tuple[I64, I64]:
+    """int64[S + 1], where each span begins in the text, and int64[D + 1], which spans each document has."""
+    text, offsets = docs.text, docs.offsets
+    most = int(offsets[-1] - offsets[0])
+    starts, bounds = np.empty(most + 1, np.int64), np.empty(len(docs) + 1, np.int64)
+    if kind == "sentences":
+        kernels.sentence_starts(text, offsets, class_table(), code_points(SENTENCE_ENDS), starts, bounds)
+    else:
+        kernels.line_starts(text, offsets, kind == "paragraphs", starts, bounds)
+    return np.append(starts[: bounds[-1]], offsets[-1]), bounds
 
 
 def _long_enough(text: U8, starts: I64, shortest: int) -> NDArray[np.bool_]:

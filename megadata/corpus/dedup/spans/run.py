@@ -3,84 +3,36 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from megadata.config import to_dict
 from megadata.corpus.dedup import normaliser
-from megadata.corpus.dedup.publish import Written, publish_outputs, refuse_label_of_removed
 from megadata.corpus.dedup.spans.config import SpanConfig
 from megadata.corpus.dedup.spans.cut import SEEN
+from megadata.corpus.dedup.spans.report import SpanReport, totals_of
 from megadata.corpus.dedup.spans.survey import FindFrequent, Survey
-from megadata.corpus.dedup.spans.write import RECORD, Write, record_path
+from megadata.corpus.dedup.spans.takeout import record_of
+from megadata.corpus.dedup.spans.write import RECORD, Write
 from megadata.documents.ids import NOTE, find_repeats
-from megadata.documents.inputs import Inputs, plan, refuse_overlap, source_versions
-from megadata.documents.registry import READERS, sources
-from megadata.documents.unpack import unpack
+from megadata.documents.inputs import Inputs, plan, source_versions
+from megadata.documents.job import Job, open_job, refuse_label_of_removed
+from megadata.documents.publish import Written, by_label, publish_outputs
+from megadata.documents.registry import READERS
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.executor import Executor
-from megadata.runtime.files import atomic_write, lock_folder
-from megadata.runtime.manifest import STATE, Manifest, StepSpec, clear_work
+from megadata.runtime.files import atomic_write
+from megadata.runtime.manifest import StepSpec
 from megadata.runtime.receipts import Receipt, content_name
 from megadata.runtime.settings import RunSettings
-from megadata.runtime.step import assemble_shards, map_units, mark_spent, work_folder
+from megadata.runtime.step import assemble_shards, map_units, mark_spent
 from megadata.runtime.units import Unit
 
 VERSION = "1"
 """Raised whenever the same input and configuration would give other output."""
-FILE = "spans.parquet"
-"""Every span that went, in the order of the input."""
 LIBRARIES = ("orjson", "pyarrow", "zstandard", *READERS)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """The result for one source."""
-
-    source: str
-    documents: int
-    kept: int
-    changed: int
-    spans: int
-    removed: int
-    bytes_in: int
-    bytes_kept: int
-
-
-@dataclass(frozen=True, slots=True)
-class SpanReport:
-    """What went in, what came out."""
-
-    output: Path
-    mode: str
-    counts: dict[str, Any]
-    current: bool = False
-    """Whether everything was already done."""
-    passed_over: list[str] = field(default_factory=list)
-
-    def rows(self) -> list[Row]:
-        """One row for each source, or each named input."""
-        names = sorted({key.split("|")[1] for key in self.counts if key.startswith("documents_in|")})
-        columns = (
-            "documents_in",
-            "documents_kept",
-            "documents_changed",
-            "spans_in",
-            "spans_removed",
-            "bytes_in",
-            "bytes_kept",
-        )
-        return [Row(name, *(int(self.counts.get(f"{column}|{name}", 0)) for column in columns)) for name in names]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return {"output": str(self.output), "mode": self.mode, "current": self.current, "counts": self.counts}
 
 
 def dedup_spans(inputs: Inputs, output: Path, config: SpanConfig, settings: RunSettings) -> SpanReport:
@@ -92,33 +44,15 @@ def dedup_spans(inputs: Inputs, output: Path, config: SpanConfig, settings: RunS
         With one sentence each; run again, the same command goes on where it stopped.
     """
     refuse_label_of_removed(inputs.labels)
-    refuse_overlap(inputs.files, output)
-    spec = _spec(inputs, config)
-    sources()
-    with lock_folder(output / STATE):
-        before = Manifest.load(output)
-        if before is not None and before.is_current(output, spec.identity, plan(inputs.files, config.unit_bytes)):
-            return SpanReport(output, config.mode, before.totals, True, inputs.passed_over)
-        if before is not None:
-            settings.progress.note(f"{output}: what other inputs or settings made is replaced")
-        folder = work_folder(output, spec)
-        with settings.executor() as executor:
-            files = unpack(
-                executor, inputs.files, folder / "unpacked", settings.progress, config.read, config.unit_bytes
-            )
-            run = _Run(inputs, config, settings, executor, plan(files, config.unit_bytes), folder)
+    with open_job(inputs, output, _spec(inputs, config), config.read, config.unit_bytes, settings) as job:
+        if job.current is not None:
+            return SpanReport(output, config.mode, job.current.totals, True, inputs.passed_over)
+        with job.workers() as (executor, files):
+            run = _Run(job, config, executor, plan(files, config.unit_bytes))
             run.decide()
             written = run.write()
-        totals: Counter[str] = Counter()
-        for receipt in written.receipts:
-            totals.update({key: int(value) for key, value in receipt.counts.items()})
-        counts = dict(sorted(totals.items()))
-
-        def beside() -> list[Path]:
-            return [run.write_spans(output / FILE, written.receipts)] if config.removed != "none" else []
-
-        publish_outputs(written, output, spec, before, counts, {}, config.form, settings, beside)
-        clear_work(output)
+        counts = totals_of(written[0].receipts)
+        publish_outputs(job, written, written[0].receipts, counts, config.form, lambda: record_of(job, written, RECORD))
     return SpanReport(output, config.mode, counts, False, inputs.passed_over)
 
 
@@ -141,17 +75,10 @@ def _spec(inputs: Inputs, config: SpanConfig) -> StepSpec:
 class _Run:
     """The two reads; each phase passes over what an earlier run has left."""
 
-    def __init__(
-        self,
-        inputs: Inputs,
-        config: SpanConfig,
-        settings: RunSettings,
-        executor: Executor,
-        units: list[Unit],
-        folder: Path,
-    ) -> None:
-        self._config, self._settings, self._executor, self._units = config, settings, executor, units
-        self._labels = tuple(dict.fromkeys(f.source for f in inputs.files)) if inputs.labels else ()
+    def __init__(self, job: Job, config: SpanConfig, executor: Executor, units: list[Unit]) -> None:
+        self._config, self._settings, self._executor, self._units = config, job.settings, executor, units
+        self._labels = job.inputs.apart
+        folder = job.folder
         self._survey = folder / "survey"
         surveyed = self._map(Survey(self._survey, config, config.read), self._survey, f"dedup: count {config.mode}")
         self._folder = folder / content_name(surveyed)
@@ -187,7 +114,7 @@ class _Run:
         for spent in (self._survey / "seen", self._survey / "ids", self._folder / "ranges"):
             shutil.rmtree(spent, ignore_errors=True)
 
-    def write(self) -> Written:
+    def write(self) -> list[Written]:
         """The second read, and its parts put together to shards."""
         target = self._folder / "write"
         task = Write(target, self._config, self._config.read, self._table, self._repeats, self._labels)
@@ -195,14 +122,4 @@ class _Run:
         shards, plans = assemble_shards(
             self._executor, receipts, target, self._settings.progress, self._config.form, self._config.shard_bytes
         )
-        return Written(target, self._labels, receipts, shards, plans)
-
-    def write_spans(self, target: Path, receipts: list[Receipt]) -> Path:
-        """``spans.parquet``, a row group for each unit that lost any."""
-        with atomic_write(target) as file, pq.ParquetWriter(file, RECORD, compression="zstd") as writer:
-            for receipt in receipts:
-                with pa.ipc.open_file(record_path(self._folder / "write", receipt.unit)) as table:
-                    rows = table.read_all()
-                if rows.num_rows:
-                    writer.write_table(rows.combine_chunks())
-        return target
+        return by_label(self._labels, target, receipts, shards, plans)

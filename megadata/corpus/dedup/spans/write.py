@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,22 +10,18 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from megadata.corpus.dedup import records
-from megadata.corpus.dedup.output import UnitLines, chosen, with_metadata
+from megadata.corpus.dedup.output import UnitLines
 from megadata.corpus.dedup.spans.config import SpanConfig
 from megadata.corpus.dedup.spans.cut import Spans, cut, seen
 from megadata.corpus.dedup.spans.survey import is_frequent
+from megadata.corpus.dedup.spans.takeout import TakeOut, write_record
 from megadata.documents.batch import DocBatch
 from megadata.documents.inputs import read_span
-from megadata.documents.shards import encode_lines
 from megadata.documents.source import Problems, ReadOptions
-from megadata.kernels import ragged
 from megadata.kernels.base import I64
-from megadata.runtime.files import atomic_write
 from megadata.runtime.receipts import Receipt, UnitWriter
 from megadata.runtime.units import Unit
 
-REMOVED = "spans_removed"
-"""Metadata of a document: how many of its spans went."""
 RECORD = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
@@ -63,16 +58,8 @@ class Write:
                     work.batch(docs, label, span.file.source)
                 lines.unreadable(problems, label, span.file.source)
             lines.finish()
-            path = record_path(self.folder, unit.ordinal)
-            with atomic_write(path, sync=False) as file, pa.ipc.new_file(file, RECORD) as table:
-                for batch in work.records:
-                    table.write_batch(batch)
+            write_record(self.folder, unit.ordinal, RECORD, work.records)
             return writer.finish(dict(lines.counts))
-
-
-def record_path(folder: Path, unit: int) -> Path:
-    """Where a unit's records of spans lie."""
-    return folder / "spans" / f"{unit:06d}.arrow"
 
 
 class _UnitOutput:
@@ -80,6 +67,7 @@ class _UnitOutput:
 
     def __init__(self, task: Write, lines: UnitLines) -> None:
         self._config, self._lines = task.config, lines
+        self._out = TakeOut(lines, task.config.mode, task.config.removed)
         self._table = np.load(task.table, mmap_mode="r")
         self.records: list[pa.RecordBatch] = []
 
@@ -91,21 +79,7 @@ class _UnitOutput:
         gone = spans.members(occurrences > 0)
         docs = self._lines.with_unique_ids(docs, paths)
         self._record(docs, spans, occurrences, gone)
-        without = without_spans(docs, spans, gone)
-        lost = np.add.reduceat(np.append(gone, False).astype(np.int64), np.minimum(spans.bounds[:-1], gone.size))
-        lost[np.diff(spans.bounds) == 0] = 0
-        stays = (without.sizes > 0) | (lost == 0)
-        self._count(docs, without, spans, lost, stays, label)
-        changed = {row: {REMOVED: int(lost[row])} for row in np.flatnonzero(lost).tolist()}
-        kept = with_metadata(without, changed).select(stays)
-        self._lines.put("kept", label, kept, chosen(paths, stays), encode_lines(kept))
-        if not stays.all():
-            empty = docs.select(~stays)
-            shown = empty if self._config.removed == "text" else empty.replace(text=[""] * len(empty))
-            reasons = [f"dedup.{self._config.mode}"] * len(empty)
-            written = encode_lines(shown, reasons, lost[~stays].astype(float).tolist())
-            if self._config.removed != "none":
-                self._lines.put("removed", label, empty, chosen(paths, ~stays), written)
+        self._out.take(docs, spans.starts, spans.bounds, gone, paths, label)
 
     def _record(self, docs: DocBatch, spans: Spans, occurrences: I64, gone: NDArray[np.bool_]) -> None:
         if self._config.removed == "none" or not gone.any():
@@ -126,42 +100,3 @@ class _UnitOutput:
         ids = docs.records.column("id").take(pa.array(owner))
         columns = [ids, start - first, stop - first, most[at], pa.array(texts, pa.string())]
         self.records.append(pa.RecordBatch.from_arrays([pa.array(c) for c in columns], schema=RECORD))
-
-    def _count(
-        self, docs: DocBatch, without: DocBatch, spans: Spans, lost: I64, stays: NDArray[np.bool_], label: str
-    ) -> None:
-        counts: Counter[str] = self._lines.counts
-        sources = np.array([label] * len(docs) if label else docs.column("source"), dtype=object)
-        for source in dict.fromkeys(sources.tolist()):
-            mine = sources == source
-            for name, value in (
-                ("documents_in", mine.sum()),
-                ("documents_kept", (mine & stays).sum()),
-                ("documents_changed", (mine & stays & (lost > 0)).sum()),
-                ("spans_in", np.diff(spans.bounds)[mine].sum()),
-                ("spans_removed", lost[mine].sum()),
-                ("bytes_in", docs.sizes[mine].sum()),
-                ("bytes_kept", without.sizes[mine & stays].sum()),
-            ):
-                counts[f"{name}|{source}"] += int(value)
-
-
-def without_spans(docs: DocBatch, spans: Spans, gone: NDArray[np.bool_]) -> DocBatch:
-    """The documents without some spans; blanks at the borders of a changed text go as well."""
-    touched = np.zeros(len(docs), np.bool_)
-    touched[np.searchsorted(spans.bounds, np.flatnonzero(gone), side="right") - 1] = True
-    if not touched.any():
-        return docs
-    stays = np.flatnonzero(~gone)
-    out = np.empty(int(np.diff(spans.starts)[stays].sum()), np.uint8)
-    ragged.gather(docs.text, spans.starts, stays, out)
-    sizes = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.where(gone, 0, np.diff(spans.starts)))])
-    offsets = sizes[spans.bounds]
-    return _trimmed(docs.with_flat_text(out, offsets), touched)
-
-
-def _trimmed(docs: DocBatch, touched: NDArray[np.bool_]) -> DocBatch:
-    texts = docs.column("text")
-    for row in np.flatnonzero(touched).tolist():
-        texts[row] = (texts[row] or "").strip()
-    return docs.replace(text=texts)

@@ -1,0 +1,172 @@
+"""`megadata dedup --mode substrings`: strings of some length that occur before are found, byte by byte, and taken out.
+
+1. Survey: each unit is read; its windows are cut into stretches, and their anchors counted. Those that occur once are done with.
+2. Collect: each unit is read; the bytes of the other stretches go to the exchange, keyed by anchor, in order of rank.
+3. Find: of each window the first occurrence, a range of anchors at a time. Every window that goes was compared with it.
+4. Write: each unit is read once more; what is covered by windows that occur before goes, whole sentences or lines of it.
+
+Every phase leaves files that a later run of the same command finds.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from megadata.config import to_dict
+from megadata.corpus.dedup.spans.report import SpanReport, totals_of
+from megadata.corpus.dedup.spans.takeout import record_of
+from megadata.corpus.dedup.substrings.collect import Collect
+from megadata.corpus.dedup.substrings.config import SubstringConfig
+from megadata.corpus.dedup.substrings.find import SHARE, FindFirst
+from megadata.corpus.dedup.substrings.stretches import ANCHOR, RUN, STRETCH
+from megadata.corpus.dedup.substrings.survey import FindRepeated, Survey
+from megadata.corpus.dedup.substrings.write import RECORD, Write
+from megadata.documents.ids import NOTE, find_repeats
+from megadata.documents.inputs import Inputs, plan, refuse_unfit, source_versions
+from megadata.documents.job import Job, open_job, refuse_label_of_removed
+from megadata.documents.publish import Written, by_label, publish_outputs
+from megadata.documents.registry import READERS
+from megadata.runtime.exchange import Exchange
+from megadata.runtime.executor import Executor
+from megadata.runtime.files import atomic_write
+from megadata.runtime.manifest import StepSpec
+from megadata.runtime.receipts import Receipt, content_name
+from megadata.runtime.settings import RunSettings
+from megadata.runtime.step import assemble_shards, map_units, mark_spent
+from megadata.runtime.units import Unit
+
+VERSION = "1"
+"""Raised whenever the same input and configuration would give other output."""
+MODE = "substrings"
+LIBRARIES = ("orjson", "pyarrow", "zstandard", *READERS)
+
+
+def dedup_substrings(inputs: Inputs, output: Path, config: SubstringConfig, settings: RunSettings) -> SpanReport:
+    """Remove strings that occur before; write shards, documents of which nothing is left, the matches, statistics and manifests.
+
+    Raises
+    ------
+    CorpusError, ConfigError, OutputError, WorkerError
+        With one sentence each; run again, the same command goes on where it stopped.
+    """
+    refuse_label_of_removed(inputs.labels)
+    with open_job(inputs, output, _spec(inputs, config), config.read, config.unit_bytes, settings) as job:
+        if job.current is not None:
+            return SpanReport(output, MODE, job.current.totals, True, inputs.passed_over, config.cut)
+        with job.workers() as (executor, files):
+            run = _Run(job, config, executor, plan(files, config.unit_bytes))
+            run.survey()
+            if not run.documents:
+                refuse_unfit(files, config.read)
+            run.collect()
+            run.find()
+            written = run.write()
+        counts = totals_of(written[0].receipts)
+        publish_outputs(job, written, written[0].receipts, counts, config.form, lambda: record_of(job, written, RECORD))
+    return SpanReport(output, MODE, counts, False, inputs.passed_over, config.cut)
+
+
+def _spec(inputs: Inputs, config: SubstringConfig) -> StepSpec:
+    return StepSpec(
+        name="dedup",
+        version=VERSION,
+        config={
+            "mode": MODE,
+            **to_dict(config),
+            "sources": source_versions(inputs.files),
+            "labels": sorted({(f.name, f.source, f.family) for f in inputs.files}),
+            "outputs": list(inputs.labels),
+        },
+        libraries=LIBRARIES,
+        upstream=inputs.upstream,
+    )
+
+
+class _Run:
+    """One run over the phases; every phase passes over what an earlier run has left."""
+
+    def __init__(self, job: Job, config: SubstringConfig, executor: Executor, units: list[Unit]) -> None:
+        self._config, self._settings, self._executor, self._units = config, job.settings, executor, units
+        self._labels = job.inputs.apart
+        self._survey = job.folder / "survey"
+        self._under = job.folder
+
+    def _map(self, task: Any, folder: Path, name: str) -> list[Receipt]:
+        return map_units(self._executor, task, self._units, folder, self._settings.progress, f"dedup: {name}")
+
+    @property
+    def _repeated(self) -> Path:
+        return self._folder / "repeated.npy"
+
+    @property
+    def _repeats(self) -> Path:
+        return self._folder / "repeats.npy"
+
+    @property
+    def _collected(self) -> Path:
+        return self._folder / "collect"
+
+    @property
+    def _runs(self) -> Path:
+        return self._folder / "runs"
+
+    def survey(self) -> None:
+        """Phase 1: leave the anchors that occur more than once."""
+        surveyed = self._map(Survey(self._survey, self._config), self._survey, "survey")
+        self.documents = sum(int(receipt.counts["documents"]) for receipt in surveyed)
+        self._folder = self._under / content_name(surveyed)  # what follows depends on all bytes that were read
+        self._folder.mkdir(parents=True, exist_ok=True)
+        memory, workers = self._settings.memory, self._settings.workers
+        if not self._repeated.exists():
+            find_repeats(Exchange(self._survey / "ids", NOTE), self._repeats, memory, workers)
+            anchors = Exchange(self._survey / "anchors", ANCHOR)
+            ranges = anchors.ranges(memory, workers)
+            paths: dict[int, Path] = {}
+            task = FindRepeated(anchors.folder, self._folder / "ranges")
+            with self._settings.progress.stage("dedup: anchors that repeat", sum(r.bytes for r in ranges)) as stage:
+                for key_range, path in self._executor.run(task, ranges):
+                    paths[key_range.ordinal] = path
+                    stage.advance(key_range.bytes)
+            found = [np.load(paths[ordinal])["repeated"] for ordinal in sorted(paths)]
+            with atomic_write(self._repeated, sync=False) as file:
+                np.save(file, np.concatenate([np.empty(0, np.uint64), *found]))
+        mark_spent(self._survey)
+        for spent in (self._survey / "anchors", self._survey / "ids", self._folder / "ranges"):
+            shutil.rmtree(spent, ignore_errors=True)
+
+    def collect(self) -> None:
+        """Phase 2: leave the stretches whose anchors these are."""
+        task = Collect(self._collected, self._config, self._repeated, self._repeats)
+        self._map(task, self._collected, "collect")
+
+    def find(self) -> None:
+        """Phase 3: leave the windows that occur before."""
+        memory, workers = self._settings.memory, self._settings.workers
+        if not self._runs.exists():
+            stretches = Exchange(self._collected / "stretches", STRETCH)
+            ranges = stretches.ranges(memory // SHARE, workers)
+            target = self._folder / f"runs-{memory}-{workers}"  # other ranges would not fit these
+            target.mkdir(exist_ok=True)
+            task = FindFirst(stretches.folder, target, self._config.length, memory // (2 * workers))
+            with self._settings.progress.stage("dedup: compare", sum(r.bytes for r in ranges)) as stage:
+                for key_range, _ in self._executor.run(task, ranges):
+                    stage.advance(key_range.bytes)
+            Exchange(target, RUN).ranges(memory, workers)  # merges them where they are very many
+            target.rename(self._runs)
+        mark_spent(self._collected)
+        for spent in (self._collected / "stretches", *self._folder.glob("runs-*")):
+            shutil.rmtree(spent, ignore_errors=True)
+
+    def write(self) -> list[Written]:
+        """Phase 4, and its parts put together to shards."""
+        target = self._folder / "write"
+        task = Write(target, self._config, self._collected, self._runs, self._repeats, self._labels)
+        receipts = self._map(task, target, "write")
+        shards, plans = assemble_shards(
+            self._executor, receipts, target, self._settings.progress, self._config.form, self._config.shard_bytes
+        )
+        return by_label(self._labels, target, receipts, shards, plans)

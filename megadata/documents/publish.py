@@ -1,0 +1,140 @@
+"""The output folders of a step that removes something: shards in place, key indexes, files beside them, and manifests last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from megadata import formats
+from megadata.documents.ids import NOTE, STREAMS, write_key_index
+from megadata.documents.job import Job
+from megadata.runtime.exchange import Exchange
+from megadata.runtime.files import digest_file, write_json
+from megadata.runtime.manifest import Manifest, forget, input_digests
+from megadata.runtime.receipts import Receipt
+from megadata.runtime.settings import RunSettings
+from megadata.runtime.shards import Shard, ShardPlan
+from megadata.runtime.step import publish
+
+
+def stream(label: str, kind: str) -> str:
+    """Name of a stream of lines: ``kept`` or ``removed``, below the input's name where one phase writes several outputs."""
+    return f"{label}/{kind}" if label else kind
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What the last phase has written for one output."""
+
+    label: str
+    """Name of the input that is kept apart; empty where there is one output for all."""
+    folder: Path
+    receipts: list[Receipt]
+    shards: list[Shard]
+    plans: list[ShardPlan]
+    streams: dict[str, str]
+    """Names of the streams of ``kept`` and ``removed`` lines."""
+
+    @property
+    def place(self) -> Path:
+        """Where the output lies, below that of the step."""
+        return Path(self.label)
+
+
+def by_label(
+    labels: Sequence[str], folder: Path, receipts: list[Receipt], shards: list[Shard], plans: list[ShardPlan]
+) -> list[Written]:
+    """What one phase has written for all outputs, each with the shards of its streams."""
+    return [
+        Written(
+            label,
+            folder,
+            receipts,
+            [shard for shard in shards if shard.stream in names.values()],
+            [plan for plan in plans if plan.stream in names.values()],
+            names,
+        )
+        for label in sorted(labels) or ("",)
+        for names in [{kind: stream(label, kind) for kind in STREAMS}]
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a step leaves beside its shards."""
+
+    files: list[tuple[Path, int | None]]
+    """Files of the whole output, and the rows of each where the manifest tells them."""
+    stats: dict[str, Any]
+    """What ``stats.json`` holds besides the counters."""
+
+
+def publish_outputs(
+    job: Job,
+    written: Sequence[Written],
+    receipts: list[Receipt],
+    totals: dict[str, Any],
+    form: str | None,
+    beside: Callable[[], Beside],
+) -> None:
+    """Move everything to its place, and remove what lay there and is not written again.
+
+    Parameters
+    ----------
+    receipts : those of all units, numbered in the order of the inputs.
+    form : the file format of the shards; None for a step that only reports and writes none.
+    beside : writes the files that belong to the whole output, when the shards are there.
+    """
+    output, spec = job.output, job.spec
+    labels = tuple(one.label for one in written if one.label)
+    for label in dict.fromkeys(("", *labels)):
+        (output / label / "manifest.json").unlink(missing_ok=True)
+    outputs: list[dict[str, Any]] = []
+    for one in written:
+        below = {name: one.place / ("removed" if kind == "removed" else "") for kind, name in one.streams.items()}
+        outputs += publish(one.folder, output, one.shards, below)
+    for one in written:
+        if form == "jsonl.zst":
+            _write_keys(one, output / one.place / "keys.idx", job.settings)
+        else:
+            (output / one.place / "keys.idx").unlink(missing_ok=True)
+    made = beside()
+    for file, rows in made.files:
+        number = {} if rows is None else {"documents": rows}
+        outputs.append({"name": file.name, **number, "size": file.stat().st_size, "sha256": digest_file(file)})
+    write_json(output / "stats.json", formats.stamp("stats", {"counts": totals, **made.stats}))
+
+    def save(folder: Path, read: list[Receipt], files: list[dict[str, Any]], counts: dict[str, Any]) -> None:
+        manifest = Manifest(spec.name, spec.identity, spec.describe(), input_digests(read), files, counts)
+        manifest.save(folder, read)
+
+    for one in written if form is not None else ():
+        if one.label:
+            mine = [
+                {**record, "name": Path(record["name"]).relative_to(one.place).as_posix()}
+                for record in outputs
+                if Path(record["name"]).parts[0] == one.label
+            ]
+            own = {key: value for key, value in totals.items() if key.split("|")[1:2] == [one.label]}
+            save(output / one.place, one.receipts, mine, own)
+    save(output, receipts, outputs, totals)
+    if job.before is not None:
+        forget(job.before, {record["name"] for record in outputs}, labels, output)
+
+
+def _write_keys(written: Written, target: Path, settings: RunSettings) -> None:
+    """The key index of one output."""
+    names = {name: kind for kind, name in written.streams.items()}
+    plans = [replace(plan, stream=names[plan.stream]) for plan in written.plans]
+    parts = {
+        (names[name], receipt.unit): part
+        for receipt in written.receipts
+        for name, part in receipt.parts.items()
+        if name in names
+    }
+    ids = Exchange(
+        (written.folder / "ids" / written.streams["kept"]).parent, NOTE
+    )  # beside each other, as the streams are
+    write_key_index(ids, target, plans, parts, settings.memory, settings.workers)
