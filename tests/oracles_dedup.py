@@ -137,3 +137,15 @@ def deduplicate(
                 else:
                     saturated += 1
     return removed, saturated
+
+
+def repeated_bytes(texts: Sequence[bytes], length: int) -> list[list[bool]]:
+    """Which bytes of documents, in order of rank, lie in a string of `length` bytes that occurs before and does not overlap it."""
+    first: dict[bytes, tuple[int, int]] = {}
+    repeated = [[False] * len(text) for text in texts]
+    for number, text in enumerate(texts):
+        for at in range(len(text) - length + 1):
+            document, place = first.setdefault(text[at : at + length], (number, at))
+            if document != number or place + length <= at:
+                repeated[number][at : at + length] = [True] * length
+    return repeated

@@ -1,0 +1,382 @@
+"""Strings that occur before: found as a plain search finds them, taken out in whole sentences or lines, and told of."""
+
+from __future__ import annotations
+
+import random
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import orjson
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+from click.testing import CliRunner
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from oracles_dedup import repeated_bytes
+
+from megadata.cli import cli
+from megadata.config import build, to_dict
+from megadata.corpus.dedup import records
+from megadata.corpus.dedup.spans.cut import span_starts
+from megadata.corpus.dedup.spans.report import SpanReport
+from megadata.corpus.dedup.substrings import SubstringConfig, collect, dedup_substrings, find, run, stretches, survey
+from megadata.documents.batch import DocBatch
+from megadata.documents.inputs import expand
+from megadata.errors import ConfigError
+from megadata.kernels import substrings as kernels
+from megadata.runtime.settings import RunSettings
+
+Record = dict[str, Any]
+Cut = Literal["sentences", "lines", "characters"]
+
+
+def write(path: Path, docs: list[Record]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"".join(orjson.dumps(d, option=orjson.OPT_APPEND_NEWLINE) for d in docs))
+    return path
+
+
+def go(path: Path, output: Path, workers: int = 1, memory: int = 4 << 30, **changes: Any) -> SpanReport:
+    config = SubstringConfig(**{"unit_bytes": 900, "shard_bytes": 2_500, **changes})
+    return dedup_substrings(expand([str(path)]), output, config, RunSettings(workers=workers, memory=memory))
+
+
+def lines_of(folder: Path) -> list[Record]:
+    found: list[Record] = []
+    for shard in sorted(folder.glob("docs-*")):
+        with zstandard.open(shard, "rb") as file:
+            found += [orjson.loads(line) for line in file.read().splitlines()]
+    return found
+
+
+def spans_of(folder: Path) -> list[Record]:
+    rows: list[Record] = pq.read_table(folder / "spans.parquet").to_pylist()
+    return rows
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    files = (p for p in folder.rglob("*") if p.is_file() and ".megadata" not in p.parts)
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in files}
+
+
+def in_rank(docs: list[Record], path: str = "in.jsonl") -> list[Record]:
+    """The documents in the order in which the first occurrence is looked for."""
+    keys = records.hash_strings(
+        records.names_of(DocBatch.of([d["id"] for d in docs], [""] * len(docs)), [path] * len(docs))
+    )
+    return [docs[at] for at in np.argsort(keys, kind="stable")]
+
+
+def pieces(text: str, cut: Cut) -> list[str]:
+    if cut == "characters":
+        return list(text)
+    starts, _ = span_starts(DocBatch.of(["a"], [text]), cut)
+    return [text.encode()[a:b].decode() for a, b in pairwise(starts.tolist())]
+
+
+def by_definition(docs: list[Record], length: int, cut: Cut) -> dict[str, str]:
+    """Texts without what occurs before; of documents with different ids."""
+    ranked = in_rank(docs)
+    left = {}
+    for doc, repeated in zip(ranked, repeated_bytes([d["text"].encode() for d in ranked], length), strict=True):
+        kept, at = "", 0
+        for piece in pieces(doc["text"], cut):
+            inked = piece if cut == "characters" else piece.strip()
+            first = at + len(piece[: piece.find(inked)].encode())
+            gone = bool(inked) and all(repeated[first : first + len(inked.encode())])
+            kept += "" if gone else piece
+            at += len(piece.encode())
+        left[doc["id"]] = doc["text"] if kept == doc["text"] else kept.strip()
+    return left
+
+
+def check(docs: list[Record], output: Path, length: int, cut: Cut) -> None:
+    """Compare an output with the definition, and its record with the texts."""
+    expected = by_definition(docs, length, cut)
+    before = {d["id"]: d["text"] for d in docs}
+    kept = {d["id"]: d["text"] for d in lines_of(output)}
+    assert kept == {own: text for own, text in expected.items() if text or not before[own]}
+    assert {d["id"] for d in lines_of(output / "removed")} == set(expected) - set(kept)
+    rank = {doc["id"]: at for at, doc in enumerate(in_rank(docs))}
+    told: dict[str, list[str]] = {own: [] for own in expected}
+    last: dict[str, int] = {}
+    for row in spans_of(output):
+        text, other = before[row["id"]].encode(), before[row["kept_id"]].encode()
+        assert text[row["start"] : row["stop"]] == row["text"].encode() == other[row["kept_start"] : row["kept_stop"]]
+        assert row["length"] >= length
+        assert row["start"] >= last.get(row["id"], 0), "bytes are told of once"
+        last[row["id"]] = row["stop"]
+        there, here = (rank[row["kept_id"]], row["kept_start"]), (rank[row["id"]], row["start"])
+        assert there[0] < here[0] or (there[0] == here[0] and there[1] + length <= here[1])
+        told[row["id"]].append(row["text"])
+    for own, texts in told.items():  # what went is told of, but for blanks at its ends
+        assert "".join("".join(texts).split()) == "".join(_taken(before[own], length, cut, docs, own).split())
+
+
+def _taken(text: str, length: int, cut: Cut, docs: list[Record], own: str) -> str:
+    ranked = in_rank(docs)
+    at = next(i for i, doc in enumerate(ranked) if doc["id"] == own)
+    repeated = repeated_bytes([d["text"].encode() for d in ranked], length)[at]
+    taken, place = "", 0
+    for piece in pieces(text, cut):
+        inked = piece if cut == "characters" else piece.strip()
+        first = place + len(piece[: piece.find(inked)].encode())
+        if inked and all(repeated[first : first + len(inked.encode())]):
+            taken += piece
+        place += len(piece.encode())
+    return taken
+
+
+SMALL = st.text(st.sampled_from("ab. \n\u4e00\u3002"), max_size=60)
+PARTS = ["abc abc. ", "ab" * 12, "\u4e00" * 7 + "\u3002", "One two three. ", "a" * 30, "\n", "x"]
+BLOCKS = st.lists(st.sampled_from(PARTS), max_size=8)
+TEXTS = st.lists(st.one_of(SMALL, BLOCKS.map("".join)), max_size=6)
+
+
+@settings(max_examples=120, deadline=None)
+@given(texts=TEXTS, length=st.integers(8, 14), cut=st.sampled_from(["sentences", "lines", "characters"]))
+@example(texts=["a" * 100], length=8, cut="characters")
+@example(texts=["ab" * 50, "ba" * 50], length=9, cut="characters")
+@example(texts=["One two three. " * 5], length=8, cut="sentences")
+@example(texts=["", " ", ""], length=8, cut="lines")
+@example(texts=["\u4e00\u4e8c\u4e09\u3002" * 4, "\u4e00\u4e8c\u4e09\u3002" * 2], length=10, cut="characters")
+def test_what_goes_is_what_a_plain_search_finds(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str], length: int, cut: Cut
+):
+    folder = tmp_path_factory.mktemp("substrings")
+    docs = [{"id": f"d{i}", "text": text} for i, text in enumerate(texts)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stretches, "CHUNK", 37)  # borders between chunks everywhere
+        if docs:
+            go(write(folder / "in.jsonl", docs), folder / "out", length=length, cut=cut, unit_bytes=150)
+            check(docs, folder / "out", length, cut)
+
+
+def corpus(count: int, seed: int) -> list[Record]:
+    """Documents of sentences, some of which come from a few passages that many of them share, others from one another."""
+    rng = random.Random(seed)
+    words = ["alpha", "beta", "gamma", "delta", "omega", "\u4e00\u4e8c\u4e09", "n\u00e9", "kappa"]
+
+    def sentences(number: int) -> str:
+        told = (" ".join(rng.choice(words) for _ in range(rng.randrange(3, 12))) for _ in range(number))
+        return " ".join(f"{one.capitalize()}." for one in told)
+
+    passages = [sentences(4) for _ in range(4)]
+    docs: list[Record] = []
+    for number in range(count):
+        parts = [rng.choice(passages) if rng.random() < 0.4 else sentences(2) for _ in range(rng.randrange(0, 6))]
+        text = rng.choice([" ", "\n", "\n\n"]).join(parts)
+        if docs and rng.random() < 0.2:
+            other = rng.choice(docs)["text"]
+            text += other[len(other) // 3 : 2 * len(other) // 3]
+        docs.append({"id": f"d{number:03d}", "text": text})
+    return docs
+
+
+@pytest.mark.parametrize("cut", ["sentences", "lines", "characters"])
+@pytest.mark.parametrize("length", [20, 100])
+def test_planted_passages_go_by_the_definition(tmp_path: Path, length: int, cut: Cut):
+    docs = [*corpus(40, length), {"id": "same", "text": "Ha ha.\n" * 80}, {"id": "line", "text": "-" * 700 + "\nEnd."}]
+    docs += [{"id": f"copy{i}", "text": docs[3]["text"]} for i in range(3)]
+    report = go(write(tmp_path / "in.jsonl", docs), tmp_path / "out", length=length, cut=cut)
+    check(docs, tmp_path / "out", length, cut)
+    (row,) = report.rows()
+    left = lines_of(tmp_path / "out")
+    assert (row.documents, row.kept) == (len(docs), len(left))
+    assert row.bytes_kept == sum(len(d["text"].encode()) for d in left) < row.bytes_in
+    assert sum(d["metadata"].get("spans_removed", 0) for d in left) <= row.removed <= row.spans
+
+
+def test_of_equal_documents_one_stays(tmp_path: Path):
+    text = "A passage that is long enough to be found again, word for word, in every one of these documents."
+    docs = [{"id": str(i), "text": text} for i in range(50)]
+    go(write(tmp_path / "in.jsonl", docs), tmp_path / "out", length=60)
+    assert [d["text"] for d in lines_of(tmp_path / "out")] == [text]
+    removed = lines_of(tmp_path / "out" / "removed")
+    assert len(removed) == 49
+    assert {d["reason"] for d in removed} == {"dedup.substrings"}
+    (kept,) = lines_of(tmp_path / "out")
+    assert {row["kept_id"] for row in spans_of(tmp_path / "out")} == {kept["id"]}
+
+
+def test_a_string_one_byte_short_of_the_length_stays(tmp_path: Path):
+    shared = "".join(chr(97 + i % 26) for i in range(50))
+    docs = [{"id": "a", "text": f"1{shared}2"}, {"id": "b", "text": f"3{shared}4"}]
+    path = write(tmp_path / "in.jsonl", docs)
+    go(path, tmp_path / "out", length=51, cut="characters")
+    assert sorted(d["text"] for d in lines_of(tmp_path / "out")) == sorted(d["text"] for d in docs)
+    go(path, tmp_path / "out", length=50, cut="characters")
+    assert sorted(len(d["text"]) for d in lines_of(tmp_path / "out")) == [2, 52]
+
+
+def test_a_string_that_overlaps_itself_alone_is_no_repetition(tmp_path: Path):
+    docs = [{"id": "a", "text": "ab" * 60}]
+    go(write(tmp_path / "in.jsonl", docs), tmp_path / "out", length=100, cut="characters")
+    assert lines_of(tmp_path / "out")[0]["text"] == "ab" * 60
+    docs = [{"id": "a", "text": "ab" * 100}]
+    go(write(tmp_path / "in.jsonl", docs), tmp_path / "out", length=100, cut="characters")
+    assert lines_of(tmp_path / "out")[0]["text"] == "ab" * 50
+
+
+def test_hashes_that_are_all_equal_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Equal hashes of grams, of windows and of stretches prove nothing: bytes are compared."""
+    docs = corpus(6, 9)
+    path = write(tmp_path / "in.jsonl", docs)
+    go(path, tmp_path / "a", length=30)
+
+    def same(left: Any, at: int, right: Any, to: int, size: int) -> bool:
+        return bool((left[at : at + size] == right[to : to + size]).all())
+
+    monkeypatch.setattr(kernels, "_same", same)
+    monkeypatch.setattr(kernels, "_power", lambda _: np.uint64(0))
+    monkeypatch.setattr(kernels, "mix64", lambda _: np.uint64(7))
+    for kernel in ("repeated_windows", "first_equal"):
+        monkeypatch.setattr(kernels, kernel, getattr(kernels, kernel).function)
+    monkeypatch.setattr(kernels, "hash_ranges", lambda *arguments: arguments[-1].fill(7))
+    monkeypatch.setattr(collect, "are_among", lambda hashes, _: np.ones(hashes.size, np.bool_))
+    with np.errstate(over="ignore"):
+        go(path, tmp_path / "b", length=30)
+    assert tree(tmp_path / "a") == tree(tmp_path / "b")
+
+
+def test_little_memory_looks_at_a_few_distances_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    docs = corpus(40, 4)
+    path = write(tmp_path / "in.jsonl", docs)
+    go(path, tmp_path / "a", length=30)
+    true, seen = find.FindFirst._block, []
+
+    def counted(self: Any, part: Any, leads: Any, windows: Any, low: int, high: int, found: Any) -> None:
+        seen.append((low, high))
+        true(self, part, leads, windows, low, high, found)
+
+    monkeypatch.setattr(find, "_ROOM", 1 << 20)
+    monkeypatch.setattr(find.FindFirst, "_block", counted)
+    go(path, tmp_path / "b", length=30, memory=64 << 20)
+    assert len(seen) > 3
+    assert tree(tmp_path / "a") == tree(tmp_path / "b")
+
+
+def test_order_workers_and_units_change_nothing_but_the_order(tmp_path: Path):
+    docs = corpus(50, 7)
+    path = write(tmp_path / "one" / "in.jsonl", docs)
+    turned = write(tmp_path / "two" / "in.jsonl", docs[::-1])
+    go(path, tmp_path / "a", length=40)
+    go(path, tmp_path / "b", workers=3, memory=64 << 20, length=40)
+    assert tree(tmp_path / "a") == tree(tmp_path / "b")
+    go(turned, tmp_path / "c", unit_bytes=100_000, length=40)
+    assert sorted(map(str, lines_of(tmp_path / "a"))) == sorted(map(str, lines_of(tmp_path / "c")))
+    assert sorted(map(str, spans_of(tmp_path / "a"))) == sorted(map(str, spans_of(tmp_path / "c")))
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (survey.Exchange, "write"),
+        (run, "atomic_write"),
+        (collect.records, "save_arrays"),
+        (find.FindFirst, "_block"),
+        (run, "mark_spent"),
+        (run, "publish_outputs"),
+    ],
+)
+def test_a_run_that_is_killed_ends_with_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any, name: str
+):
+    path = write(tmp_path / "in.jsonl", corpus(30, 1))
+    go(path, tmp_path / "whole")
+    true = getattr(module, name)
+    for survive, memory in ((0, 1 << 30), (2, 1 << 30), (8, 2 << 30)):
+        left = survive
+
+        def die(*arguments: Any, **more: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise Killed
+            return true(*arguments, **more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, die)
+            with suppress(Killed):
+                go(path, tmp_path / "out", memory=memory)
+    go(path, tmp_path / "out")
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+    assert go(path, tmp_path / "out").current
+
+
+def test_named_inputs_stay_apart_and_the_preferred_one_keeps_the_first(tmp_path: Path):
+    shared = "This sentence is shared by both of the inputs, and it is longer than fifty bytes."
+    a = write(tmp_path / "a.jsonl", [{"id": "1", "text": f"{shared} More of a."}, {"id": "2", "text": "else"}])
+    b = write(tmp_path / "b.jsonl", [{"id": "3", "text": f"{shared} More of b."}, {"id": "4", "text": shared}])
+    config = SubstringConfig(length=50, prefer=("b", "a"), removed="ids")
+    dedup_substrings(expand([f"a={a}", f"b={b}"]), tmp_path / "out", config, RunSettings(workers=1))
+    assert [d["text"] for d in lines_of(tmp_path / "out" / "a")] == ["More of a.", "else"]
+    left = [d["text"] for d in lines_of(tmp_path / "out" / "b")]
+    assert left in ([f"{shared} More of b."], ["More of b.", shared])
+    rows = spans_of(tmp_path / "out")
+    assert {row["kept_id"] for row in rows} <= {"3", "4"}
+    assert {row["text"] for row in rows} == {None}
+
+
+def test_ids_that_several_documents_have_are_told_as_they_are_written(tmp_path: Path):
+    shared = "A sentence of more than forty bytes that both of the files hold. "
+    write(tmp_path / "in" / "one.jsonl", [{"id": "x", "text": f"{shared}One."}])
+    write(tmp_path / "in" / "two.jsonl", [{"id": "x", "text": f"{shared}Two."}])
+    config = SubstringConfig(length=40)
+    dedup_substrings(expand([str(tmp_path / "in")]), tmp_path / "out", config, RunSettings(workers=1))
+    ids = {d["id"] for d in lines_of(tmp_path / "out")}
+    (row,) = spans_of(tmp_path / "out")
+    assert {row["id"], row["kept_id"]} == ids
+    assert len(ids) == 2
+
+
+@pytest.mark.parametrize("docs", [[{"id": "a", "text": ""}], [{"id": "a", "text": "short"}]])
+def test_documents_shorter_than_the_length_pass(tmp_path: Path, docs: list[Record]):
+    go(write(tmp_path / "in.jsonl", docs), tmp_path / "out")
+    assert [d["text"] for d in lines_of(tmp_path / "out")] == [docs[0]["text"]]
+    assert spans_of(tmp_path / "out") == []
+
+
+def test_the_defaults_are_these():
+    held = to_dict(SubstringConfig())
+    assert (held["length"], held["cut"], held["removed"]) == (100, "sentences", "text")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"length": 7}, "dedup --mode substrings: length must be from 8 to 10,000 bytes, got 7"),
+        ({"length": 10_001}, "dedup --mode substrings: length must be from 8 to 10,000 bytes, got 10001"),
+        ({"prefer": ("a", "a")}, "dedup --mode substrings: prefer must name each source once, got a,a"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(values: dict[str, Any], message: str):
+    with pytest.raises(ConfigError) as caught:
+        build(SubstringConfig, values, "dedup --mode substrings")
+    assert str(caught.value) == message
+
+
+def test_the_command_tells_what_went_and_refuses_what_the_mode_has_not(tmp_path: Path):
+    path = write(tmp_path / "in.jsonl", corpus(40, 2))
+    command = ["dedup", str(path), "-o", str(tmp_path / "out"), "--mode", "substrings", "--workers", "1"]
+    shown = CliRunner().invoke(cli, command)
+    assert shown.exit_code == 0, shown.output
+    assert "dedup: substrings" in shown.output
+    assert "sentences" in shown.output
+    wrong = CliRunner().invoke(cli, [*command, "--threshold", "0.7"])
+    assert wrong.exit_code == 2
+    assert "--threshold is for --mode documents; --mode substrings takes --set (see docs/dedup.md)" in wrong.output
+    unknown = CliRunner().invoke(cli, [*command, "--set", "cut=words"])
+    assert unknown.exit_code == 1
+    assert "cut" in unknown.output
+    other = CliRunner().invoke(cli, [*command, "--set", "more_than=2"])
+    assert other.exit_code == 1
+    assert "unknown key 'more_than'" in other.output
