@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from megadata.kernels.base import I64, U8, U16, kernel, reads, writes
-from megadata.kernels.lines import holds
-from megadata.kernels.text import LETTER, SPACE, decode, integer
+from megadata.kernels.sentences import step
+from megadata.kernels.text import SPACE, decode, integer
 
 _NEWLINE = np.uint8(10)
 
@@ -49,7 +49,7 @@ def line_starts(text_N: U8, offsets: I64, by_paragraph: bool, out_S: I64, bounds
 
 @kernel(reads(np.uint8), reads(np.int64), reads(np.uint16), reads(np.int64), writes(np.int64), writes(np.int64))
 def sentence_starts(text_N: U8, offsets: I64, classes: U16, ends_E: I64, out_S: I64, bounds: I64) -> None:
-    """Write where every sentence begins; sentences end as `sentences.count_ends` counts them, and at the ends of lines.
+    """Write where every sentence begins; sentences end as `sentences.step` tells, and at the ends of lines.
 
     Document d has out[bounds[d]:bounds[d + 1]]; one of no bytes has none.
     """
@@ -63,29 +63,12 @@ def sentence_starts(text_N: U8, offsets: I64, classes: U16, ends_E: I64, out_S: 
             start = at
             code, at = decode(text_N, at)
             bits: int = integer(classes[code])
+            over, ended = step(ended, code, bits, ends_E)
             if bits & SPACE != 0:
-                parted = parted or ended or code == 10
-                ended = False
+                parted = parted or over or code == 10
             else:
-                begins = parted
+                begins = parted or over
                 parted = False
-                if bits & LETTER != 0:
-                    begins = begins or (ended and code >= 0x2E80)
-                    ended = 0x0E00 <= code < 0x0F00
-                elif holds(ends_E, code):
-                    ended = True
-                elif (
-                    code != 34
-                    and code != 39
-                    and code != 41
-                    and code != 93
-                    and code != 0x2019
-                    and code != 0x201D
-                    and code != 0xBB
-                    and not (ended and 0x0E00 <= code < 0x0F00)
-                ):
-                    begins = begins or (ended and code >= 0x2E80)
-                    ended = False
                 if begins:
                     out_S[count] = offsets[d] if count == bounds[d] else start
                     count += 1

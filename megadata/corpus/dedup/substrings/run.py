@@ -124,7 +124,7 @@ class _Run:
         if not self._repeated.exists():
             find_repeats(Exchange(self._survey / "ids", NOTE), self._repeats, memory, workers)
             anchors = Exchange(self._survey / "anchors", ANCHOR)
-            ranges = anchors.ranges(memory, workers)
+            ranges = anchors.ranges(memory // 8, workers)  # so many that all workers have some
             paths: dict[int, Path] = {}
             task = FindRepeated(anchors.folder, self._folder / "ranges")
             with self._settings.progress.stage("dedup: anchors that repeat", sum(r.bytes for r in ranges)) as stage:
