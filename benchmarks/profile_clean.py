@@ -29,7 +29,7 @@ import zstandard
 from bench_clean import RULES, documents
 from harness import machine
 
-from megadata.corpus.clean import _LEVELS, _paths
+from megadata.corpus.clean import LEVELS, _paths
 from megadata.corpus.record import Recorder
 from megadata.corpus.rules import load_rules
 from megadata.documents.ids import IdNotes
@@ -94,7 +94,7 @@ def run(path: Path) -> dict[str, float]:
                 with clock("write: JSON, notes of ids"):
                     lines = list(notes.take(stream, part.ids, _paths(part), encode_lines(part, *more)))
                 with clock("write: zstd"):
-                    compressed(_LEVELS.get(stream, ZSTD_LEVEL), lines)
+                    compressed(LEVELS.get(stream, ZSTD_LEVEL), lines)
                 with clock("write: SHA-256"):
                     hashlib.sha256(b"".join(lines)).digest()
     with clock("read: SHA-256"):

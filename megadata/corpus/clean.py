@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import orjson
@@ -17,7 +17,6 @@ from megadata.corpus.finish import finish, record_path, records
 from megadata.corpus.record import Record, Recorder, RuleRecord, beginning
 from megadata.corpus.rules import RuleList, load_rules
 from megadata.corpus.scorelayout import NAME, Layout
-from megadata.corpus.scores import ScoreNotes
 from megadata.corpus.step import Outcome
 from megadata.documents.batch import DocBatch
 from megadata.documents.crawls import CrawlNotes
@@ -36,6 +35,9 @@ from megadata.runtime.settings import RunSettings
 from megadata.runtime.shards import SHARD_BYTES
 from megadata.runtime.step import map_units, work_folder
 from megadata.runtime.units import UNIT_BYTES, Unit
+
+if TYPE_CHECKING:
+    from megadata.corpus.scores import ScoreNotes
 
 VERSION = "2"
 LIBRARIES = ("ftfy", "orjson", "pyarrow", "zstandard", *READERS)
@@ -139,7 +141,7 @@ class CleanTask:
         crawls = CrawlNotes(unit.ordinal) if self.newest else None
         counts: Counter[str] = Counter()
         recorder = Recorder(beginning if self.removed == "text" else None)
-        scores = ScoreNotes(self.scores) if self.scores is not None else None
+        scores = _score_notes(self.scores) if self.scores is not None else None
         with UnitWriter(self.folder, unit, LEVELS) as writer:
             for span in unit.spans:
                 problems = Problems(self.options.max_set_aside)
@@ -200,6 +202,12 @@ class CleanTask:
         if problems.items and self.removed != "none":
             lines = unreadable_lines(problems.items, label, self.removed == "text")
             writer.write("removed", notes.skip("removed", lines))
+
+
+def _score_notes(layout: Layout) -> ScoreNotes:
+    from megadata.corpus.scores import ScoreNotes  # and with it Parquet, which takes its time to load
+
+    return ScoreNotes(layout)
 
 
 def _paths(docs: DocBatch) -> Iterator[str]:

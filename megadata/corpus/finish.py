@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from megadata import formats
 from megadata.corpus.record import Recorder
 from megadata.corpus.scorelayout import NAME, Layout
-from megadata.corpus.scores import assemble_scores
 from megadata.documents.ids import NOTE, write_key_index
 from megadata.documents.settle import settle
 from megadata.runtime.exchange import Exchange
@@ -71,6 +70,8 @@ def finish(
         write_key_index(exchange, folder / "keys.idx", plans, parts, settings.memory, settings.workers)
     layout, about = scores
     if layout is not None and not (folder / NAME).exists():
+        from megadata.corpus.scores import assemble_scores
+
         assemble_scores(mapped, folder / NAME, receipts, plans, layout, {**about, "identity": spec.identity})
     inputs, reads, more = known or (input_digests(receipts), [read for r in receipts for read in r.read], {})
     totals = _totals(receipts, more)

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
 from megadata.config import build, load_yaml, nearest
 from megadata.corpus.defects import check_filter
 from megadata.corpus.filter import Filter, check_drop, read_condition
-from megadata.corpus.language import Language, Languages
-from megadata.corpus.lines import LineRules
-from megadata.corpus.normalise import Controls, Whitespace
-from megadata.corpus.pii import Pii
-from megadata.corpus.repair import Nfc, Repair
 from megadata.corpus.scorers import beside
 from megadata.corpus.step import Judge, Map, Step
-from megadata.corpus.urlrules import Urls
-from megadata.corpus.web_lines import WebLines
 from megadata.errors import ConfigError
 from megadata.formats import VERSIONS
 
@@ -33,11 +27,38 @@ RULE_SETS = Path(__file__).parent / "rulesets"
 GROUP = "megadata.rules"
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 
-KINDS: dict[str, type[Any]] = {
-    kind.name: kind
-    for kind in (Urls, Repair, Nfc, Controls, Whitespace, Language, Languages, Filter, LineRules, WebLines, Pii)
-}
-"""Kind of step -> class."""
+
+
+class _Kinds(Mapping[str, type[Any]]):
+    """Kind of step -> class. A class is imported when it is asked for: a list uses few, and some bring large libraries."""
+
+    _HOMES: ClassVar[dict[str, str]] = {
+        "url": "urlrules.Urls",
+        "repair": "repair.Repair",
+        "nfc": "repair.Nfc",
+        "controls": "normalise.Controls",
+        "whitespace": "normalise.Whitespace",
+        "language": "language.Language",
+        "languages": "language.Languages",
+        "filter": "filter.Filter",
+        "lines": "lines.LineRules",
+        "web_lines": "web_lines.WebLines",
+        "pii": "pii.Pii",
+    }
+
+    def __getitem__(self, name: str) -> type[Any]:
+        module, _, cls = self._HOMES[name].partition(".")
+        found: type[Any] = getattr(importlib.import_module(f"megadata.corpus.{module}"), cls)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._HOMES)
+
+    def __len__(self) -> int:
+        return len(self._HOMES)
+
+
+KINDS = _Kinds()
 
 MAPS = ("repair", "nfc", "controls", "whitespace")
 """Kinds that only change text; a list may begin with them."""

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from megadata.config import to_dict
 from megadata.corpus.defects import check_filter, check_steps
@@ -161,6 +160,8 @@ def _together(steps: Iterable[tuple[str, Step]]) -> list[list[tuple[str, Step]]]
 
 def _changed(before: DocBatch, after: DocBatch) -> int:
     """How many documents have another text; most are told by their size."""
+    import pyarrow.compute as pc
+
     equal = before.sizes == after.sizes
     old, new = (docs.records.column("text").filter(pa.array(equal)) for docs in (before, after))
     return int(equal.size - equal.sum()) + (pc.sum(pc.not_equal(old, new)).as_py() or 0)
