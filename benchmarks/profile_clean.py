@@ -34,7 +34,7 @@ from megadata.corpus.record import Recorder
 from megadata.corpus.rules import load_rules
 from megadata.documents.ids import IdNotes
 from megadata.documents.inputs import plan, read_span
-from megadata.documents.shards import encode_lines
+from megadata.documents.shards import encode
 from megadata.documents.source import Problems, ReadOptions
 from megadata.kernels.base import Kernel
 from megadata.runtime.receipts import FRAME_BYTES, ZSTD_LEVEL
@@ -44,6 +44,8 @@ PARTS = {
     "cut_words": "words: cut, classed, hashed",
     "count_words": "words: counted, stop words",
     "count_symbols": "characters and symbols",
+    "take_texts": "read: texts out of JSON",
+    "put_texts": "write: texts into JSON",
     "count_lines": "lines and paragraphs, three cuttings",
     "skipped_ngrams": "repeated 5- to 10-grams",
     "repeated_ngrams": "top 2- to 4-grams",
@@ -66,9 +68,8 @@ class Clock:
         self.seconds[name] += time.thread_time() - began
 
 
-def compressed(level: int, lines: list[bytes]) -> None:
+def compressed(level: int, data: memoryview) -> None:
     """Frames as `UnitWriter` writes them."""
-    data = b"".join(lines)
     one = zstandard.ZstdCompressor(level=level)
     for at in range(0, len(data), FRAME_BYTES):
         one.compress(data[at : at + FRAME_BYTES])
@@ -92,11 +93,11 @@ def run(path: Path) -> dict[str, float]:
                 ("removed", outcome.removed, (outcome.reasons, outcome.values, outcome.thresholds)),
             ):
                 with clock("write: JSON, notes of ids"):
-                    lines = list(notes.take(stream, part.ids, _paths(part), encode_lines(part, *more)))
+                    lines = notes.take_all(stream, part.ids, _paths(part), encode(part, *more)).data
                 with clock("write: zstd"):
                     compressed(LEVELS.get(stream, ZSTD_LEVEL), lines)
                 with clock("write: SHA-256"):
-                    hashlib.sha256(b"".join(lines)).digest()
+                    hashlib.sha256(lines).digest()
     with clock("read: SHA-256"):
         hashlib.sha256(path.read_bytes()).digest()
     return dict(clock.seconds)

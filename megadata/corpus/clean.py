@@ -23,7 +23,7 @@ from megadata.documents.crawls import CrawlNotes
 from megadata.documents.ids import NOTE, IdNotes
 from megadata.documents.inputs import Inputs, plan, read_span, refuse_overlap, refuse_unfit, source_versions
 from megadata.documents.registry import READERS
-from megadata.documents.shards import encode_lines, unreadable_lines
+from megadata.documents.shards import encode, unreadable_lines
 from megadata.documents.source import Problems, ReadOptions
 from megadata.documents.unpack import unpack
 from megadata.errors import ConfigError
@@ -177,7 +177,7 @@ class CleanTask:
         outcome = rules.apply(docs, recorder, asked=self.scores is not None)
         kept, removed = outcome.kept, outcome.removed
         _count(counts, "documents_kept", "bytes_kept", kept)
-        written = notes.take("kept", kept.ids, _paths(kept), encode_lines(kept))
+        written = notes.take_all("kept", kept.ids, _paths(kept), encode(kept))
         writer.write("kept", written if crawls is None else crawls.take(kept, written))
         if not len(removed):
             return outcome
@@ -188,8 +188,8 @@ class CleanTask:
             return outcome
         paths = _paths(removed)
         shown = removed if self.removed == "text" else removed.replace(text=[""] * len(removed))
-        lines = encode_lines(shown, outcome.reasons, outcome.values, outcome.thresholds)
-        writer.write("removed", notes.take("removed", removed.ids, paths, lines))
+        lines = encode(shown, outcome.reasons, outcome.values, outcome.thresholds)
+        writer.write("removed", notes.take_all("removed", removed.ids, paths, lines))
         return outcome
 
     def _problems(

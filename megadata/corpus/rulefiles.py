@@ -28,7 +28,6 @@ GROUP = "megadata.rules"
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
 
 
-
 class _Kinds(Mapping[str, type[Any]]):
     """Kind of step -> class. A class is imported when it is asked for: a list uses few, and some bring large libraries."""
 

@@ -40,6 +40,23 @@ class Record:
     metadata: dict[str, Any] | None = None
 
 
+def flat_column(column: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The bytes of a column of text, a read-only view of its buffer; and int64[D + 1] where each value begins in them."""
+    data = column.buffers()[2]
+    view = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
+    view.flags.writeable = False
+    if len(column) == 0:
+        return view, np.zeros(1, np.int64)
+    raw = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1]
+    return view, raw.astype(np.int64)
+
+
+def text_column(data: Any, lengths: Sequence[int]) -> pa.Array:
+    """A column of text from its bytes, one value after another, which are not copied, and the length of each."""
+    offsets = np.cumsum([0, *lengths], dtype=np.int64).astype(np.int32)
+    return pa.Array.from_buffers(pa.string(), len(lengths), [None, pa.py_buffer(offsets), pa.py_buffer(data)])
+
+
 @dataclass(frozen=True, slots=True)
 class DocBatch:
     """Documents as columns: a frozen wrapper of an Arrow record batch with `SCHEMA`.
@@ -95,19 +112,12 @@ class DocBatch:
     @property
     def offsets(self) -> NDArray[np.int64]:
         """int64[D + 1]: where each document begins in `text`, in bytes; the last is the end."""
-        column = self.records.column("text")
-        if len(column) == 0:
-            return np.zeros(1, np.int64)
-        raw = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1]
-        return raw.astype(np.int64)
+        return flat_column(self.records.column("text"))[1]
 
     @property
     def text(self) -> NDArray[np.uint8]:
         """uint8[N]: the UTF-8 bytes of all documents, a read-only view of the Arrow buffer (index it with `offsets`)."""
-        data = self.records.column("text").buffers()[2]
-        view = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
-        view.flags.writeable = False
-        return view
+        return flat_column(self.records.column("text"))[0]
 
     @property
     def ids(self) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from megadata.documents.batch import MAX_TEXT_BYTES, DocBatch
+from megadata.documents.batch import MAX_TEXT_BYTES, DocBatch, text_column
 from megadata.documents.source import BATCH_BYTES, BATCH_DOCUMENTS, WHOLE, Problems, ReadOptions
 from megadata.runtime.units import InputFile
 
@@ -29,7 +29,7 @@ class Rows:
 
     def _clear(self) -> None:
         self._ids: list[str] = []
-        self._texts: list[str] = []
+        self._texts: list[bytes | memoryview] = []
         self._sources: list[str] = []
         self._urls: list[str | None] = []
         self._metadata: list[str | None] = []
@@ -45,7 +45,8 @@ class Rows:
 
     def take(self) -> DocBatch:
         """The batch; the next begins empty."""
-        batch = DocBatch.of(self._ids, self._texts, self._sources, self._urls, self._metadata)
+        text = text_column(b"".join(self._texts), list(map(len, self._texts)))
+        batch = DocBatch.of(self._ids, text, self._sources, self._urls, self._metadata)
         self._clear()
         return batch
 
@@ -63,7 +64,11 @@ class Rows:
         if not isinstance(text, str):
             self.fail("no_text_field", position, self._without_text(record, text), raw)
             return
-        if len(text) > MAX_TEXT_BYTES // 4 and len(text.encode()) > MAX_TEXT_BYTES:
+        self.add_with_text(position, record, text.encode(), raw)
+
+    def add_with_text(self, position: int, record: dict[str, Any], text: bytes | memoryview, raw: bytes) -> None:
+        """Add a record whose text is given beside it; what the record itself has under the text's name is left out."""
+        if len(text) > MAX_TEXT_BYTES:
             self.fail("record_too_large", position, f"text longer than {MAX_TEXT_BYTES} bytes", raw)
             return
         own = as_id(dig(record, self._id_path))

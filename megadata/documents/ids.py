@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from megadata.errors import CorpusError
 from megadata.runtime.entering import open_at
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.files import atomic_write
-from megadata.runtime.receipts import Part
+from megadata.runtime.receipts import Lines, Part
 from megadata.runtime.shards import ShardPlan
 from megadata.runtime.units import InputFile
 
@@ -61,6 +61,25 @@ class IdNotes:
             self._rows.extend((key, check, hashed, self._unit, which, self._offsets[which]))
             self._offsets[which] += len(line)
             yield line
+
+    def take_all(self, stream: str, ids: Sequence[str], paths: Iterable[str], lines: Lines) -> Lines:
+        """Note lines that are about to be written; the lines."""
+        which = STREAMS.index(stream)
+        last, hashed = None, 0
+        path_hashes = []
+        for path in paths:
+            if path != last:
+                last, hashed = path, hash_id(path)[0]
+            path_hashes.append(hashed)
+        digests = b"".join([hashlib.blake2b(own.encode(), digest_size=16).digest() for own in ids])
+        rows = np.empty((len(ids), len(NOTE.names or ())), np.uint64)
+        rows[:, :2] = np.frombuffer(digests, "<u8").reshape(-1, 2)
+        rows[:, 2] = path_hashes
+        rows[:, 3], rows[:, 4] = self._unit, which
+        rows[:, 5] = lines.offsets[:-1] + self._offsets[which]
+        self._rows.frombytes(rows.tobytes())
+        self._offsets[which] += int(lines.offsets[-1])
+        return lines
 
     def skip(self, stream: str, lines: Iterable[bytes]) -> Iterator[bytes]:
         """Pass lines on that are no documents of their own."""

@@ -8,14 +8,17 @@ nothing. A receipt is valid as long as the bytes its unit read are the same: by 
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+import numpy as np
 import zstandard
+from numpy.typing import NDArray
 
 from megadata import formats
 from megadata.errors import CorpusError
@@ -144,6 +147,19 @@ def reads_of(unit: Unit) -> list[Read]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Lines, each with its line end, one after another: line l is data[offsets[l]:offsets[l + 1]]."""
+
+    data: memoryview
+    offsets: NDArray[np.int64]
+
+    def __iter__(self) -> Iterator[bytes]:
+        bounds = self.offsets.tolist()
+        for start, stop in itertools.pairwise(bounds):
+            yield bytes(self.data[start:stop])
+
+
 @dataclass(slots=True)
 class _OpenPart:
     """A part being written."""
@@ -154,7 +170,7 @@ class _OpenPart:
     compressor: zstandard.ZstdCompressor
     digest: Any = field(default_factory=hashlib.sha256)
     frames: list[list[int]] = field(default_factory=list)
-    held: list[bytes] = field(default_factory=list)
+    held: list[bytes | memoryview] = field(default_factory=list)
     held_bytes: int = 0
     documents: int = 0
 
@@ -165,9 +181,22 @@ class _OpenPart:
         if self.held_bytes >= FRAME_BYTES:
             self.flush()
 
+    def add_all(self, lines: Lines) -> None:
+        """Add lines; frames end where they would if each line were added alone."""
+        offsets, at, count = lines.offsets, 0, lines.offsets.size - 1
+        while at < count:
+            full = int(np.searchsorted(offsets, offsets[at] + FRAME_BYTES - self.held_bytes))
+            until = min(full, count)
+            self.held.append(lines.data[int(offsets[at]) : int(offsets[until])])
+            self.held_bytes += int(offsets[until] - offsets[at])
+            if full <= count:
+                self.flush()
+            at = until
+        self.documents += count
+
     def flush(self) -> None:
         if self.held:
-            block = b"".join(self.held)
+            block = self.held[0] if len(self.held) == 1 else b"".join(self.held)
             stored = self.compressor.compress(block)
             self.digest.update(block)
             self.file.write(stored)
@@ -205,7 +234,7 @@ class UnitWriter:
             part.file.close()
             part.temporary.unlink(missing_ok=True)
 
-    def write(self, stream: str, lines: Iterable[bytes]) -> None:
+    def write(self, stream: str, lines: Iterable[bytes] | Lines) -> None:
         """Add lines, each with its line end, to a stream."""
         part = self._parts.get(stream)
         if part is None:
@@ -214,6 +243,9 @@ class UnitWriter:
             temporary = temporary_name(target)
             compressor = zstandard.ZstdCompressor(level=self._levels.get(stream, ZSTD_LEVEL))
             part = self._parts[stream] = _OpenPart(temporary, target, temporary.open("wb"), compressor)
+        if isinstance(lines, Lines):
+            part.add_all(lines)
+            return
         for line in lines:
             part.add(line)
 
