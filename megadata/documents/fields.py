@@ -12,6 +12,9 @@ from megadata.documents.batch import MAX_TEXT_BYTES, DocBatch, text_column
 from megadata.documents.source import BATCH_BYTES, BATCH_DOCUMENTS, WHOLE, Problems, ReadOptions
 from megadata.runtime.units import InputFile
 
+OWN_FIELDS = ("source", "url", "metadata")
+"""Fields that mean something besides being a text or an id."""
+
 
 class Rows:
     """Records of JSON lines, JSON and tables, collected into a batch.
@@ -25,6 +28,8 @@ class Rows:
         self._text_path = options.text_field.split(".")
         self._id_path = options.id_field.split(".")
         self._path_alone = orjson.dumps({"path": file.name}).decode()
+        names = options.text_field, options.id_field
+        self._plain_id = None if any("." in name or name in OWN_FIELDS for name in names) else options.id_field
         self._clear()
 
     def _clear(self) -> None:
@@ -71,6 +76,10 @@ class Rows:
         if len(text) > MAX_TEXT_BYTES:
             self.fail("record_too_large", position, f"text longer than {MAX_TEXT_BYTES} bytes", raw)
             return
+        own = record.get(self._plain_id) if len(record) == 2 else None
+        if isinstance(own, str) and own:  # nothing but an id and a text
+            self._append(own, text, self._file.source, None, self._path_alone)
+            return
         own = as_id(dig(record, self._id_path))
         try:
             notes = self._notes(record)
@@ -78,10 +87,19 @@ class Rows:
             self.fail("bad_json", position, "fields nested deeper than 250 levels", raw)
             return
         url, source = record.get("url"), record.get("source")
-        self._ids.append(own or f"{self._file.name}:{position}")
+        self._append(
+            own or f"{self._file.name}:{position}",
+            text,
+            source if isinstance(source, str) and source else self._file.source,
+            url if isinstance(url, str) else None,
+            notes,
+        )
+
+    def _append(self, own: str, text: bytes | memoryview, source: str, url: str | None, notes: str) -> None:
+        self._ids.append(own)
         self._texts.append(text)
-        self._sources.append(source if isinstance(source, str) and source else self._file.source)
-        self._urls.append(url if isinstance(url, str) else None)
+        self._sources.append(source)
+        self._urls.append(url)
         self._metadata.append(notes)
         self._bytes += len(text)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import orjson
@@ -11,19 +11,16 @@ import pyarrow as pa
 
 from megadata.documents.batch import DocBatch, text_column
 from megadata.documents.damage import Damage
-from megadata.documents.fields import Rows
-from megadata.documents.source import WHOLE, Problems, ReadOptions
+from megadata.documents.fields import OWN_FIELDS, Rows
+from megadata.documents.source import Problems, ReadOptions
+from megadata.kernels.base import I64, U8
 from megadata.kernels.blocks import BLOCK
-from megadata.kernels.jsontext import NOWHERE, take_texts
-from megadata.runtime.damage import DamagedStream
-from megadata.runtime.entering import decoded_length, lines
+from megadata.kernels.jsontext import take_texts
+from megadata.kernels.text import NEWLINE_BYTE
+from megadata.runtime.entering import decoded_length, line_blocks
 from megadata.runtime.units import InputFile, Span, cut
 
 BOM = b"\xef\xbb\xbf"
-HELD_BYTES = 1 << 20
-"""Bytes of lines that are parsed together."""
-OWN_FIELDS = ("source", "url", "metadata")
-"""Fields that mean something besides being text."""
 
 
 class Jsonl:
@@ -48,87 +45,66 @@ class Jsonl:
     def read(self, span: Span, options: ReadOptions, problems: Problems) -> Iterator[DocBatch]:
         """Documents whose line begins in the span."""
         rows = Rows(span.file, options, problems)
-        held = _Held(rows, options)
-        damage = Damage(span, problems)
-
-        def on_damage(found: DamagedStream) -> None:
-            held.parse()  # problems are told in the order of the file
-            damage(found)
-
-        for position, line in lines(span, options.max_record_bytes, on_damage):
-            if line is None:
-                held.parse()
+        parser = _Parser(rows, options)
+        for position, block in line_blocks(span, options.max_record_bytes, Damage(span, problems)):
+            if block is None:
                 where = f"{span.file.name}:{position}"
                 problems.add("record_too_large", where, f"line longer than {options.max_record_bytes} bytes")
-            elif line and not line.isspace():
-                held.add(position, line)
-                if rows.full:
-                    yield rows.take()
-        held.parse()
+                continue
+            parser.parse(position, block)
+            if rows.full:
+                yield rows.take()
         if rows:
             yield rows.take()
 
 
-class _Held:
-    """Lines that wait to be parsed together.
+class _Parser:
+    """Parses lines, many at a time.
 
-    Texts are nearly all of the bytes, so a kernel takes them out; what is left of a line goes through orjson, with an empty text.
-    Lines that the kernel does not read go through it whole.
+    Texts are nearly all of the bytes, so a kernel takes them out of the lines; what is left goes through orjson, with empty
+    texts. Lines that the kernel does not take, and all where something is wrong, go through orjson whole, one by one.
     """
 
     def __init__(self, rows: Rows, options: ReadOptions) -> None:
         self._rows = rows
-        name = options.text_field
-        simple = name == WHOLE or "." in name or options.id_field.split(".")[0] == name or name in OWN_FIELDS
-        self._name = None if simple or not name.isidentifier() else name
-        self._key = np.frombuffer(f'"{name}"'.encode(), np.uint8)
-        self._lines: list[tuple[int, bytes]] = []
-        self._bytes = 0
+        self._name = options.text_field
+        self._key = np.frombuffer(f'"{self._name}"'.encode(), np.uint8)
+        self._takes = self._name.isidentifier() and self._name not in (*OWN_FIELDS, options.id_field.split(".")[0])
 
-    def add(self, position: int, line: bytes) -> None:
-        """Hold a line; many that are held are parsed."""
-        self._lines.append((position, line))
-        self._bytes += len(line)
-        if self._bytes >= HELD_BYTES:
-            self.parse()
+    def parse(self, position: int, block: bytes) -> None:
+        """Add the records of whole lines, the first of which begins at `position`."""
+        data = np.frombuffer(block + bytes(BLOCK), np.uint8)
+        count = int(np.count_nonzero(data == NEWLINE_BYTE)) + (not block.endswith(b"\n"))
+        starts, bounds = np.empty(count + 1, np.int64), np.empty(count + 1, np.int64)
+        out, rests = np.empty(data.size, np.uint8), np.empty(len(block) + 3 * count, np.uint8)
+        taken = np.empty(count, np.bool_)
+        size = take_texts(data, len(block), self._key, starts, out, bounds, rests, taken)
+        records = self._records(rests[1:size], int(taken.sum()), out, bounds) if self._takes else None
+        places = starts.tolist()
+        if records is None:
+            taken[:] = False
+        following, texts, ends = iter(records or ()), out.data, bounds.tolist()
+        for at, is_taken in enumerate(taken.tolist()):
+            start, stop = places[at], places[at + 1]
+            if is_taken:
+                record = next(following)
+                if record.get(self._name) == "":
+                    self._rows.add_with_text(
+                        position + start, record, texts[ends[at] : ends[at + 1]], block[start:stop]
+                    )
+                    continue
+            line = block[start:stop].rstrip(b"\r\n")
+            if line and not line.isspace():
+                _parse(self._rows, position + start, line)
 
-    def parse(self) -> None:
-        """Parse all lines that are held."""
-        held, self._lines, self._bytes = self._lines, [], 0
-        texts = [None] * len(held) if self._name is None or not held else self._texts([line for _, line in held])
-        for (position, line), found in zip(held, texts, strict=True):
-            if found is None or not self._parse_rest(position, line, *found):
-                _parse(self._rows, position, line)
-
-    def _texts(self, held: list[bytes]) -> list[tuple[memoryview, int, int] | None]:
-        """The text of each line, and where its value stands in it; None for lines to be read whole."""
-        offsets = np.cumsum([0, *map(len, held)], dtype=np.int64)
-        data = np.frombuffer(b"".join([*held, bytes(BLOCK)]), np.uint8)
-        out = np.empty(data.size, np.uint8)
-        out_offsets = np.empty_like(offsets)
-        values = np.empty((len(held), 2), np.int64)
-        take_texts(data, offsets, self._key, out, out_offsets, values)
-        bounds = out_offsets.tolist()
+    def _records(self, rests: U8, count: int, out: U8, bounds: I64) -> list[dict[str, Any]] | None:
+        """The records that were left of lines; None where they are no JSON, or the texts no UTF-8."""
         try:
-            text_column(out, np.diff(out_offsets).tolist()).validate(full=True)
-        except pa.ArrowInvalid:  # no UTF-8
-            return [None] * len(held)
-        text = out.data
-        return [
-            None if start == NOWHERE else (text[bounds[at] : bounds[at + 1]], start, stop)
-            for at, (start, stop) in enumerate((values - np.where(values == NOWHERE, 0, offsets[:-1, None])).tolist())
-        ]
-
-    def _parse_rest(self, position: int, line: bytes, text: memoryview, start: int, stop: int) -> bool:
-        """Add the record of a line whose text is known; whether that could be done."""
-        try:
-            record = orjson.loads(b'%b""%b' % (line[:start], line[stop:]))
-        except orjson.JSONDecodeError:
-            return False
-        if not isinstance(record, dict) or record.get(self._name) != "":
-            return False
-        self._rows.add_with_text(position, record, text, line)
-        return True
+            records: list[dict[str, Any]] = orjson.loads(b"[%b]" % rests)
+            text_column(out, np.diff(bounds).tolist()).validate(full=True)
+        except (orjson.JSONDecodeError, pa.ArrowInvalid):
+            return None
+        return records if len(records) == count and set(map(type, records)) <= {dict} else None
 
 
 def _parse(rows: Rows, position: int, line: bytes) -> None:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from megadata.kernels.base import I64, U8, helper, kernel, reads, writes
+from megadata.kernels.base import I64, U8, Bool, helper, kernel, reads, writes
 from megadata.kernels.blocks import BLOCK, NONE, between, eight, first_bits, lowest, put_eight
-from megadata.kernels.text import integer
+from megadata.kernels.text import copy, integer
 
 NOWHERE = -1
-"""What `take_texts` gives for a line that it does not read."""
+"""A place that is none."""
 
-_QUOTE, _BACKSLASH, _COLON = 34, 92, 58
+_QUOTE, _BACKSLASH, _COLON, _COMMA = 34, 92, 58, 44
 _SPECIAL = 6  # most bytes of an escape
 
 
@@ -132,25 +132,77 @@ def _unescape(lines: U8, at: int, end: int, out: U8, write: int) -> tuple[int, i
     return at, _put_character(out, write, code)
 
 
-@kernel(reads(np.uint8), reads(np.int64), reads(np.uint8), writes(np.uint8), writes(np.int64), writes(np.int64, 2))
-def take_texts(lines_N: U8, offsets: I64, key_K: U8, out_N: U8, out_offsets: I64, values_L2: I64) -> None:
-    """Decode the string under one key of each line of JSON; `values_L2` tells where it stands, with its quotes.
+@helper
+def _is_whole(lines: U8, at: int, end: int) -> bool:
+    """Whether brackets that open at the first byte close at the last one and no sooner, in bytes without a backslash.
 
-    Line l is lines[offsets[l]:offsets[l + 1]], its text out[out_offsets[l]:out_offsets[l + 1]]. `key_K` has its quotes. 64 more
-    bytes must stand behind the last line, and be free behind the last text.
+    White space may stand around them. With other lines of this kind and commas between, it makes an array of as many items if
+    it makes one at all.
+    """
+    at = _behind_blanks(lines, at, end)
+    depth: int = 0
+    while at < end:
+        byte = lines[at]
+        at += 1
+        if byte == _QUOTE:
+            while at < end and lines[at] != _QUOTE:
+                at += 1
+            if at >= end:
+                return False
+            at += 1
+        elif byte in (123, 91):  # { [
+            depth += 1
+        elif byte in (125, 93):  # } ]
+            depth -= 1
+        if depth <= 0:
+            return depth == 0 and _behind_blanks(lines, at, end) == end
+    return False
 
-    A line is read where its key occurs once, anywhere, and no backslash stands outside the text; for others the place is
-    NOWHERE and the text empty. That the rest of the line is JSON, that the key is not one of an object inside, and that the
-    text is UTF-8, is for the caller to check.
+
+@kernel(
+    reads(np.uint8),
+    np.int64,
+    reads(np.uint8),
+    writes(np.int64),
+    writes(np.uint8),
+    writes(np.int64),
+    writes(np.uint8),
+    writes(np.bool_),
+)
+def take_texts(
+    lines_N: U8,
+    size: int,
+    key_K: U8,
+    starts_L1: I64,
+    out_N: U8,
+    out_offsets_L1: I64,
+    rests_M: U8,
+    taken_L: Bool,
+) -> int:
+    """Decode the string under one key of each line of JSON, and write what is left of the lines: an empty string in its place.
+
+    Line l is lines[starts[l]:starts[l + 1]], with the line end; its text is out[out_offsets[l]:out_offsets[l + 1]]. `key_K`
+    has its quotes. 64 more bytes must stand behind the lines (which end at `size`), and be free behind the last text. The rests
+    of all lines that were taken stand in `rests_M` with a comma before each; it needs three bytes more for each line. Returns the
+    bytes of the rests.
+
+    A line is taken where its key occurs once, anywhere, no backslash stands outside the text, and its brackets are whole;
+    others have an empty text. That the rests are JSON, that the key is not one of an object inside, and that the text is UTF-8,
+    is for the caller to check.
     """
     write = 0
-    out_offsets[0] = 0
-    for line in range(offsets.size - 1):
-        begin = write
-        end = offsets[line + 1]
-        values_L2[line, 0] = NOWHERE
-        values_L2[line, 1] = NOWHERE
-        at, known = _find_key(lines_N, offsets[line], end, key_K)
+    rest: int = 0
+    end: int = 0
+    out_offsets_L1[0] = 0
+    starts_L1[0] = 0
+    for line in range(taken_L.size):
+        begin = end
+        end = _line_end(lines_N, begin, size)
+        starts_L1[line + 1] = end
+        taken_L[line] = False
+        first = write
+        before = rest
+        at, known = _find_key(lines_N, begin, end, key_K)
         if known == 1 and at < end and lines_N[at] == _QUOTE:
             start = at
             at += 1
@@ -175,11 +227,29 @@ def take_texts(lines_N: U8, offsets: I64, key_K: U8, out_N: U8, out_offsets: I64
             if at != NOWHERE and at < end and lines_N[at] == _QUOTE:
                 _, again = _find_key(lines_N, at + 1, end, key_K)
                 if again == 0:
-                    values_L2[line, 0] = start
-                    values_L2[line, 1] = at + 1
-        if values_L2[line, 0] == NOWHERE:
-            write = begin
-        out_offsets[line + 1] = write
+                    rests_M[rest] = _COMMA
+                    rest = copy(lines_N, begin, start, rests_M, rest + 1)
+                    rests_M[rest] = _QUOTE
+                    rests_M[rest + 1] = _QUOTE
+                    rest = copy(lines_N, at + 1, end, rests_M, rest + 2)
+                    taken_L[line] = _is_whole(rests_M, before + 1, rest)
+        if not taken_L[line]:
+            write = first
+            rest = before
+        out_offsets_L1[line + 1] = write
+    return rest
+
+
+@helper
+def _line_end(lines: U8, at: int, size: int) -> int:
+    """The byte behind the line that begins at `at`."""
+    while at < size:
+        found = np.uint64(between(lines, at, 10, 10) & first_bits(size - at))
+        if found != NONE:
+            end: int = at + lowest(found) + 1
+            return end
+        at += BLOCK
+    return size
 
 
 @helper

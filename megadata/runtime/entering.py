@@ -13,10 +13,11 @@ from typing import Any, BinaryIO, cast
 
 from megadata.runtime.damage import DamagedStream
 from megadata.runtime.seekable import SeekableFrames, SeekTable, read_seek_table
-from megadata.runtime.streams import blocks, can_be_entered, compression_of, decode, is_bomb, open_raw
+from megadata.runtime.streams import blocks, can_be_entered, compression_of, decode, is_bomb, open_raw, read_block
 from megadata.runtime.units import InputFile, Span
 
 _BUFFER = 1 << 20
+_LINES = 1 << 18  # bytes of lines that are read at once: so many stay in a processor's cache while they are looked at
 
 
 class _Ending(RawIOBase):
@@ -124,7 +125,19 @@ def blocks_at(file: InputFile, start: int, on_damage: OnDamage) -> Iterator[tupl
 
 
 def lines(span: Span, max_bytes: int, on_damage: OnDamage) -> Iterator[tuple[int, bytes | None]]:
-    """Lines whose first byte lies in the span, as (decoded position, bytes without the line end).
+    """The lines of `line_blocks` one by one, as (decoded position, bytes without the line end)."""
+    for position, block in line_blocks(span, max_bytes, on_damage):
+        if block is None:
+            yield position, None
+            continue
+        at = position
+        for line in block.removesuffix(b"\n").split(b"\n"):
+            yield at, line.rstrip(b"\r")
+            at += len(line) + 1
+
+
+def line_blocks(span: Span, max_bytes: int, on_damage: OnDamage) -> Iterator[tuple[int, bytes | None]]:
+    """Lines whose first byte lies in the span, many at a time, as (decoded position, bytes with the line ends).
 
     A line longer than `max_bytes` is given as None, and read over without being held in memory. A line that damage cuts is lost,
     and so is what follows damage up to the next line end.
@@ -133,29 +146,60 @@ def lines(span: Span, max_bytes: int, on_damage: OnDamage) -> Iterator[tuple[int
     inside = span.start > 0
     while at is not None and (span.stop == -1 or at < span.stop):
         try:
-            yield from _lines_at(span, at, inside, max_bytes)
+            yield from _line_blocks_at(span, at, inside, max_bytes)
             return
         except DamagedStream as damage:
             on_damage(damage)
             at, inside = damage.resumes, True
 
 
-def _lines_at(span: Span, position: int, inside: bool, max_bytes: int) -> Iterator[tuple[int, bytes | None]]:
+def _line_blocks_at(span: Span, position: int, inside: bool, max_bytes: int) -> Iterator[tuple[int, bytes | None]]:
     """Lines that begin at `position` and before the span's stop; with `inside`, behind the one that is under way there."""
     with open_at(span.file, position) as stream:
         if inside:
             position += _skip_line(stream, None if span.stop == -1 else span.stop - position)
+        held: list[bytes] = []  # of a line that has begun at `position` and has no end yet
+        size = 0
         while span.stop == -1 or position < span.stop:
-            line = stream.readline(max_bytes + 1)
-            if not line:
+            block = read_block(stream, _LINES)
+            held.append(block)
+            size += len(block)
+            if block and b"\n" not in block:
+                if size > max_bytes:
+                    size += _skip_line(stream)
+                    yield position, None
+                    position += size
+                    held, size = [], 0
+                continue
+            data = b"".join(held)
+            until = data.rfind(b"\n") + 1 if block else size
+            if span.stop != -1:
+                last = data.find(b"\n", span.stop - 1 - position) + 1  # of the last line that begins before the stop
+                until = last or until
+            yield from _without_long_lines(position, data[:until], max_bytes)
+            position += until
+            held, size = [data[until:]], size - until
+            if not block:
                 return
-            length = len(line)
-            if length > max_bytes and not line.endswith(b"\n"):
-                length += _skip_line(stream)
-                yield position, None
-            else:
-                yield position, line.rstrip(b"\r\n")
-            position += length
+
+
+def _without_long_lines(position: int, data: bytes, max_bytes: int) -> Iterator[tuple[int, bytes | None]]:
+    """Whole lines, with None in place of each that is longer than `max_bytes`."""
+    if len(data) <= max_bytes:
+        if data:
+            yield position, data
+        return
+    for line in _ended(data):
+        yield position, None if len(line.removesuffix(b"\n")) > max_bytes else line
+        position += len(line)
+
+
+def _ended(data: bytes) -> Iterator[bytes]:
+    """The lines of `data`, each with the newline that ends it."""
+    parts = data.split(b"\n")
+    yield from (part + b"\n" for part in parts[:-1])
+    if parts[-1]:
+        yield parts[-1]
 
 
 def _skip_line(stream: BinaryIO, most: int | None = None) -> int:
