@@ -76,7 +76,7 @@ class Rows:
         if len(text) > MAX_TEXT_BYTES:
             self.fail("record_too_large", position, f"text longer than {MAX_TEXT_BYTES} bytes", raw)
             return
-        own = record.get(self._plain_id) if len(record) == 2 else None
+        own = record.get(self._plain_id) if self._plain_id and len(record) == 2 else None
         if isinstance(own, str) and own:  # nothing but an id and a text
             self._append(own, text, self._file.source, None, self._path_alone)
             return

@@ -100,7 +100,7 @@ class _Parser:
     def _records(self, rests: U8, count: int, out: U8, bounds: I64) -> list[dict[str, Any]] | None:
         """The records that were left of lines; None where they are no JSON, or the texts no UTF-8."""
         try:
-            records: list[dict[str, Any]] = orjson.loads(b"[%b]" % rests)
+            records: list[dict[str, Any]] = orjson.loads(b"[" + rests.tobytes() + b"]")
             text_column(out, np.diff(bounds).tolist()).validate(full=True)
         except (orjson.JSONDecodeError, pa.ArrowInvalid):
             return None
