@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from megadata import formats
-from megadata.corpus.dedup import DedupConfig, DedupReport, dedup, find_duplicates, indexfile, phases
+from megadata.corpus.dedup import DedupConfig, DedupReport, dedup, explain, find_duplicates, indexfile, phases
 from megadata.documents.batch import DocBatch
 from megadata.documents.inputs import expand
 from megadata.errors import ConfigError, CorpusError
@@ -298,3 +298,15 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_bytes(
     for name in ("docs-00000.jsonl.zst", "duplicates.parquet", "keys.idx"):
         assert (tmp_path / "b" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert len(indexfile.load_parts(index, DedupConfig(**SETTINGS))) == 2
+
+
+def test_explain_tells_a_document_of_the_index_from_the_one_it_removed_by_the_same_id(tmp_path: Path):
+    words = [f"w{i}" for i in range(60)]
+    index, old = tmp_path / "index", {"id": "page", "text": " ".join([*words, "tail"])}
+    run(write(tmp_path / "a.jsonl", [old]), tmp_path / "a", save_index=index)
+    run(write(tmp_path / "b.jsonl", [{"id": "page", "text": " ".join(words)}]), tmp_path / "b", against=index)
+    assert explain(tmp_path / "b", "page").splitlines() == [
+        "page was removed (minhash): similarity 0.9825 to page, which stands for 2 documents.",
+        "That document is in the index of --against, and not in " + str(tmp_path / "b") + ".",
+    ]
+    assert explain(tmp_path / "a", "page") == "page is kept; nothing was removed for it."

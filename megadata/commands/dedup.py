@@ -21,7 +21,7 @@ from megadata.commands.options import (
 from megadata.errors import CorpusError
 
 if TYPE_CHECKING:
-    from megadata.corpus.dedup import DedupReport, SelfTest
+    from megadata.corpus.dedup import DedupReport, Prediction, SelfTest
     from megadata.corpus.dedup.spans import SpanReport
     from megadata.documents.inputs import Inputs
 
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 @click.option("--estimate", is_flag=True, help="Let an index whose shards are gone remove by an estimate.")
 @click.option("--explain", metavar="ID", help="Show why a document of a finished output was removed.")
 @click.option("--self-test", is_flag=True, help="Plant duplicates of known similarity and report what is found.")
-@click.option("--dry-run", is_flag=True, help="Print the settings and their expected recall, and stop.")
+@click.option("--dry-run", is_flag=True, help="Print expected recall, and the RAM, disk and time it takes.")
 @shared_options
 def dedup(
     inputs: tuple[str, ...],
@@ -100,7 +100,7 @@ def dedup(
         return
     settings = shared.settings("megadata.corpus.dedup")
     from megadata.config import build, override
-    from megadata.corpus.dedup import DedupConfig
+    from megadata.corpus.dedup import DedupConfig, predict
     from megadata.corpus.dedup import dedup as run
     from megadata.corpus.dedup import self_test as run_self_test
 
@@ -113,10 +113,13 @@ def dedup(
         "estimate": estimate,
     }
     config = build(DedupConfig, override(values, shared.overrides), "dedup")
-    if dry_run:
-        show_curve(config)
-        return
     found = _expand(inputs, output, config)
+    if dry_run:
+        predicted = predict(found, config, settings, save_index is not None)
+        print_json({"curve": config.curve(), **predicted.as_dict()}) if shared.as_json else show_dry_run(
+            config, predicted
+        )
+        return
     if self_test:
         tested = run_self_test(found, config, settings)
         print_json(tested.as_dict()) if shared.as_json else show_self_test(tested)
@@ -181,6 +184,39 @@ def show_curve(config: Any) -> None:
     for similarity in (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0):
         table.add_row(f"{similarity:.2f}", f"{100 * config.probability(similarity):.1f} %")
     print_table(table)
+
+
+def show_dry_run(config: Any, predicted: Prediction) -> None:
+    """The report of `dedup --dry-run`: the curve, what the work takes, and what that supposes."""
+    from megadata.runtime.progress import human
+
+    show_curve(config)
+    title = f"{predicted.documents:,} documents, {human(predicted.text_bytes)} of text, {predicted.workers} workers"
+    table = make_table(title, "", "at least", "at most")
+    for heading, rows, total, unit in (
+        ("time", predicted.seconds, predicted.total_seconds, "seconds"),
+        ("disk", predicted.disk, predicted.total_disk, "bytes"),
+        ("RAM", predicted.ram, predicted.total_ram, "bytes"),
+    ):
+        for name, bounds in [*rows.items(), (f"all {heading}" if heading != "disk" else "most disk", total)]:
+            shown = (_duration(one) if unit == "seconds" else human(one) for one in (bounds.least, bounds.most))
+            table.add_row(f"{heading}: {name}" if name in rows else name, *shown, end_section=name not in rows)
+    print_table(table)
+    click.echo(
+        f"Measured on {predicted.sampled:,} documents, {100 * predicted.share:.3g} % of the input, and scaled. "
+        f"At least: {100 * predicted.candidates:.1f} % of all documents share a band value with another, as in the sample; "
+        "copies that lie far apart are not seen in it. At most: all do. Supposed are workers that share the work evenly, "
+        "and a disk that keeps up; what an index of --against adds is not counted."
+    )
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"
 
 
 def show_self_test(tested: SelfTest) -> None:

@@ -1,6 +1,7 @@
 """Exact and near-duplicate removal, verified and explained."""
 
 from megadata.corpus.dedup.config import DedupConfig, MinHashConfig
+from megadata.corpus.dedup.dryrun import Prediction, predict
 from megadata.corpus.dedup.evidence import explain
 from megadata.corpus.dedup.find import find_duplicates
 from megadata.corpus.dedup.report import DedupReport
@@ -11,9 +12,11 @@ __all__ = [
     "DedupConfig",
     "DedupReport",
     "MinHashConfig",
+    "Prediction",
     "SelfTest",
     "dedup",
     "explain",
     "find_duplicates",
+    "predict",
     "self_test",
 ]

@@ -87,10 +87,12 @@ def _evidence_of(output: Path, own: str) -> Iterator[dict[str, Any]]:
         yield from table.filter(mask).to_pylist()
 
 
-def _text_of(output: Path, own: str) -> str | None:
+def _text_of(output: Path, own: str, stream: str) -> str | None:
+    """Text of a document that was kept, or removed; an index may hold a document of the same id."""
     for folder in (output, *sorted(p.parent for p in output.glob("*/keys.idx"))):
-        for _, record in find(folder, own):
-            return str(record["text"])
+        for where, record in find(folder, own):
+            if where == stream:
+                return str(record["text"])
     return None
 
 
@@ -105,7 +107,7 @@ def explain(output: Path, own: str) -> str:
     rows = list(_evidence_of(output, own))
     mine = [row for row in rows if row["removed_id"] == own]
     if not mine:
-        text = _text_of(output, own)
+        text = _text_of(output, own, "kept")
         if text is None:
             raise ConfigError(f"{own}: expected the id of a document in {output}, found none; ids are case-sensitive")
         if not rows:
@@ -117,7 +119,7 @@ def explain(output: Path, own: str) -> str:
         f"{own} was removed ({row['rule']}): similarity {row['similarity']:.4f} to {row['kept_id']}, "
         f"which stands for {row['cluster_size']} documents."
     )
-    removed, kept = _text_of(output, own), _text_of(output, row["kept_id"])
+    removed, kept = _text_of(output, own, "removed"), _text_of(output, row["kept_id"], "kept")
     if kept is None:
         return f"{said}\nThat document is in the index of --against, and not in {output}."
     if not removed:

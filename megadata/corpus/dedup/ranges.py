@@ -81,7 +81,7 @@ class FindCopies(RangeTask):
         """Elect a keeper for each digest."""
         rows = part.records
         digests = np.stack([rows["key"], rows["rest"]], axis=1)
-        priority, short = (np.ascontiguousarray(rows[name]) for name in ("priority", "short"))
+        priority, short = rows["priority"].copy(), rows["short"].copy()  # aligned, even where it is a single row
         keeper = ranks.keepers(digests, priority, short, part.payload, part.offsets)
         removed = np.flatnonzero(keeper != np.arange(rows.size))
         return _found(self.numbering.numbers(rows["unit"], rows["index"]), removed, keeper[removed], part)
