@@ -77,6 +77,8 @@ def test_the_defaults_are_these():
         "remembered": 128,
         "exact_only": False,
         "prefer": [],
+        "quality": "quality",
+        "quality_first": False,
         "index_with_sets": False,
         "estimate": False,
         "removed": "text",

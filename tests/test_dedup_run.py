@@ -109,7 +109,7 @@ def test_the_result_for_a_fixed_corpus_is_the_one_this_version_of_the_step_stand
     """When this fails on purpose, raise VERSION in run.py with it: outputs of the old and new code must not be mixed."""
     run([write(tmp_path / "in.jsonl", corpus())], tmp_path / "out", threshold=0.8)
     lines = [read(tmp_path / "out"), read(tmp_path / "out/removed"), evidence(tmp_path / "out")]
-    assert VERSION == "1"
+    assert VERSION == "2"
     assert hashlib.sha256(orjson.dumps(lines)).hexdigest()[:16] == "2f4ba14fd8fe55f2"
 
 
@@ -310,6 +310,23 @@ def test_an_input_may_not_be_named_like_the_folder_of_removed_documents(tmp_path
     path = write(tmp_path / "in.jsonl", corpus(3))
     with pytest.raises(ConfigError, match=r"removed=\.\.\.: the name is taken by the folder of removed documents"):
         run([f"removed={path}"], tmp_path / "out")
+
+
+def test_the_driver_ranks_by_quality_with_any_number_of_workers(tmp_path: Path):
+    rng = random.Random(9)
+    records = [{**r, "metadata": {"quality": rng.choice([None, 0.25, 0.5, -1])}} for r in corpus(200)]
+    path = write(tmp_path / "in.jsonl", records)
+    for workers in (1, 3):
+        run([f"web={path}"], tmp_path / f"out{workers}", workers, quality_first=True)
+    assert tree(tmp_path / "out1") == tree(tmp_path / "out3")
+    metadata = [orjson.dumps(r["metadata"]).decode() for r in records]
+    docs = DocBatch.of([r["id"] for r in records], [r["text"] for r in records], "", None, metadata)
+    found = find_duplicates(docs, DedupConfig(threshold=0.7, quality_first=True)).duplicates
+    rows = evidence(tmp_path / "out1")
+    assert {(r["removed_id"], r["kept_id"]) for r in rows} == {(docs.ids[d.removed], docs.ids[d.kept]) for d in found}
+    score = {r["id"]: r["metadata"]["quality"] or 0 for r in records}
+    assert rows
+    assert all(score[r["kept_id"]] >= score[r["removed_id"]] for r in rows)
 
 
 def test_exact_only_removes_equal_texts_alone(tmp_path: Path):

@@ -10,6 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 import oracles_dedup as oracles
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -31,8 +32,10 @@ def brute_force(docs: DocBatch, config: DedupConfig) -> tuple[dict[int, tuple[in
     places = {name: at for at, name in enumerate(config.prefer)}
     sizes = [len(text.encode()) for text in docs.texts]
     sources = docs.column("source")
+    scores = [float(np.float32(orjson.loads(one or "{}").get(config.quality) or 0)) for one in docs.column("metadata")]
+    measures = [(-q, -n) if config.quality_first else (-n, -q) for n, q in zip(sizes, scores, strict=True)]
     rank = [
-        (places.get(sources[d] or "", len(places)), -sizes[d], digests[d], docs.ids[d].encode())
+        (places.get(sources[d] or "", len(places)), *measures[d], digests[d], docs.ids[d].encode())
         for d in range(len(docs))
     ]
     first: dict[tuple[int, int], int] = {}
@@ -66,6 +69,11 @@ def check(docs: DocBatch, config: DedupConfig) -> find.Found:
     return found
 
 
+def scored(quality: object) -> str | None:
+    """Metadata with a score."""
+    return None if quality is None else orjson.dumps({"quality": quality, "deep": {"er": quality}}).decode()
+
+
 FAMILY = st.lists(
     st.sampled_from(["one", "two", "three", "four", "five", "six", "seven"]), min_size=0, max_size=14
 ).map(" ".join)
@@ -73,17 +81,21 @@ SOURCES = st.sampled_from(["web", "books", "wikipedia"])
 
 
 @given(
-    texts=st.lists(st.tuples(FAMILY, SOURCES), max_size=14),
+    texts=st.lists(st.tuples(FAMILY, SOURCES, st.none() | st.floats(-2, 2, width=32)), max_size=14),
     threshold=st.sampled_from([0.3, 0.5, 0.8, 1.0]),
     measure=st.sampled_from(["jaccard", "containment"]),
     width=st.integers(1, 3),
     remembered=st.integers(1, 3),
     prefer=st.sampled_from([(), ("books",), ("wikipedia", "books")]),
     exact_only=st.booleans(),
+    quality_first=st.booleans(),
 )
 @settings(max_examples=300)
-def test_deduplication_equals_brute_force(texts, threshold, measure, width, remembered, prefer, exact_only):
-    docs = DocBatch.of([f"d{i}" for i in range(len(texts))], [t for t, _ in texts], [s for _, s in texts])
+def test_deduplication_equals_brute_force(
+    texts, threshold, measure, width, remembered, prefer, exact_only, quality_first
+):
+    names, metadata = [f"d{i}" for i in range(len(texts))], [scored(q) for _, _, q in texts]
+    docs = DocBatch.of(names, [t for t, _, _ in texts], [s for _, s, _ in texts], None, metadata)
     config = DedupConfig(
         threshold=threshold,
         measure=measure,
@@ -91,6 +103,7 @@ def test_deduplication_equals_brute_force(texts, threshold, measure, width, reme
         remembered=remembered,
         prefer=prefer,
         exact_only=exact_only,
+        quality_first=quality_first,
         bands=8,
         rows=1,
     )
@@ -179,6 +192,37 @@ def test_the_longest_copy_stays_and_the_least_id_among_equals():
     docs = DocBatch.of(["b", "a", "aa", "c"], ["same text here"] * 3 + ["same text here."])
     assert find.find_duplicates(docs, DedupConfig(exact_only=True)).removed == {0, 1, 2}
     assert find.find_duplicates(docs.slice(0, 3), DedupConfig(exact_only=True)).removed == {0, 2}
+
+
+def test_of_texts_of_one_length_the_best_stays_and_with_quality_first_of_all():
+    text = " ".join(f"w{i}" for i in range(100))
+    texts = [text, text.replace("w99", "W99"), text.replace("w99", "w98"), text + " and a tail"]
+    docs = DocBatch.of(list("abcd"), texts, "", None, [scored(q) for q in (0.1, 0.9, None, -3)])
+    assert {(d.removed, d.kept) for d in check(docs, DedupConfig()).duplicates} == {(0, 3), (1, 3), (2, 3)}
+    same = docs.slice(0, 3)
+    assert {(d.removed, d.kept) for d in check(same, DedupConfig()).duplicates} == {(0, 1), (2, 1)}
+    first = check(docs, DedupConfig(quality_first=True))
+    assert {(d.removed, d.kept) for d in first.duplicates} == {(0, 1), (2, 1), (3, 1)}
+    deep = find.find_duplicates(docs, DedupConfig(quality="deep.er", quality_first=True)).duplicates
+    assert deep == first.duplicates
+    assert find.find_duplicates(docs, DedupConfig(quality="no.such", quality_first=True)).removed == {0, 1, 2}
+
+
+@pytest.mark.parametrize("odd", ["high", True, [], {}, 1e300, float("nan")])
+def test_what_is_no_score_counts_as_none(odd: object):
+    text = " ".join(f"w{i}" for i in range(100))
+    metadata = [orjson.dumps({"quality": odd}).decode(), scored(0.5), scored(-0.5)]
+    docs = DocBatch.of(list("abc"), [text, text, text], "", None, metadata)
+    assert {(d.removed, d.kept) for d in find.find_duplicates(docs, DedupConfig()).duplicates} == {(0, 1), (2, 1)}
+    docs = docs.replace(metadata=[metadata[0], scored(-0.5), None])
+    assert {(d.removed, d.kept) for d in find.find_duplicates(docs, DedupConfig()).duplicates} == {(1, 0), (2, 0)}
+
+
+@given(values=st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=2, max_size=2))
+def test_scores_rank_as_numbers_do(values: list[float]):
+    low = ranks.lowness(np.array(values, np.float32)).tolist()
+    assert (low[0] < low[1]) == (values[0] > values[1])
+    assert (low[0] == low[1]) == (values[0] == values[1])
 
 
 def test_copies_of_a_near_duplicate_are_credited_to_the_document_that_stays():

@@ -29,12 +29,13 @@ def _before(names_N: U8, bounds: I64, left: int, right: int) -> bool:
     reads(np.uint64, 2),
     reads(np.uint16),
     reads(np.uint32),
+    reads(np.uint32),
     reads(np.uint8),
     reads(np.int64),
     writes(np.int64),
 )
-def elect(digests_D2: U64, priority_D: U16, short_D: U32, names_N: U8, bounds: I64, keeper_D: I64) -> None:
-    """Choose, among neighbours with equal digests, the one of least priority, then least `short`, then least name."""
+def elect(digests_D2: U64, priority_D: U16, rank_D: U32, tie_D: U32, names_N: U8, bounds: I64, keeper_D: I64) -> None:
+    """Choose, among neighbours with equal digests, the one of least priority, then rank, then tie, then name."""
     start = 0
     size = digests_D2.shape[0]
     while start < size:
@@ -45,8 +46,10 @@ def elect(digests_D2: U64, priority_D: U16, short_D: U32, names_N: U8, bounds: I
         ):
             if priority_D[stop] != priority_D[best]:
                 better = priority_D[stop] < priority_D[best]
-            elif short_D[stop] != short_D[best]:
-                better = short_D[stop] < short_D[best]
+            elif rank_D[stop] != rank_D[best]:
+                better = rank_D[stop] < rank_D[best]
+            elif tie_D[stop] != tie_D[best]:
+                better = tie_D[stop] < tie_D[best]
             else:
                 better = _before(names_N, bounds, stop, best)
             if better:

@@ -177,7 +177,8 @@ class Known:
             names, lengths = names_of(part, numbers)
             own = Run(COPIES)
             if numbers.size:
-                columns = {name: part.column(name)[numbers] for name in ("key", "rest", "short", "weight")}
+                columns = {name: part.column(name)[numbers] for name in ("key", "rest", "weight")}
+                columns |= {"rank": part.column("short")[numbers], "tie": np.zeros(numbers.size, np.uint32)}
                 own.add(names, lengths, priority=ranks.SAVED, unit=unit, index=np.arange(numbers.size), **columns)
             own.write(Exchange(self.folder / "copies", COPIES), unit, with_payload=True)
             shared = Run(BANDS)
@@ -255,7 +256,8 @@ class CollectKnown:
                 (names, np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])),
                 key=records.spread(component),
                 priority=ranks.SAVED,
-                short=part.column("short")[chosen],
+                rank=part.column("short")[chosen],
+                tie=0,
                 high=part.column("key")[chosen],
                 low=part.column("rest")[chosen],
                 unit=self.known.first_unit + work.part,

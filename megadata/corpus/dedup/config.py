@@ -95,6 +95,10 @@ class DedupConfig(MinHashConfig):
     """Remove only documents whose normalised texts are equal."""
     prefer: tuple[str, ...] = ()
     """Sources in order of preference (names of inputs, or the documents' own `source`); those not listed come last."""
+    quality: str = "quality"
+    """Field of the metadata (nested: a dotted path) with a score; of documents of one length the best stays."""
+    quality_first: bool = False
+    """Whether the better document stays even where it is the shorter one."""
     index_with_sets: bool = False
     """Whether a saved index holds the shingle sets themselves, so that it needs no shards to verify with."""
     estimate: bool = False

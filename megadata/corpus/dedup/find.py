@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from megadata.corpus.dedup import ranks, signatures, stars
+from megadata.corpus.dedup import ranks, records, signatures, stars
 from megadata.corpus.dedup.config import DedupConfig
 from megadata.corpus.dedup.verdicts import EXACT, NEAR
 from megadata.documents.batch import DocBatch
@@ -43,7 +43,8 @@ def find_duplicates(docs: DocBatch, config: DedupConfig) -> Found:
         return Found([])
     shingles = signatures.shingle(docs.text, docs.offsets, config)
     priority = ranks.priorities(config.prefer, "", docs.column("source"))
-    short = ranks.shortness(docs.sizes)
+    quality = records.Facts.of(docs, config.quality).quality
+    rank, tie = ranks.measures(docs.sizes, quality, config.quality_first)
     together = np.lexsort((shingles.digests[:, 1], shingles.digests[:, 0]))
     names = [name.encode() for name in docs.ids]
     ordered = [names[d] for d in together]
@@ -51,7 +52,8 @@ def find_duplicates(docs: DocBatch, config: DedupConfig) -> Found:
     elected = ranks.keepers(
         shingles.digests[together],
         priority[together],
-        short[together],
+        rank[together],
+        tie[together],
         np.frombuffer(b"".join(ordered), np.uint8),
         bounds,
     )
@@ -61,7 +63,7 @@ def find_duplicates(docs: DocBatch, config: DedupConfig) -> Found:
     final = {int(d): (int(keeper[d]), 1.0, EXACT) for d in np.flatnonzero(keeper != np.arange(len(docs)))}
     if config.exact_only:
         return Found([Duplicate(d, *found) for d, found in sorted(final.items())])
-    standing = standing[ranks.order(priority[standing], short[standing], shingles.digests[standing])]
+    standing = standing[ranks.order(priority[standing], rank[standing], tie[standing], shingles.digests[standing])]
     result = stars.choose(signatures.sign(shingles, config)[standing], signatures.distinct(shingles, standing), config)
     near = {
         int(standing[v]): (int(standing[result.keeper[v]]), float(result.shared[v] / result.total[v]), NEAR)

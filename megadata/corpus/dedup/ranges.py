@@ -81,8 +81,9 @@ class FindCopies(RangeTask):
         """Elect a keeper for each digest."""
         rows = part.records
         digests = np.stack([rows["key"], rows["rest"]], axis=1)
-        priority, short = rows["priority"].copy(), rows["short"].copy()  # aligned, even where it is a single row
-        keeper = ranks.keepers(digests, priority, short, part.payload, part.offsets)
+        # copies are aligned, even of a single row
+        priority, rank, tie = (rows[name].copy() for name in ("priority", "rank", "tie"))
+        keeper = ranks.keepers(digests, priority, rank, tie, part.payload, part.offsets)
         removed = np.flatnonzero(keeper != np.arange(rows.size))
         return _found(self.numbering.numbers(rows["unit"], rows["index"]), removed, keeper[removed], part)
 

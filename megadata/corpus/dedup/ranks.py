@@ -1,7 +1,8 @@
 """The order of documents: which of two copies stays, and the exact stage that follows from it.
 
-Rank is by source priority (a saved index before all), then length (the longest first), then the digest of the normalised text,
-then id. It depends on the documents alone, never on the order in which they are read.
+Rank is by source priority (a saved index before all), then length (the longest first), then quality where the metadata has a
+score (the best first; `quality_first` puts it before length), then the digest of the normalised text, then id. It depends on the
+documents alone, never on the order in which they are read.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from megadata.kernels import stars as kernels
-from megadata.kernels.base import I64, U8, U16, U32, U64
+from megadata.kernels.base import F32, I64, U8, U16, U32, U64
 
 _LONGEST = 0xFFFFFFFF
 SAVED = 0
@@ -32,16 +33,28 @@ def shortness(sizes: I64) -> U32:
     return (_LONGEST - sizes).astype(np.uint32)
 
 
-def order(priority: U16, short: U32, digests: U64) -> I64:
+def lowness(quality: F32) -> U32:
+    """uint32[D] that rises as the quality gets lower: the bits of the numbers, made to sort as the numbers do."""
+    bits = (quality + np.float32(0)).view(np.uint32)  # the sum has no negative zero
+    return np.where(bits >> np.uint32(31), bits, ~bits & np.uint32(0x7FFFFFFF)).astype(np.uint32)
+
+
+def measures(sizes: I64, quality: F32, quality_first: bool) -> tuple[U32, U32]:
+    """What is looked at first and second between documents of one priority, uint32[D] each; the least stays."""
+    short, low = shortness(sizes), lowness(quality)
+    return (low, short) if quality_first else (short, low)
+
+
+def order(priority: U16, rank: U32, tie: U32, digests: U64) -> I64:
     """Positions in rank order of documents whose digests all differ."""
-    return np.lexsort((digests[:, 1], digests[:, 0], short, priority)).astype(np.int64)
+    return np.lexsort((digests[:, 1], digests[:, 0], tie, rank, priority)).astype(np.int64)
 
 
-def keepers(digests: U64, priority: U16, short: U32, names: U8, bounds: I64) -> I64:
+def keepers(digests: U64, priority: U16, rank: U32, tie: U32, names: U8, bounds: I64) -> I64:
     """int64[D]: for each document, the position of the least in rank among those with the same digest (itself if that is it).
 
     Documents with equal digests must be neighbours. Document d is named names[bounds[d]:bounds[d + 1]].
     """
     keeper = np.empty(digests.shape[0], np.int64)
-    kernels.elect(digests, priority, short, names, bounds, keeper)
+    kernels.elect(digests, priority, rank, tie, names, bounds, keeper)
     return keeper

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from megadata.documents.batch import DocBatch
 from megadata.kernels import hashing, ragged
-from megadata.kernels.base import I64, U8, U32, U64
+from megadata.kernels.base import F32, I64, U8, U32, U64
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.files import atomic_write
 
@@ -26,13 +27,14 @@ COPIES = np.dtype(
         ("key", "<u8"),
         ("rest", "<u8"),
         ("priority", "<u2"),
-        ("short", "<u4"),
+        ("rank", "<u4"),
+        ("tie", "<u4"),
         ("unit", "<u4"),
         ("index", "<u4"),
         ("weight", "<u4"),
     ]
 )
-"""A document for the exact stage: digest (key and rest), rank, place, weight. Its payload is its name."""
+"""A document for the exact stage: digest (key and rest), rank (see `ranks.measures`), place, weight. Its payload is its name."""
 
 BANDS = np.dtype([("key", "<u8"), ("unit", "<u4"), ("index", "<u4")])
 """One band value of a document."""
@@ -41,7 +43,8 @@ SETS = np.dtype(
     [
         ("key", "<u8"),
         ("priority", "<u2"),
-        ("short", "<u4"),
+        ("rank", "<u4"),
+        ("tie", "<u4"),
         ("high", "<u8"),
         ("low", "<u8"),
         ("unit", "<u4"),
@@ -72,6 +75,7 @@ EVIDENCE = np.dtype(
 CLUSTER_SIZE = "cluster_size"
 """Metadata of a kept document: how many documents it stands for, itself included. Absent where it stands for itself alone."""
 
+_LARGEST_SCORE = 1e38
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 _SEEDS = (np.uint64(0x243F6A8885A308D3), np.uint64(0x13198A2E03707344))
 
@@ -97,20 +101,51 @@ def hash_strings(column: pa.Array, which: int = 0) -> U64:
     return out
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the metadata of documents says that deduplication asks about."""
+
+    paths: list[str]
+    """Path of the file that each document came from."""
+    weights: U32
+    """uint32[D]: how many documents each stands for: 1, or what an earlier deduplication wrote."""
+    quality: F32
+    """float32[D]: the score in the field asked for; 0 where there is none."""
+
+    @classmethod
+    def of(cls, docs: DocBatch, field: str = "") -> Facts:
+        """Read the metadata, each different text of it once."""
+        keys = field.split(".")
+        known: dict[str, tuple[str, int, float]] = {"": ("", 1, 0.0)}
+        rows = []
+        for one in docs.column("metadata"):
+            fact = known.get(one or "")
+            if fact is None:
+                content = orjson.loads(one or "{}")
+                fact = known[one or ""] = (str(content.get("path", "")), _weight(content), _score(content, keys))
+            rows.append(fact)
+        paths = [path for path, _, _ in rows]
+        return cls(paths, np.array([w for _, w, _ in rows], np.uint32), np.array([q for _, _, q in rows], np.float32))
+
+
+def _weight(content: dict[str, Any]) -> int:
+    size = content.get(CLUSTER_SIZE)
+    return size if isinstance(size, int) and 1 <= size < 1 << 32 else 1
+
+
+def _score(content: dict[str, Any], keys: list[str]) -> float:
+    """The number at a dotted path; 0 where there is none, or one that float32 does not hold."""
+    value: Any = content
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _LARGEST_SCORE:
+        return 0.0
+    return float(value)
+
+
 def paths_of(docs: DocBatch) -> list[str]:
     """Path of the file that each document came from, as its metadata says."""
-    return [str(orjson.loads(one).get("path", "")) if one else "" for one in docs.column("metadata")]
-
-
-def weights_of(docs: DocBatch) -> U32:
-    """uint32[D]: how many documents each stands for: 1, or what an earlier deduplication wrote into its metadata."""
-    weights = np.ones(len(docs), np.uint32)
-    for row, one in enumerate(docs.column("metadata")):
-        if one and CLUSTER_SIZE in one:
-            size = orjson.loads(one).get(CLUSTER_SIZE)
-            if isinstance(size, int) and 1 <= size < 1 << 32:
-                weights[row] = size
-    return weights
+    return Facts.of(docs).paths
 
 
 def names_of(docs: DocBatch, paths: list[str]) -> pa.Array:

@@ -24,7 +24,7 @@ from megadata.errors import ConfigError, CorpusError
 from megadata.runtime.manifest import StepSpec
 from megadata.runtime.settings import RunSettings
 
-VERSION = "1"
+VERSION = "2"
 """Raised whenever the same input and configuration would give other output."""
 
 LIBRARIES = ("orjson", "pyarrow", "zstandard", *READERS)

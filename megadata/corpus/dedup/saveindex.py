@@ -71,7 +71,7 @@ class KeptNotes:
             **digest,
             **place,
             short=ranks.shortness(docs.sizes),
-            weight=records.weights_of(docs),
+            weight=records.Facts.of(docs).weights,
             row=rows,
         )
         values = signatures.sign(shingles, self._config)

@@ -49,20 +49,22 @@ class Survey:
         with UnitWriter(self.folder, unit) as writer:
             for file, start, docs in numbered(unit, self.options):
                 places = np.arange(start, start + len(docs))
-                paths = records.paths_of(docs)
-                note_ids(docs, paths, unit, places, ids)
+                facts = records.Facts.of(docs, self.config.quality)
+                note_ids(docs, facts.paths, unit, places, ids)
                 shingles = signatures.shingle(docs.text, docs.offsets, self.config)
-                names, bounds = records.flat(records.names_of(docs, paths))
+                names, bounds = records.flat(records.names_of(docs, facts.paths))
+                rank, tie = ranks.measures(docs.sizes, facts.quality, self.config.quality_first)
                 copies.add(
                     names[int(bounds[0]) : int(bounds[-1])],
                     np.diff(bounds),
                     key=shingles.digests[:, 0],
                     rest=shingles.digests[:, 1],
                     priority=ranks.priorities(self.config.prefer, file.source, docs.column("source")),
-                    short=ranks.shortness(docs.sizes),
+                    rank=rank,
+                    tie=tie,
                     unit=unit.ordinal,
                     index=places,
-                    weight=records.weights_of(docs),
+                    weight=facts.weights,
                 )
                 if not self.config.exact_only:
                     values = signatures.sign(shingles, self.config)
@@ -119,19 +121,22 @@ class Collect:
         self, docs: DocBatch, file: InputFile, unit: int, places: I64, component: NDArray[np.uint32], sets: Run
     ) -> None:
         shingles = signatures.shingle(docs.text, docs.offsets, self.config)
+        facts = records.Facts.of(docs, self.config.quality)
+        rank, tie = ranks.measures(docs.sizes, facts.quality, self.config.quality_first)
         add_candidates(
             sets,
             signatures.sign(shingles, self.config),
             signatures.distinct(shingles),
-            records.flat(records.names_of(docs, records.paths_of(docs))),
+            records.flat(records.names_of(docs, facts.paths)),
             key=records.spread(component[places]),
             priority=ranks.priorities(self.config.prefer, file.source, docs.column("source")),
-            short=ranks.shortness(docs.sizes),
+            rank=rank,
+            tie=tie,
             high=shingles.digests[:, 0],
             low=shingles.digests[:, 1],
             unit=unit,
             index=places,
-            weight=records.weights_of(docs),
+            weight=facts.weights,
         )
 
 
