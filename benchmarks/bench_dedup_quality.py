@@ -2,7 +2,7 @@
 
 Run from the repository: ``MEGADATA_REAL_DATA=DIR python benchmarks/bench_dedup_quality.py [--seeds 32]``.
 
-The truth is brute force: the Jaccard similarity of the shingle sets of *all* pairs, from one sparse product. Documents are those of
+The truth is brute force: the Jaccard similarity of the sets of *all* pairs, from one sparse product. Documents are those of
 `real_documents`, and the chapters of books that are there in several editions, which stand for labelled near-duplicates such as
 CORE's and NEWS-COPY's: the editions differ in spelling, markup and line breaks, and the news wire repeats its own stories.
 To every second document a copy is added in which words are replaced, at similarities from .5 to 1. For each interval of

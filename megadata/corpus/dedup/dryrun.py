@@ -25,6 +25,7 @@ from megadata.corpus.dedup.ranges import range_bytes
 from megadata.corpus.dedup.sample import Portion, portion
 from megadata.corpus.dedup.verdicts import CLUSTER, VERDICT, Found
 from megadata.documents.inputs import Inputs, expand, plan, read_unit
+from megadata.documents.job import Job
 from megadata.documents.shards import encode_lines
 from megadata.documents.source import Problems, ReadOptions
 from megadata.errors import CorpusError
@@ -32,6 +33,7 @@ from megadata.kernels.base import compile_all
 from megadata.runtime.executor import LocalExecutor
 from megadata.runtime.files import atomic_write
 from megadata.runtime.footprint import peak_memory, resident_memory
+from megadata.runtime.manifest import StepSpec
 from megadata.runtime.progress import Reporter, Stage
 from megadata.runtime.settings import RunSettings
 
@@ -202,12 +204,15 @@ def _try(path: Path, config: DedupConfig, for_index: bool, settings: RunSettings
     trial.reading = time.process_time() - began
     alone = settings.replace(workers=1, memory=_LEAST_MEMORY, progress=watch, kept=None)
     with peak_memory() as peak:
-        run = _AllCandidates(inputs, own, alone, LocalExecutor(1), units, work, (), for_index)
+        job = Job(
+            inputs, work, StepSpec(name="dedup", version="", config={}), own.read, own.unit_bytes, alone, work, None
+        )
+        run = _AllCandidates(job, own, LocalExecutor(1), units, (), for_index)
         run.decide()
-        written = run.write()
+        receipts = run.write()[0].receipts
     trial.peak, trial.seconds, trial.disk = peak.bytes, watch.seconds, watch.disk
     trial.candidates = run.candidates
-    trial.removed = sum(part.documents for r in written.receipts for name, part in r.parts.items() if name == "removed")
+    trial.removed = sum(part.documents for r in receipts for name, part in r.parts.items() if name == "removed")
     return trial
 
 
