@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from pathlib import Path
 
@@ -126,6 +127,15 @@ def test_files_of_unknown_kind_are_passed_over_in_folders_and_refused_by_name(tm
         CorpusError, match=r"picture\.png: expected a kind of file megadata reads \(jsonl, .*give it the usual"
     ):
         expand([str(odd)])
+
+
+def test_links_to_nothing_and_pipes_below_a_folder_are_passed_over_and_told(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "one"}\n')
+    (tmp_path / "gone.jsonl").symlink_to(tmp_path / "nothing")
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    found = expand([str(tmp_path)])
+    assert [f.name for f in found.files] == ["a.jsonl"]
+    assert sorted(found.passed_over) == ["gone.jsonl (a link to nothing)", "pipe.jsonl (a pipe or a device)"]
 
 
 def test_json_that_is_no_lines_of_json_is_a_kind_of_its_own(tmp_path):

@@ -369,10 +369,22 @@ def test_a_file_that_shrinks_before_it_is_read_gives_what_is_left(
     size = source.stat().st_size // 2 + 40
     after_planning(monkeypatch, lambda: os.truncate(source, size))
     done = here(typed("clean", tokenizer, source, tmp_path / "out"))
-    assert done.code == 0, done.err
     assert re.search(rf"unreadable: {reason}\s+1\b", done.out), done.out
     assert unfinished(tmp_path / "out") == []
     assert bool(names_in(tmp_path / "out")) == (name != "a.parquet")
+    assert done.code == (1 if name == "a.parquet" else 0), done.err
+
+
+def test_inputs_without_a_single_document_end_with_an_error(tmp_path: Path, tokenizer: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b'{"id": "half')
+    (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(line(good("b")))[:20])
+    done = here(typed("clean", tokenizer, tmp_path, tmp_path / "out"))
+    assert done.code == 1
+    assert done.err.endswith(
+        f"Error: {tmp_path}: expected documents, found none; 2 records were left out, as listed above\n"
+    )
+    assert re.search(r"unreadable: bad_json\s+1\b", done.out)
+    assert (tmp_path / "out" / "removed").is_dir()
 
 
 @pytest.mark.parametrize("command", COMMANDS)

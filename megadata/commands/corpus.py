@@ -21,7 +21,7 @@ from megadata.commands.options import (
     tell_passed_over,
     unread_in,
 )
-from megadata.errors import ConfigError
+from megadata.errors import ConfigError, CorpusError
 
 if TYPE_CHECKING:
     from megadata.corpus.clean import CleanReport
@@ -124,7 +124,7 @@ def clean(
     from megadata.config import build
     from megadata.corpus.clean import CleanConfig
     from megadata.corpus.clean import clean as run
-    from megadata.documents.inputs import expand
+    from megadata.documents.inputs import expand, some
     from megadata.documents.source import read_options
 
     fields = {"text_field": text_field, "id_field": id_field, "extractor": extractor}
@@ -173,6 +173,14 @@ def clean(
         print_json({"output": report.output, "current": report.current, "counts": report.counts, **passed})
     else:
         show_clean(report)
+    if not report.total("documents_in"):
+        unread = sum(unread_in(report.counts).values())
+        why = (
+            f"{unread:,} record{'s were' if unread > 1 else ' was'} left out, as listed above"
+            if unread
+            else "all are empty"
+        )
+        raise CorpusError(f"{some(inputs)}: expected documents, found none; {why}")
 
 
 _DECIDED = ("output", "rules", "languages", "url_rules", "removed", "form", "from_scores", "dry_run")
@@ -329,8 +337,8 @@ def show_clean(report: CleanReport) -> None:
     if report.moved is not None:
         back, gone = (f"{number:,}" for number in report.moved)
         click.echo(f"beside the scored output: {back} documents that were removed stay, {gone} that stayed go")
-    if not report.total("documents_kept"):
-        click.echo(f"no document was {'kept' if report.total('documents_in') else 'found in the inputs'}", err=True)
+    if report.total("documents_in") and not report.total("documents_kept"):
+        click.echo("no document was kept", err=True)
     tell_passed_over(report.passed_over)
     if report.current:
         click.echo(f"{report.output} was up to date", err=True)

@@ -117,6 +117,9 @@ def expand(
     passed_over: list[str] = []
     for one in _with_unique_names(found):
         said = family or (one.label if one.label in FAMILIES else None)
+        if not one.named and (odd := _odd(one.path)):
+            passed_over.append(f"{one.name} ({odd})")
+            continue
         size, mtime_ns = local_size(one.path)
         kind = chosen or recognise(one.path, one.name, said)
         if not isinstance(kind, str):
@@ -196,22 +199,39 @@ def _regular(path: str) -> str:
 def _walk_folder(
     folder: Path, argument: str, label: str | None, upstream: list[str], exclude: Path | None = None
 ) -> Iterator[_Found]:
-    found = contents(_names_below(folder, exclude), lambda name: (folder / name).read_bytes(), str(folder))
+    odd: list[str] = []
+    found = contents(_names_below(folder, exclude, odd), lambda name: (folder / name).read_bytes(), str(folder))
     upstream.extend(found.upstream)
     for one in found.files:
         yield _Found(str(folder / one.name), one.name, argument, label, one.named)
+    for name in odd:
+        yield _Found(str(folder / name), name, argument, label, False)
 
 
-def _names_below(folder: Path, exclude: Path | None) -> Iterator[str]:
-    """Paths of all files below a folder that are not hidden; hidden folders that mean something by their names alone."""
+def _names_below(folder: Path, exclude: Path | None, odd: list[str]) -> Iterator[str]:
+    """Paths of all files below a folder that are not hidden; hidden folders that mean something by their names alone.
+
+    `odd` gets those of what is neither a file nor a folder.
+    """
     for base, folders, names in os.walk(folder):
         here = Path(base).relative_to(folder)
         if STATE in folders:
             yield f"{(here / STATE).as_posix()}/"
         folders[:] = [f for f in folders if not f.startswith(".") and (Path(base) / f).resolve() != exclude]
         for name in names:
-            if not name.startswith(".") and (Path(base) / name).is_file():
+            if name.startswith("."):
+                continue
+            if (Path(base) / name).is_file():
                 yield (here / name).as_posix()
+            else:
+                odd.append((here / name).as_posix())
+
+
+def _odd(path: str) -> str:
+    """What lies at a path that is no file, in words; empty for a file."""
+    if is_url(path) or os.path.isfile(path):  # noqa: PTH113
+        return ""
+    return "a pipe or a device" if os.path.exists(path) else "a link to nothing"  # noqa: PTH110
 
 
 def _walk_url(url: str, label: str | None, upstream: list[str]) -> Iterator[_Found]:
