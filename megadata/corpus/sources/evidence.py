@@ -7,10 +7,9 @@ neighbours are like). `maintext` weighs them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -19,7 +18,8 @@ import yaml
 
 from megadata.corpus.sources.page import Pages, tag_number
 from megadata.kernels import html as kernels
-from megadata.kernels.base import F64, I64, Bool
+from megadata.kernels.base import F64, I64, U64, Bool
+from megadata.kernels.htmlnames import read_names
 
 # Elements that are evidence for all text inside them, and the names of that evidence.
 _INSIDE = {
@@ -52,11 +52,8 @@ BOILERPLATE = (
 )  # fmt: skip
 """Kinds of elements in which a paragraph is not taken for one of the main text's."""
 _NEVER_TEXT = ("comments", "nav_tag", "footer_tag")
-_WORD = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+")
-_EMBEDDED = re.compile(rb"twitter-tweet|twitter-video|instagram-media|fb-post")
-"""Posts that an article quotes: their class names would say that they are for sharing."""
-_LONGEST_NAME = 200
-"""Bytes of a class, id or role that are looked at."""
+_SLOTS = 1 << 11
+"""Of the table of words, nearly four for each."""
 _NEIGHBOURS = (1, 2, -1, -2)
 _OF_NEIGHBOURS = ("words", "linked", "clauses", "full_stop", "own_li", "own_p", "own_h1")
 
@@ -79,39 +76,29 @@ def bits_of(names: tuple[str, ...]) -> int:
 
 
 @cache
-def _meanings() -> tuple[dict[str, int], re.Pattern[str]]:
-    """Bits of each word, and an expression that finds the longer words inside words written together."""
-    bits: dict[str, int] = {}
+def _words() -> tuple[int, U64, I64]:
+    """The words with a meaning, as `read_names` takes them: letters of the longest, and a table of their hashes and bits."""
+    bits: dict[bytes, int] = {}
     for place, words in enumerate(table()["words"].values()):
-        for word in words.split():
+        for word in words.encode().split():
             bits[word] = bits.get(word, 0) | (1 << place)
-    return bits, re.compile("|".join(sorted((word for word in bits if len(word) >= 6), key=len, reverse=True)))
+    keys, values = np.zeros(_SLOTS, np.uint64), np.zeros(_SLOTS, np.int64)
+    for word, value in bits.items():
+        key = kernels.name_key(word)
+        slot = key % _SLOTS
+        while keys[slot]:
+            slot = (slot + 1) % _SLOTS
+        keys[slot], values[slot] = key, value
+    return max(map(len, bits)), keys, values
 
 
 def meaning(value: bytes) -> int:
     """Bits of what a class, id or role says."""
-    return _known_meaning(value) if len(value) <= _LONGEST_NAME else _meaning(value)
-
-
-def _meaning(value: bytes) -> int:
-    bits, compounds = _meanings()
-    if _EMBEDDED.search(value):
-        return 0
-    if b"\r" in value:
-        value = value.replace(b"\r\n", b"\n")
-    found = 0
-    for part in _WORD.findall(value[:_LONGEST_NAME]):
-        word = part.decode("ascii").lower()
-        known = bits.get(word)
-        if known is not None:
-            found |= known
-        elif len(word) > 6:
-            for inner in compounds.findall(word):
-                found |= bits[inner]
-    return found
-
-
-_known_meaning = lru_cache(1 << 16)(_meaning)
+    node = np.zeros((1, kernels.NODE_COLUMNS), np.int32)
+    node[0, kernels.CLASS_END] = len(value)
+    bits = np.zeros(1, np.int64)
+    read_names(np.frombuffer(value, np.uint8), node, *_words(), bits)
+    return int(bits[0])
 
 
 @cache
@@ -126,32 +113,14 @@ def _bits_of_nodes(pages: Pages) -> tuple[I64, I64, Bool]:
     """For each node the bits of itself and the two elements it lies in next, and those of all it lies in."""
     nodes = pages.nodes
     own = _bits_of_tags()[nodes[:, kernels.TAG]]
-    attributes = nodes[:, kernels.CLASS_AT : kernels.ROLE_END + 1]
-    named = np.flatnonzero((attributes[:, 1::2] > attributes[:, ::2]).any(axis=1))
-    meanings: list[int] = []
-    ends = np.searchsorted(named, pages.node_starts).tolist()
-    for page, first, after in zip(pages.pages, ends, ends[1:], strict=False):
-        meanings += _meanings_of(page.data, attributes[named[first:after]].tolist())
-    own[named] |= np.array(meanings, np.int64)
+    for page, mine in zip(pages.pages, pages.of_nodes(), strict=True):
+        read_names(np.frombuffer(page.data, np.uint8), nodes[mine], *_words(), own[mine])
     flags = nodes[:, kernels.FLAGS]
     for flag, name in zip((kernels.HIDDEN, kernels.ARIA_HIDDEN, kernels.BODY_TEXT), _BY_ATTRIBUTE, strict=True):
         own[(flags & flag) != 0] |= bits_of((name,))
     near, whole = np.empty_like(own), np.empty_like(own)
     kernels.inherit(nodes, own, near, whole)
     return near, whole, (own & bits_of(("comments",))) != 0
-
-
-def _meanings_of(data: bytes, attributes: list[list[int]]) -> list[int]:
-    """Bits of elements whose class, id and role lie at these places."""
-    meanings = []
-    for class_at, class_end, id_at, id_end, role_at, role_end in attributes:
-        bits = meaning(data[class_at:class_end]) if class_end > class_at else 0
-        if id_end > id_at:
-            bits |= meaning(data[id_at:id_end])
-        if role_end > role_at:
-            bits |= meaning(data[role_at:role_end])
-        meanings.append(bits)
-    return meanings
 
 
 @dataclass(frozen=True, slots=True)
