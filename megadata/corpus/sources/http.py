@@ -5,14 +5,15 @@ from __future__ import annotations
 import bz2
 import io
 import re
-import zlib
 from dataclasses import dataclass
 
 import zstandard
 from fastwarc.stream_io import BrotliReader
+from zlib_ng import zlib_ng
 
 MAX_CODINGS = 5
 """Content codings of one body that are undone: a body can be made that each decoding gives again."""
+_ZLIB_ERROR: type[Exception] = vars(zlib_ng)["error"]  # its stub says it is an instance
 _CHUNK = re.compile(rb"[ \t]*([0-9a-fA-F]{1,12})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _BLANK = re.compile(rb"\r?\n\r?\n")
 _STATUS = re.compile(rb"HTTP/[\d.]+[ \t]+(\d{3})\b")
@@ -128,7 +129,7 @@ def decompress(body: bytes, coding: str, max_bytes: int) -> tuple[bytes, str]:
 
 
 def _inflate(body: bytes, window: int, max_bytes: int) -> tuple[bytes, str]:
-    decoder = zlib.decompressobj(window)
+    decoder = zlib_ng.decompressobj(window)
     parts: list[bytes] = []
     size = 0
     try:
@@ -140,7 +141,7 @@ def _inflate(body: bytes, window: int, max_bytes: int) -> tuple[bytes, str]:
                 return b"", "too_large"
             if decoder.eof:
                 break
-    except zlib.error as error:
+    except _ZLIB_ERROR as error:
         return b"".join(parts), str(error)
     return b"".join(parts), "" if decoder.eof else "the compressed body is cut off"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from html import unescape
 
 from megadata.corpus.sources.page import Page, tag_number
@@ -20,42 +21,48 @@ _ALTERNATIVE = re.compile(r"""^<math\b[^>]{0,2000}?\balttext\s*=\s*(?:"([^"]*)"|
 _BLOCK_FORMULA = re.compile(r"""^<math\b[^>]{0,2000}?\bdisplay\s*=\s*["']?block""", re.IGNORECASE)
 _TAGS = re.compile(r"<annotation\b.*?</annotation[^>]*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _DISPLAY = re.compile(r"^\{\\(?:display|text)style\s+(.*)\}$", re.DOTALL)
+_OF_TEXT = (kernels.TEXT, kernels.CODE_TEXT, kernels.PRE_TEXT)
 _LINE_NUMBERS = re.compile(r"\s*\d+(?:\s+\d+){2,}\s*$")
 """The column of numbers beside code."""
 
 
 def block_texts(page: Page) -> list[str]:
     """Text of every block; line breaks and the spaces of preformatted text are kept, other runs of spaces are one space."""
-    return [_text(page, at) for at in range(len(page.blocks))]
+    return [_text(page.data, pieces) for pieces in _pieces(page, list(range(len(page.blocks))))]
 
 
-def _pieces(page: Page, block: int) -> list[list[int]]:
-    first = int(page.blocks[block, kernels.FIRST_PIECE])
-    after = int(page.blocks[block + 1, kernels.FIRST_PIECE]) if block + 1 < len(page.blocks) else len(page.pieces)
-    found: list[list[int]] = page.pieces[first:after].tolist()
-    return found
+def _pieces(page: Page, blocks: list[int]) -> Iterator[list[list[int]]]:
+    """The pieces of some blocks, in order."""
+    if not blocks:
+        return
+    firsts = [*page.blocks[blocks[0] :, kernels.FIRST_PIECE].tolist(), len(page.pieces)]
+    start = firsts[0]
+    pieces = page.pieces[start : firsts[blocks[-1] - blocks[0] + 1]].tolist()
+    for block in blocks:
+        at = block - blocks[0]
+        yield pieces[firsts[at] - start : firsts[at + 1] - start]
 
 
-def _text(page: Page, block: int) -> str:
+def _text(data: bytes, pieces: list[list[int]]) -> str:
+    if len(pieces) == 1 and pieces[0][2] == kernels.TEXT:  # most blocks
+        at, end, _ = pieces[0]
+        return " ".join(_unescaped(data[at:end].decode("utf-8", "replace")).split())
     parts: list[str] = []
     plain, verbatim = True, False
-    for at, end, kind in _pieces(page, block):
+    for at, end, kind in pieces:
         if kind == kernels.LINE_BREAK:
             parts.append("\n")
             plain = False
             continue
-        text = page.data[at:end].decode("utf-8", "replace")
-        if "\r" in text:
-            text = text.replace("\r\n", "\n").replace("\r", "\n")
-        if kind in (kernels.TEXT, kernels.CODE_TEXT, kernels.PRE_TEXT):
-            if "&" in text:
-                text = unescape(text)
+        text = data[at:end].decode("utf-8", "replace")
+        if kind in _OF_TEXT:
+            text = _unescaped(text)
             if kind == kernels.PRE_TEXT:
                 verbatim = True
-            else:
-                text = text.replace("\n", " ") if "\n" in text else text
+            elif "\n" in text:
+                text = text.replace("\n", " ")
         else:
-            text = _formula(text, kind)
+            text = _formula(_plain_line_ends(text), kind)
         parts.append(text)
     text = "".join(parts)
     if verbatim:
@@ -63,6 +70,15 @@ def _text(page: Page, block: int) -> str:
     if plain:
         return " ".join(text.split())
     return "\n".join(line for line in (" ".join(line.split()) for line in text.split("\n")) if line)
+
+
+def _unescaped(text: str) -> str:
+    text = _plain_line_ends(text)
+    return unescape(text) if "&" in text else text
+
+
+def _plain_line_ends(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 def _formula(markup: str, kind: int) -> str:
@@ -132,8 +148,9 @@ def render(page: Page, kept: Bool) -> str:
     before = (-2, -2, -2, -2, 0)
     nodes: list[int] = page.blocks[:, kernels.NODE].tolist()
     rows_of_prose = _rows_of_prose(page, kept, places, nodes)
-    for block in kept.nonzero()[0].tolist():
-        text = _text(page, block)
+    blocks = kept.nonzero()[0].tolist()
+    for block, pieces in zip(blocks, _pieces(page, blocks), strict=True):
+        text = _text(page.data, pieces)
         if not text:
             continue
         if len(text) >= REPEATED:
@@ -180,6 +197,8 @@ def _between(place: tuple[int, int, int, int, int], before: tuple[int, int, int,
 def _item_numbers(places: _Places) -> dict[int, str]:
     """Marks of the items of numbered lists."""
     numbered = tag_number("ol")
+    if numbered not in places.tag:
+        return {}
     counts: dict[int, int] = {}
     marks: dict[int, str] = {}
     for node, tag in enumerate(places.tag):
@@ -193,6 +212,8 @@ def _item_numbers(places: _Places) -> dict[int, str]:
 
 def _rows_of_prose(page: Page, kept: Bool, places: _Places, nodes: list[int]) -> set[int]:
     """Rows of tables that only lay out the page: a cell holds a long text, several lines or several blocks."""
+    if places.row not in places.tag:
+        return set()
     sizes, breaks = page.blocks[:, kernels.CHARACTERS].tolist(), page.blocks[:, kernels.BREAKS_IN].tolist()
     prose: set[int] = set()
     blocks_in: dict[int, int] = {}
