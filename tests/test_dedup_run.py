@@ -89,7 +89,7 @@ def many_ranges(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Key ranges of the least size there is, as if memory were scarce."""
     whole = Exchange.ranges
     with monkeypatch.context() as patch:
-        patch.setattr(Exchange, "ranges", lambda self, memory, workers: whole(self, 0, 1))
+        patch.setattr(Exchange, "ranges", lambda self, memory, workers, least=1: whole(self, 0, 1))
         yield
 
 

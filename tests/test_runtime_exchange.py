@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -88,3 +90,20 @@ def test_a_damaged_run_is_named(tmp_path, damage):
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(CorpusError, match=r"000000\.run: expected a whole run .* delete it and run again"):
         exchange.ranges(1 << 20, 1)
+
+
+def test_ranges_for_more_workers_hold_the_same_records_in_the_same_order(tmp_path: Path):
+    exchange = Exchange(tmp_path, np.dtype([("key", "<u8"), ("value", "<u4")]))
+    rng = np.random.default_rng(5)
+    for run in range(3):
+        rows = np.empty(500_000, exchange.fields)
+        rows["key"], rows["value"] = rng.integers(0, 1 << 64, rows.size, dtype=np.uint64), run
+        exchange.write(run, rows)
+    one, four = exchange.ranges(1 << 30, 1), exchange.ranges(1 << 30, 2, 4)
+    assert len(one) == 1
+    assert len(four) >= 4
+    together = np.concatenate([exchange.read(part).records for part in four])
+    assert np.array_equal(together, exchange.read(one[0]).records)
+    few = Exchange(tmp_path / "few", exchange.fields)
+    few.write(0, rows[:1000])
+    assert len(few.ranges(1 << 30, 2, 4)) == 1

@@ -13,6 +13,7 @@ from sources_support import refuse
 
 from megadata.errors import OutputError
 from megadata.runtime import files as files_module
+from megadata.runtime import receipts
 from megadata.runtime.entering import lines
 from megadata.runtime.executor import LocalExecutor
 from megadata.runtime.files import atomic_write, lock_folder, write_json
@@ -21,7 +22,7 @@ from megadata.runtime.progress import Reporter
 from megadata.runtime.receipts import Receipt, UnitWriter, receipt_path
 from megadata.runtime.step import assemble_shards, map_to_shards, map_units, publish, work_folder
 from megadata.runtime.streams import open_decoded
-from megadata.runtime.units import InputFile, Unit, cut, pack_units
+from megadata.runtime.units import InputFile, Span, Unit, cut, pack_units
 
 
 @dataclass(frozen=True)
@@ -206,3 +207,22 @@ def test_a_damaged_receipt_counts_as_none(tmp_path):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
         assert Receipt.load(path) is None
+
+
+def test_a_digest_is_taken_from_an_earlier_phase_only_while_the_file_lies_there_as_it_did(tmp_path, monkeypatch):
+    path = tmp_path / "in.txt"
+    path.write_bytes(b"one\n")
+    status = path.stat()
+    file = InputFile("in.txt", str(path), status.st_size, status.st_mtime_ns, "text", "", "")
+    unit = Unit(0, (Span(file, 0, 4),))
+    with UnitWriter(tmp_path / "first", unit) as writer:
+        known = writer.finish()
+    digested = []
+    monkeypatch.setattr(receipts, "digest_span", lambda span: digested.append(span) or "new")
+    for content, expected in ((b"one\n", known.read[0].digest), (b"two\n", "new")):
+        if content != b"one\n":
+            path.write_bytes(content)
+            os.utime(path, ns=(status.st_mtime_ns + 1, status.st_mtime_ns + 1))
+        with UnitWriter(tmp_path / "second", unit, known=known) as writer:
+            assert writer.finish().read[0].digest == expected
+    assert len(digested) == 1

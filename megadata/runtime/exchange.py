@@ -28,6 +28,8 @@ _MAGIC = b"MDXCHG"
 _HEADER = struct.Struct("<6sHQQ")  # magic, version, records, payload bytes
 _KEYS = 1 << 64
 MIN_RANGE_BYTES = 1 << 16
+_WORTH_CUTTING = 4 << 20
+"""Bytes of a range below which another one would cost more than it saves."""
 MAX_RUNS = 1000
 """More runs than this are merged in groups first, so that a range never opens more files."""
 
@@ -196,19 +198,21 @@ class Exchange:
         for path in self._paths():
             yield self._open(path)
 
-    def ranges(self, memory: int, workers: int) -> list[KeyRange]:
+    def ranges(self, memory: int, workers: int, least: int = 1) -> list[KeyRange]:
         """Cut the keys so that each range's bytes fit ``memory / (4 * workers)``, unless a single key alone is larger.
+
+        Where there is enough to cut, about `least` ranges come of it, or more.
 
         Call it when all runs are written.
         """
         while len(paths := self._paths_in(self.folder)) > MAX_RUNS:
             for first in range(0, len(paths), MAX_RUNS):
                 self._merge(paths[first : first + MAX_RUNS], memory)
-        return self._cut(list(self._runs()), memory, workers)
+        return self._cut(list(self._runs()), memory, workers, least)
 
-    def _cut(self, runs: list[_Run], memory: int, workers: int) -> list[KeyRange]:
+    def _cut(self, runs: list[_Run], memory: int, workers: int, least: int = 1) -> list[KeyRange]:
         total = sum(r.columns["key"].size * self.fields.itemsize + r.payload.size for r in runs)
-        budget = max(memory // (4 * workers), MIN_RANGE_BYTES)
+        budget = max(min(memory // (4 * workers), max(total // least, _WORTH_CUTTING)), MIN_RANGE_BYTES)
         count = 1
         while count * budget < total:
             count *= 2

@@ -24,7 +24,7 @@ from megadata import formats
 from megadata.errors import CorpusError
 from megadata.runtime.entering import seek_table
 from megadata.runtime.files import digest_of, read_json, temporary_name, write_json
-from megadata.runtime.streams import open_raw
+from megadata.runtime.streams import local_size, open_raw
 from megadata.runtime.units import Span, Unit
 
 FRAME_BYTES = 4 << 20
@@ -139,12 +139,27 @@ def digest_span(span: Span) -> str:
         return digest_of(file, -1 if stop == -1 else stop - start)
 
 
-def reads_of(unit: Unit) -> list[Read]:
-    """What a unit reads, digested."""
+def reads_of(unit: Unit, known: Receipt | None = None) -> list[Read]:
+    """What a unit reads, digested; `known` is of an earlier phase, and right about files that lie there as they did."""
+    if known is not None and known.unit == unit.ordinal and _untouched(known.read, unit):
+        return known.read
     return [
         Read(s.file.name, s.start, s.stop, s.file.size, s.file.mtime_ns, digest_span(s), s.file.unpacked is not None)
         for s in unit.spans
     ]
+
+
+def _untouched(reads: list[Read], unit: Unit) -> bool:
+    """Whether what was read is what the unit reads, by names, sizes and times, and whether the files have these still."""
+    if len(reads) != len(unit.spans):
+        return False
+    for read, span in zip(reads, unit.spans, strict=True):
+        file = span.file
+        if (read.name, read.start, read.stop) != (file.name, span.start, span.stop) or read.mtime_ns == 0:
+            return False
+        if not (read.size, read.mtime_ns) == (file.size, file.mtime_ns) == local_size(file.path):
+            return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,11 +229,14 @@ class UnitWriter:
     """Writes the parts of one unit and, at the end, its receipt.
 
     Used as a context manager: leaving it with an exception leaves nothing behind. `levels` are the levels of compression of
-    streams that have another one than `ZSTD_LEVEL`.
+    streams that have another one than `ZSTD_LEVEL`; `known` is the receipt of an earlier phase that read the same unit.
     """
 
-    def __init__(self, folder: Path, unit: Unit, levels: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self, folder: Path, unit: Unit, levels: Mapping[str, int] | None = None, known: Receipt | None = None
+    ) -> None:
         self._folder = folder
+        self._known = known
         self._unit = unit
         self._levels = levels or {}
         self._parts: dict[str, _OpenPart] = {}
@@ -253,7 +271,7 @@ class UnitWriter:
         """Put the parts in place, then write the receipt."""
         parts = {name: part.finish() for name, part in sorted(self._parts.items())}
         total = {**self.counts, **(counts or {})}
-        receipt = Receipt(self._unit.ordinal, reads_of(self._unit), parts, dict(sorted(total.items())))
+        receipt = Receipt(self._unit.ordinal, reads_of(self._unit, self._known), parts, dict(sorted(total.items())))
         receipt.save(receipt_path(self._folder, self._unit.ordinal))
         return receipt
 

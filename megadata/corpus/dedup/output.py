@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from megadata.documents.publish import stream
 from megadata.documents.shards import unreadable_lines
 from megadata.documents.source import Problems
 from megadata.runtime.exchange import Exchange
-from megadata.runtime.receipts import UnitWriter
+from megadata.runtime.receipts import Lines, UnitWriter
 from megadata.runtime.units import Unit
 
 
@@ -65,9 +65,9 @@ class UnitLines:
         """The next documents of the unit, with ids qualified that others have as well."""
         return docs.replace(id=self._unique.of(docs, paths)) if self._unique.any else docs
 
-    def put(self, kind: str, label: str, docs: DocBatch, paths: list[str], lines: Iterator[bytes]) -> None:
+    def put(self, kind: str, label: str, docs: DocBatch, paths: list[str], lines: Lines) -> None:
         """Write the lines of documents."""
-        self._writer.write(stream(label, kind), self._notes[label].take(kind, docs.ids, paths, lines))
+        self._writer.write(stream(label, kind), self._notes[label].take_all(kind, docs.ids, paths, lines))
 
     def unreadable(self, problems: Problems, label: str, source: str) -> None:
         """Records that could not be read: counted, and set aside with the removed documents."""

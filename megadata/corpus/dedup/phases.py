@@ -160,6 +160,7 @@ class Phases:
             self._numbering,
             self.folder / "components.npy",
             self.folder / "company.npy",
+            self._survey,
         )
         self._map(task, occupied, collect, "dedup: collect candidates")
         wanted = self._known.shards(self._numbering, company)
@@ -185,7 +186,16 @@ class Phases:
     def write(self) -> list[Written]:
         """Phase 5: parts of all units, put together to shards."""
         target = self.folder / "write"
-        task = Write(target, self.config, self._options, self._verdicts, self._repeats, self.labels, self._for_index)
+        task = Write(
+            target,
+            self.config,
+            self._options,
+            self._verdicts,
+            self._repeats,
+            self.labels,
+            self._survey,
+            self._for_index,
+        )
         receipts = self._map(task, self._units, target, "dedup: write")
         shards, plans = assemble_shards(
             self._executor, receipts, target, self._settings.progress, self.config.form, self.config.shard_bytes

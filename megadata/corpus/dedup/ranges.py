@@ -159,9 +159,13 @@ def range_bytes(memory: int, workers: int) -> int:
     return memory // (4 * workers)
 
 
+_RANGES_EACH = 2
+"""Ranges for each worker that there are at the least, so that all have work until the end."""
+
+
 def run_ranges(executor: Executor, task: RangeTask, memory: int, progress: Reporter, name: str) -> list[Saved]:
     """Run a task on all ranges of its exchange; the results in key order."""
-    ranges = task.exchange.ranges(memory, executor.workers)
+    ranges = task.exchange.ranges(memory, executor.workers, _RANGES_EACH * executor.workers)
     paths: dict[int, Path] = {}
     with progress.stage(name, sum(r.bytes for r in ranges)) as stage:
         for key_range, path in executor.run(task, ranges):

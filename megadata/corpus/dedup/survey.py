@@ -19,7 +19,7 @@ from megadata.documents.inputs import read_span
 from megadata.documents.source import Problems, ReadOptions
 from megadata.kernels.base import I64, U8, U64
 from megadata.runtime.exchange import Exchange
-from megadata.runtime.receipts import Receipt, UnitWriter
+from megadata.runtime.receipts import Receipt, UnitWriter, receipt_path
 from megadata.runtime.units import InputFile, Unit
 
 _WORD = 8
@@ -102,6 +102,8 @@ class Collect:
     """uint32[N]: the component of every document, see `components`."""
     company: Path
     """bool[N]: which documents share theirs with others."""
+    surveyed: Path
+    """Folder of the first read."""
 
     def __call__(self, unit: Unit) -> Receipt:
         """Read one unit."""
@@ -109,7 +111,8 @@ class Collect:
         company = np.load(self.company, mmap_mode="r")[first:last]
         component = np.load(self.components, mmap_mode="r")[first:last]
         sets = Run(SETS)
-        with UnitWriter(self.folder, unit) as writer:
+        known = Receipt.load(receipt_path(self.surveyed, unit.ordinal))
+        with UnitWriter(self.folder, unit, known=known) as writer:
             for file, start, docs in numbered(unit, self.options):
                 mask = np.array(company[start : start + len(docs)])
                 if mask.any():

@@ -17,13 +17,18 @@ from megadata.corpus.dedup.records import CLUSTER_SIZE, EVIDENCE
 from megadata.corpus.dedup.saveindex import KeptNotes
 from megadata.corpus.dedup.verdicts import EXACT, NEAR, RULES, Fates, Verdicts
 from megadata.documents.batch import DocBatch
+from megadata.documents.ids import STREAMS
 from megadata.documents.inputs import read_span
+from megadata.documents.publish import stream
 from megadata.documents.settle import DUPLICATE_OF
-from megadata.documents.shards import encode_lines
+from megadata.documents.shards import encode
 from megadata.documents.source import Problems, ReadOptions
 from megadata.runtime.exchange import Exchange
-from megadata.runtime.receipts import Receipt, UnitWriter
+from megadata.runtime.receipts import Receipt, UnitWriter, receipt_path
 from megadata.runtime.units import Unit
+
+LEVEL = 1
+"""Compression of the shards: two and a half times as fast as the usual level, for shards that are an eighth larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +42,16 @@ class Write:
     repeats: Path
     labels: tuple[str, ...]
     """Names of the inputs that are kept apart; without any, all documents go to one output."""
+    surveyed: Path
+    """Folder of the first read."""
     for_index: bool = False
     """Whether to note what an index saves of the documents that are kept."""
 
     def __call__(self, unit: Unit) -> Receipt:
         """Write one unit."""
-        with UnitWriter(self.folder, unit) as writer:
+        levels = {stream(label, kind): LEVEL for label in self.labels or ("",) for kind in STREAMS}
+        known = Receipt.load(receipt_path(self.surveyed, unit.ordinal))
+        with UnitWriter(self.folder, unit, levels, known) as writer:
             lines = UnitLines(self.folder, unit, writer, self.labels, self.repeats, self.config.removed)
             work = _UnitOutput(self, unit, lines)
             for span in unit.spans:
@@ -76,7 +85,7 @@ class _UnitOutput:
         self._count(docs, stays, places, label)
         kept, kept_at = docs.select(stays), places[stays]
         kept = with_metadata(kept, {row: {CLUSTER_SIZE: n} for row, n in _leaders(self._fates.size[kept_at])})
-        self._lines.put("kept", label, kept, chosen(paths, stays), encode_lines(kept))
+        self._lines.put("kept", label, kept, chosen(paths, stays), encode(kept))
         if self._kept is not None:
             self._kept.add(self._lines.label_number(label), kept)
         if not stays.all():
@@ -91,7 +100,7 @@ class _UnitOutput:
         shown = docs if mode == "text" else docs.replace(text=[""] * len(docs))
         shown = with_metadata(shown, {row: {DUPLICATE_OF: kept} for row, kept in enumerate(kept_ids)})
         reasons = [f"dedup.{RULES[rule]}" for rule in fates.rule[places].tolist()]
-        lines = encode_lines(shown, reasons, fates.similarity[places].tolist())
+        lines = encode(shown, reasons, fates.similarity[places].tolist())
         self._lines.put("removed", label, docs, paths, lines)
 
     def _add_evidence(self, ids: list[str], kept_ids: list[str], places: NDArray[np.int64]) -> None:

@@ -15,7 +15,7 @@ from megadata.corpus.dedup.output import UnitLines, chosen, with_metadata
 from megadata.documents.batch import DocBatch
 from megadata.documents.job import Job
 from megadata.documents.publish import Beside, Written
-from megadata.documents.shards import encode_lines
+from megadata.documents.shards import encode
 from megadata.kernels import ragged
 from megadata.kernels.base import I64
 from megadata.runtime.files import atomic_write
@@ -47,12 +47,12 @@ class TakeOut:
         self._count(docs, without, np.diff(bounds), lost, stays, label)
         changed = {row: {REMOVED: int(lost[row])} for row in np.flatnonzero(lost).tolist()}
         kept = with_metadata(without, changed).select(stays)
-        self._lines.put("kept", label, kept, chosen(paths, stays), encode_lines(kept))
+        self._lines.put("kept", label, kept, chosen(paths, stays), encode(kept))
         if not stays.all():
             empty = docs.select(~stays)
             shown = empty if self._removed == "text" else empty.replace(text=[""] * len(empty))
             reasons = [f"dedup.{self._mode}"] * len(empty)
-            written = encode_lines(shown, reasons, lost[~stays].astype(float).tolist())
+            written = encode(shown, reasons, lost[~stays].astype(float).tolist())
             if self._removed != "none":
                 self._lines.put("removed", label, empty, chosen(paths, ~stays), written)
 
