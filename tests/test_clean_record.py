@@ -110,12 +110,12 @@ def test_examples_are_the_closest_on_each_side_and_far_ones_are_none() -> None:
 @given(values=st.lists(st.floats(0, 1e6) | st.just(math.nan), max_size=40), share=st.booleans())
 def test_every_value_lies_in_its_bin(values: list[float], share: bool) -> None:
     values = [v % 1 for v in values] if share else values
-    whole = histogram(np.array(values), share)
+    (whole,) = histogram(np.array([values]), np.array([share]))
     assert sum(whole.values()) == len(values)
     assert whole[-1] == sum(math.isnan(v) for v in values)
     for value in values:
         if not math.isnan(value):
-            (place,) = histogram(np.array([value]), share)
+            ((place,),) = histogram(np.array([[value]]), np.array([share]))
             ((low, high),) = bin_edges([place], share)
             assert low <= value * (1 + 1e-9)
             assert value <= high * (1 + 1e-9)

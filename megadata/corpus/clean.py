@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import orjson
 
 from megadata import formats
 from megadata.config import configclass, to_dict
 from megadata.corpus.finish import finish, record_path, records
-from megadata.corpus.record import Record, Recorder, RuleRecord, beginning
+from megadata.corpus.record import Record, Recorder, RuleRecord, beginning, by_source
 from megadata.corpus.rules import RuleList, load_rules
 from megadata.corpus.scorelayout import NAME, Layout
 from megadata.corpus.step import Outcome
@@ -219,9 +218,7 @@ def _paths(docs: DocBatch) -> Iterator[str]:
 
 
 def _count(counts: Counter[str], documents: str, size: str, docs: DocBatch) -> None:
-    labels = np.array(docs.column("source"), dtype=object)
-    for label in dict.fromkeys(labels.tolist()):
-        mine = labels == label
+    for label, mine in by_source(docs):
         counts[f"{documents}|{label}"] += int(mine.sum())
         counts[f"{size}|{label}"] += int(docs.sizes[mine].sum())
 

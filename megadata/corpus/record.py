@@ -16,7 +16,7 @@ from megadata.corpus.quantities import symbols
 from megadata.corpus.step import COUNTED, Decision
 from megadata.documents.batch import DocBatch
 from megadata.kernels import counts
-from megadata.kernels.base import F64, I64
+from megadata.kernels.base import F64, I64, Bool
 
 NEAR = 3
 """Documents kept as examples on each side of a threshold."""
@@ -169,30 +169,63 @@ class Recorder:
         if not rules:
             return
         sizes = text_sizes(docs)
-        holding = np.sum([decision.mask for _, decision in rules], axis=0)
+        decisions = [decision for _, decision in rules]
+        masks_RD = np.array([decision.mask for decision in decisions])
+        values_RD = np.array([decision.values for decision in decisions], np.float64)
+        alone_RD = masks_RD & (masks_RD.sum(axis=0) == 1)
+        removed_RD = first == np.arange(len(rules))[:, None]
+        gone_R3 = removed_RD.astype(np.int64) @ sizes
+        shares = np.array([decision.share for decision in decisions])
         for label, mine in by_source(docs):
             record = self.sources.setdefault(label, Record())
+            whole = bool(mine.all())
+            matched, only, removed = (
+                (one if whole else one[:, mine]).sum(axis=1).tolist() for one in (masks_RD, alone_RD, removed_RD)
+            )
+            gone = (gone_R3 if whole else removed_RD[:, mine].astype(np.int64) @ sizes[mine]).tolist()
+            histograms = histogram(values_RD if whole else values_RD[:, mine], shares)
+            dropped = self._closest(docs, decisions, values_RD, removed_RD & mine)
+            passed = self._closest(docs, decisions, values_RD, ~masks_RD & mine)
             for number, (name, decision) in enumerate(rules):
-                removed = mine & (first == number)
-                gone = sizes[removed].sum(axis=0).tolist()
                 one = RuleRecord(
                     condition=decision.threshold,
                     share=decision.share,
                     asked=int(mine.sum()),
-                    matched=int((mine & decision.mask).sum()),
-                    only=int((mine & decision.mask & (holding == 1)).sum()),
-                    removed=int(removed.sum()),
-                    bytes=gone[0],
-                    characters=gone[1],
-                    words=gone[2],
+                    matched=matched[number],
+                    only=only[number],
+                    removed=removed[number],
+                    bytes=gone[number][0],
+                    characters=gone[number][1],
+                    words=gone[number][2],
+                    histogram=histograms[number],
+                    dropped=dropped[number],
+                    passed=passed[number],
                 )
                 if decision.threshold == COUNTED:
                     one.matched, one.total = int((decision.values[mine] > 0).sum()), float(decision.values[mine].sum())
-                one.histogram = histogram(decision.values[mine], decision.share)
-                if decision.limit is not None:
-                    one.dropped = _closest(docs, decision, removed, self._begin)
-                    one.passed = _closest(docs, decision, mine & ~decision.mask, self._begin)
                 record.rules.setdefault(name, RuleRecord()).add(one)
+
+    def _closest(
+        self, docs: DocBatch, decisions: list[Decision], values_RD: F64, among_RD: Bool
+    ) -> list[list[Example]]:
+        """For each rule the examples closest to its limit, among some of the documents; none without a limit."""
+        limits = np.array([np.nan if one.limit is None else one.limit for one in decisions])[:, None]
+        distances_RD = np.abs(values_RD - limits) / np.maximum(np.abs(limits), 1e-9)
+        distances_RD[~among_RD | np.isnan(distances_RD)] = np.inf
+        bounds = np.full(len(decisions), _FAR)
+        if len(docs) > NEAR:
+            np.minimum(bounds, np.partition(distances_RD, NEAR - 1, axis=1)[:, NEAR - 1], out=bounds)
+        ids = docs.records.column("id")
+        found: list[list[tuple[float, str, int]]] = [[] for _ in decisions]
+        for number, at in np.argwhere(distances_RD <= bounds[:, None]).tolist():
+            found[number].append((float(distances_RD[number, at]), str(ids[at]), at))
+        return [
+            [
+                Example(d, name, float(values_RD[number, at]), self._begin(docs, at) if self._begin is not None else "")
+                for d, name, at in sorted(candidates)[:NEAR]
+            ]
+            for number, candidates in enumerate(found)
+        ]
 
     def add(self, values: dict[str, Any]) -> None:
         """Add the plain values of another recorder."""
@@ -206,8 +239,12 @@ class Recorder:
 
 def by_source(docs: DocBatch) -> Iterable[tuple[str, Any]]:
     """(source, bool[D]) for each source of a batch."""
-    labels = np.array(docs.column("source"), dtype=object)
-    return [(str(label), labels == label) for label in dict.fromkeys(labels.tolist())]
+    labels = docs.column("source")
+    names = list(dict.fromkeys(labels))
+    if len(names) == 1:
+        return [(str(names[0]), np.ones(len(labels), np.bool_))]
+    every = np.array(labels, dtype=object)
+    return [(str(name), every == name) for name in names]
 
 
 def text_sizes(docs: DocBatch) -> I64:
@@ -220,21 +257,20 @@ def text_sizes(docs: DocBatch) -> I64:
     return docs.derive(TEXT_SIZES, make)
 
 
-def histogram(values: F64, share: bool) -> Counter[int]:
-    """Bin -> values in it."""
-    known = values[~np.isnan(values)]
-    if share:
-        bins = np.minimum(np.floor(np.maximum(known, 0) * _SHARES), 2 * _SHARES).astype(np.int64)
-    else:
-        bins = np.zeros(known.size, np.int64)
-        positive = known > 0
-        powers = np.floor(np.log2(known[positive]) * _STEPS).astype(np.int64)
-        bins[positive] = np.maximum(powers - _FINEST + 1, 0)
-    found, times = np.unique(bins, return_counts=True)
-    counts = Counter(dict(zip(found.tolist(), times.tolist(), strict=True)))
-    if undefined := values.size - known.size:
-        counts[-1] = undefined
-    return counts
+def histogram(values_RD: F64, shares_R: Bool) -> list[Counter[int]]:
+    """For each row bin -> values in it; `shares_R` tells which rows are shares."""
+    known = ~np.isnan(values_RD)
+    parts = known & shares_R[:, None]
+    wholes = known & ~shares_R[:, None] & (values_RD > 0)
+    bins = np.where(known, 0, -1)
+    bins[parts] = np.minimum(np.floor(np.maximum(values_RD[parts], 0) * _SHARES), 2 * _SHARES)
+    powers = np.floor(np.log2(values_RD[wholes]) * _STEPS).astype(np.int64)
+    bins[wholes] = np.maximum(powers - _FINEST + 1, 0)
+    found = []
+    for row in bins:
+        met, times = np.unique(row, return_counts=True)
+        found.append(Counter(dict(zip(met.tolist(), times.tolist(), strict=True))))
+    return found
 
 
 def bin_edges(bins: Iterable[int], share: bool) -> list[tuple[float, float]]:
@@ -244,18 +280,3 @@ def bin_edges(bins: Iterable[int], share: bool) -> list[tuple[float, float]]:
     low = 2 ** (_FINEST / _STEPS)
     edges = {0: (0.0, low)}
     return [edges.get(b) or (2 ** ((b - 1 + _FINEST) / _STEPS), 2 ** ((b + _FINEST) / _STEPS)) for b in bins]
-
-
-def _closest(docs: DocBatch, decision: Decision, among: Any, begin: Begin | None) -> list[Example]:
-    places = np.flatnonzero(among & ~np.isnan(decision.values))
-    if not places.size or decision.limit is None:
-        return []
-    distances = np.abs(decision.values[places] - decision.limit) / max(abs(decision.limit), 1e-9)
-    bound = min(_FAR, np.partition(distances, NEAR - 1)[NEAR - 1] if places.size > NEAR else _FAR)
-    places, distances = places[distances <= bound], distances[distances <= bound]
-    ids = docs.records.column("id")
-    found = sorted((float(distance), str(ids[at]), at) for distance, at in zip(distances, places.tolist(), strict=True))
-    return [
-        Example(d, name, float(decision.values[at]), begin(docs, at) if begin is not None else "")
-        for d, name, at in found[:NEAR]
-    ]

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import orjson
-import pyarrow as pa
 
 from megadata.config import to_dict
 from megadata.corpus.defects import check_filter, check_steps
@@ -86,7 +85,8 @@ class RuleList:
             recorder.sized(docs, "in")
         counts: Counter[str] = Counter({"documents_in": len(docs), "bytes_in": int(docs.sizes.sum())})
         places = np.arange(len(docs))
-        gone: list[tuple[I64, DocBatch, list[Why]]] = []
+        gone: list[tuple[DocBatch, I64, I64]] = []
+        reasons: list[Why] = []
         told: list[Asked] = []
         for steps in self.groups:
             if not len(docs):
@@ -114,12 +114,14 @@ class RuleList:
             if recorder is not None:
                 recorder.judged(rules, docs, first)
             if why:
-                out = docs.select(~keep)
-                out = _with_matched(out, [matched for _, _, _, matched in why])
-                for (reason, _, _, _), size in zip(why, out.sizes.tolist(), strict=True):
-                    counts[f"removed|{reason}"] += 1
-                    counts[f"removed_bytes|{reason}"] += size
-                gone.append((places[~keep], out, why))
+                rows = np.flatnonzero(~keep)
+                sizes = docs.sizes[rows]
+                for number in np.flatnonzero(np.bincount(first[rows])).tolist():
+                    mine = first[rows] == number
+                    counts[f"removed|{rules[number][0]}"] += int(mine.sum())
+                    counts[f"removed_bytes|{rules[number][0]}"] += int(sizes[mine].sum())
+                gone.append((docs, rows, places[rows]))
+                reasons += why
                 places = places[keep]
                 unmapped = mapped is docs
                 docs = docs.select(keep)
@@ -130,7 +132,10 @@ class RuleList:
         if recorder is not None:
             recorder.sized(docs, "kept")
         counts.update({"documents_kept": len(docs), "bytes_kept": int(docs.sizes.sum())})
-        removed, why = _in_order(gone)
+        removed = DocBatch.merge(gone)
+        numbers = np.concatenate([places[:0], *(one for _, _, one in gone)])
+        why = [reasons[i] for i in np.argsort(numbers, kind="stable").tolist()]
+        removed = _with_matched(removed, [matched for _, _, _, matched in why])
         return Outcome(
             kept=docs,
             removed=removed,
@@ -139,9 +144,7 @@ class RuleList:
             thresholds=[threshold for _, _, threshold, _ in why],
             counts=dict(counts),
             asked=told,
-            removed_places=np.sort(np.concatenate([places[:0], *(gone_at for gone_at, _, _ in gone)]))
-            if asked
-            else None,
+            removed_places=np.sort(numbers) if asked else None,
         )
 
 
@@ -160,11 +163,10 @@ def _together(steps: Iterable[tuple[str, Step]]) -> list[list[tuple[str, Step]]]
 
 def _changed(before: DocBatch, after: DocBatch) -> int:
     """How many documents have another text; most are told by their size."""
-    import pyarrow.compute as pc
-
-    equal = before.sizes == after.sizes
-    old, new = (docs.records.column("text").filter(pa.array(equal)) for docs in (before, after))
-    return int(equal.size - equal.sum()) + (pc.sum(pc.not_equal(old, new)).as_py() or 0)
+    (old, old_at), (new, new_at) = ((docs.text.data, docs.offsets.tolist()) for docs in (before, after))
+    equal = np.flatnonzero(before.sizes == after.sizes).tolist()
+    same = (bytes(old[old_at[d] : old_at[d + 1]]) == bytes(new[new_at[d] : new_at[d + 1]]) for d in equal)
+    return len(before) - sum(same)
 
 
 def decide(rules: list[tuple[str, Decision]], count: int) -> tuple[I64, list[Why]]:
@@ -172,13 +174,19 @@ def decide(rules: list[tuple[str, Decision]], count: int) -> tuple[I64, list[Why
     first = np.full(count, -1, np.int64)
     for number, (_, decision) in enumerate(rules):
         first[(first < 0) & decision.mask] = number
-    why = []
-    for d in np.flatnonzero(first >= 0).tolist():
-        reason, decision = rules[first[d]]
-        value = float(decision.values[d])
-        matched = decision.matched[d] if decision.matched is not None else None
-        why.append((reason, None if np.isnan(value) else value, decision.threshold, matched))
-    return first, why
+    gone = np.flatnonzero(first >= 0)
+    values: list[float | None] = [None] * gone.size
+    matched: list[str | None] = [None] * gone.size
+    for number, (_, decision) in enumerate(rules):
+        its = np.flatnonzero(first[gone] == number)
+        for at, d, value in zip(its.tolist(), gone[its].tolist(), decision.values[gone[its]].tolist(), strict=True):
+            values[at] = None if value != value else value  # NaN
+            matched[at] = decision.matched[d] if decision.matched is not None else None
+    names = [(name, decision.threshold) for name, decision in rules]
+    return first, [
+        (names[number][0], value, names[number][1], one)
+        for number, value, one in zip(first[gone].tolist(), values, matched, strict=True)
+    ]
 
 
 def _with_matched(docs: DocBatch, matched: list[str | None]) -> DocBatch:
@@ -190,18 +198,6 @@ def _with_matched(docs: DocBatch, matched: list[str | None]) -> DocBatch:
         known = orjson.loads(metadata) if metadata else {}
         columns.append(metadata if one is None else orjson.dumps({**known, "matched": one}).decode())
     return docs.replace(metadata=columns)
-
-
-def _in_order(
-    gone: list[tuple[I64, DocBatch, list[Why]]],
-) -> tuple[DocBatch, list[Why]]:
-    """The removed documents of all steps in the order of the input."""
-    if not gone:
-        return DocBatch.empty(), []
-    order = np.argsort(np.concatenate([places for places, _, _ in gone]), kind="stable")
-    merged = DocBatch.concat(batch for _, batch, _ in gone)
-    why = [one for _, _, reasons in gone for one in reasons]
-    return DocBatch(merged.records.take(order)), [why[i] for i in order.tolist()]
 
 
 def load_rules(

@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from megadata.kernels import ragged
+
 T = TypeVar("T")
 
 SCHEMA = pa.schema(
@@ -51,10 +53,10 @@ def flat_column(column: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]
     return view, raw.astype(np.int64)
 
 
-def text_column(data: Any, lengths: Sequence[int]) -> pa.Array:
-    """A column of text from its bytes, one value after another, which are not copied, and the length of each."""
-    offsets = np.cumsum([0, *lengths], dtype=np.int64).astype(np.int32)
-    return pa.Array.from_buffers(pa.string(), len(lengths), [None, pa.py_buffer(offsets), pa.py_buffer(data)])
+def text_column(data: Any, offsets: NDArray[np.int64]) -> pa.Array:
+    """A column of text from flat bytes, which are not copied and must not change any more, and int64[D + 1] where each begins."""
+    buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data)]
+    return pa.Array.from_buffers(pa.string(), offsets.size - 1, buffers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +140,36 @@ class DocBatch:
         """One column as Python values."""
         return list(self.records.column(name).to_pylist())
 
+    @classmethod
+    def merge(cls, parts: Sequence[tuple[DocBatch, NDArray[np.int64], NDArray[np.int64]]]) -> DocBatch:
+        """Documents of several batches in one order: of each batch some rows, and for each of them a number to sort by."""
+        if not parts:
+            return cls.empty()
+        order = np.argsort(np.concatenate([numbers for _, _, numbers in parts]), kind="stable")
+        texts = [(*flat_column(batch.records.column("text")), rows) for batch, rows, _ in parts]
+        sizes = np.concatenate([offsets[rows + 1] - offsets[rows] for _, offsets, rows in texts])
+        offsets = np.zeros(order.size + 1, np.int64)
+        np.cumsum(sizes[order], out=offsets[1:])
+        to = np.empty(order.size, np.int64)
+        to[order] = offsets[:-1]
+        out = np.empty(offsets[-1], np.uint8)
+        at = 0
+        for text, bounds, rows in texts:
+            ragged.place(text, bounds[rows], bounds[rows + 1], to[at : at + rows.size], out)
+            at += rows.size
+        columns = {}
+        for name in SCHEMA.names:
+            if name == "text":
+                columns[name] = text_column(out, offsets)
+            else:
+                found = [batch.records.column(name).take(pa.array(rows)) for batch, rows, _ in parts]
+                columns[name] = found[0] if len(found) == 1 else pa.concat_arrays(found).take(pa.array(order))
+        return cls(pa.RecordBatch.from_arrays(list(columns.values()), schema=SCHEMA))
+
     def select(self, keep: NDArray[np.bool_]) -> DocBatch:
         """The documents where `keep` is true, in order."""
-        return DocBatch(self.records.filter(pa.array(keep)))
+        rows = np.flatnonzero(keep)
+        return DocBatch.merge([(self, rows, rows)])
 
     def slice(self, start: int, stop: int) -> DocBatch:
         """Documents start to stop, without a copy."""
@@ -162,8 +191,7 @@ class DocBatch:
 
         `text` is not copied and must not change any more.
         """
-        buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(text)]
-        return self.replace(text=pa.Array.from_buffers(pa.string(), len(self), buffers))
+        return self.replace(text=text_column(text, offsets))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         yield from self.records.to_pylist()

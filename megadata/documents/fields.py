@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import orjson
 
 from megadata.documents.batch import MAX_TEXT_BYTES, DocBatch, text_column
@@ -50,7 +51,7 @@ class Rows:
 
     def take(self) -> DocBatch:
         """The batch; the next begins empty."""
-        text = text_column(b"".join(self._texts), list(map(len, self._texts)))
+        text = text_column(b"".join(self._texts), np.cumsum([0, *map(len, self._texts)], dtype=np.int64))
         batch = DocBatch.of(self._ids, text, self._sources, self._urls, self._metadata)
         self._clear()
         return batch

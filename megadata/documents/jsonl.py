@@ -101,7 +101,7 @@ class _Parser:
         """The records that were left of lines; None where they are no JSON, or the texts no UTF-8."""
         try:
             records: list[dict[str, Any]] = orjson.loads(b"[" + rests.tobytes() + b"]")
-            text_column(out, np.diff(bounds).tolist()).validate(full=True)
+            text_column(out, bounds).validate(full=True)
         except (orjson.JSONDecodeError, pa.ArrowInvalid):
             return None
         return records if len(records) == count and set(map(type, records)) <= {dict} else None

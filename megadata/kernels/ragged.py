@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from megadata.kernels.base import I64, U8, kernel, reads, writes
+from megadata.kernels.blocks import eight, put_eight
 
 
 @kernel(reads(np.uint8), reads(np.int64), reads(np.int64), writes(np.uint8))
@@ -21,5 +22,12 @@ def gather(data_N: U8, offsets: I64, order_R: I64, out_N: U8) -> None:
 def place(data_N: U8, starts_R: I64, stops_R: I64, to_R: I64, out_N: U8) -> None:
     """Copy each data[starts[r]:stops[r]] to out[to[r]:]."""
     for r in range(starts_R.size):
-        for i in range(stops_R[r] - starts_R[r]):
-            out_N[to_R[r] + i] = data_N[starts_R[r] + i]
+        start, to = starts_R[r], to_R[r]
+        size = stops_R[r] - start
+        if size < 8:
+            for k in range(size):
+                out_N[to + k] = data_N[start + k]
+        else:
+            for k in range(0, size - 8, 8):
+                put_eight(out_N, to + k, eight(data_N, start + k))
+            put_eight(out_N, to + size - 8, eight(data_N, start + size - 8))
