@@ -26,6 +26,7 @@ from megadata.documents.shards import encode, unreadable_lines
 from megadata.documents.source import Problems, ReadOptions
 from megadata.documents.unpack import unpack
 from megadata.errors import ConfigError
+from megadata.runtime.allocator import keep_freed_memory
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.files import lock_folder, read_json, remove_temporaries, write_json
 from megadata.runtime.manifest import STATE, Manifest, StepSpec, clear_work
@@ -136,6 +137,7 @@ class CleanTask:
 
     def __call__(self, unit: Unit) -> Receipt:
         """Clean one unit."""
+        keep_freed_memory()
         notes = IdNotes(unit.ordinal)
         crawls = CrawlNotes(unit.ordinal) if self.newest else None
         counts: Counter[str] = Counter()
