@@ -19,6 +19,7 @@ LATER, ALL, OVERLAPPING, SPACED = 1, 2, 3, 4  # what counts as a repeated n-gram
 MIX = np.uint64(0xFF51AFD7ED558CCD)
 FOLD = np.uint64(32)
 EMPTY = np.uint64(0)
+NO_LIMIT = 1 << 62
 PREFIX = 16  # bytes by which `skipped_ngrams` tells n-grams apart before it looks at all of them
 
 
@@ -65,6 +66,12 @@ def holds_bit(bits: U64, value: np.uint64, mask: int) -> bool:
     place: int = integer(np.uint64(value >> FOLD)) & mask
     found: bool = np.uint64(bits[place >> 6] >> np.uint64(place & 63)) & ONE != NONE
     return found
+
+
+@helper
+def behind(gram: np.uint64, word: np.uint64) -> np.uint64:
+    """Hash of an n-gram with one more word, from hashes of words that are mixed well themselves."""
+    return np.uint64(np.uint64(gram * MULTIPLIER) + word)
 
 
 @kernel(
@@ -135,11 +142,12 @@ def repeated_ngrams(
             if reached == 0 or n < reached:  # most n-grams are told by a bit to occur once
                 mask = clear_bits(once, twice, ngrams)
                 for i in range(ngrams):
-                    gram = MULTIPLIER
-                    for j in range(i, i + n):
-                        gram = fold(gram, hashes_W[base + j])
-                    grams[i] = gram
-                    note(gram, True, once, twice, mask)
+                    grams[i] = hashes_W[base + i]
+                for j in range(1, n):
+                    for i in range(ngrams):
+                        grams[i] = behind(grams[i], hashes_W[base + i + j])
+                for i in range(ngrams):
+                    note(grams[i], True, once, twice, mask)
                 for i in range(ngrams):
                     repeats = holds_bit(twice, grams[i], mask)
                     grams[kept] = grams[i]
@@ -151,7 +159,7 @@ def repeated_ngrams(
                     if i < ngrams:
                         gram = grams[c]
                         for j in range(i + reached, i + n):
-                            gram = fold(gram, hashes_W[base + j])
+                            gram = behind(gram, hashes_W[base + j])
                         grams[kept] = gram
                         places[kept] = i
                         kept += 1
@@ -247,6 +255,7 @@ def skipped_ngrams(
     ahead = np.empty(most_words + 1, np.int64)  # bytes of the words before each
     keys = np.empty(table_size(most_words), np.uint64)
     places = np.empty(most_words, np.int32)
+    limits = np.empty(most_words, np.int64)  # n-grams that begin there and have so many bytes do not repeat
     longs_W = np.empty(most_words, np.uint64)  # hashes of `PREFIX` bytes
     shorts_W = np.empty(most_words, np.uint64)  # and of half as many
     once = np.empty(keys.size // 4, np.uint64)
@@ -272,50 +281,63 @@ def skipped_ngrams(
                     joined[to + k] = text_N[start + k]
             ahead[i + 1] = to + size
         joined[ahead[words] : ahead[words] + 2 * PREFIX] = 0
+        first_grams = max(words - least + 1, 0)
         mask = clear_bits(once, twice, words)
-        for i in range(words):
+        for i in range(first_grams):
             first = eight(joined, ahead[i])
-            shorts_W[i] = fold(SEED, first)
             longs_W[i] = fold(fold(MULTIPLIER, first), eight(joined, ahead[i] + 8))
-            note(shorts_W[i], ahead[min(i + least, words)] - ahead[i] < PREFIX, once, twice, mask)
             note(longs_W[i], True, once, twice, mask)
+            if ahead[i + least] - ahead[i] < PREFIX:
+                shorts_W[i] = fold(SEED, first)
+                note(shorts_W[i], True, once, twice, mask)
         chosen: int = 0
-        for i in range(words):
-            shortest = ahead[min(i + least, words)] - ahead[i]
-            may_repeat = holds_bit(twice, longs_W[i], mask) | (
-                (shortest < PREFIX) & (holds_bit(twice, shorts_W[i], mask) | (shortest < PREFIX // 2))
-            )
+        for i in range(first_grams):
+            shortest = ahead[i + least] - ahead[i]
+            may_repeat = holds_bit(twice, longs_W[i], mask)
+            if shortest < PREFIX:
+                may_repeat |= (shortest < PREFIX // 2) | holds_bit(twice, shorts_W[i], mask)
             places[chosen] = i
             chosen += may_repeat
         mask = clear_bits(once, twice, chosen)  # of those, by other bits of the hashes, some more do not repeat
         for c in range(chosen):
             i = places[c]
-            shorts_W[i] = np.uint64(shorts_W[i] << FOLD)
             longs_W[i] = np.uint64(longs_W[i] << FOLD)
-            note(shorts_W[i], ahead[min(i + least, words)] - ahead[i] < PREFIX, once, twice, mask)
             note(longs_W[i], True, once, twice, mask)
+            if ahead[i + least] - ahead[i] < PREFIX:
+                shorts_W[i] = np.uint64(shorts_W[i] << FOLD)
+                note(shorts_W[i], True, once, twice, mask)
         before = chosen
         chosen = 0
         for c in range(before):
             i = places[c]
-            shortest = ahead[min(i + least, words)] - ahead[i]
-            may_repeat = holds_bit(twice, longs_W[i], mask) | (
-                (shortest < PREFIX) & (holds_bit(twice, shorts_W[i], mask) | (shortest < PREFIX // 2))
-            )
+            shortest = ahead[i + least] - ahead[i]
+            limit = PREFIX  # n-grams of so many bytes do not repeat
+            if holds_bit(twice, longs_W[i], mask):
+                limit = NO_LIMIT
+            elif shortest >= PREFIX or not (shortest < PREFIX // 2 or holds_bit(twice, shorts_W[i], mask)):
+                continue
             places[chosen] = i
-            chosen += may_repeat
+            limits[chosen] = limit
+            chosen += 1
+        mask = clear_bits(
+            once, twice, chosen
+        )  # and of those that begin with the same `PREFIX` bytes, some by the bytes behind
+        for c in range(chosen):
+            i = places[c]
+            longs_W[i] = fold(longs_W[i], eight(joined, ahead[i] + PREFIX))
+            note(longs_W[i], limits[c] == NO_LIMIT, once, twice, mask)
+        for c in range(chosen):
+            if limits[c] == NO_LIMIT and not holds_bit(twice, longs_W[places[c]], mask):
+                limits[c] = PREFIX + 8
         slots = table_size(chosen) - 1
         for r in range(repeats_R.size):
             n = repeats_R[r]
             repeated = 0
-            behind: int = 0  # the search goes on from this word
+            resumes: int = 0  # the search goes on from this word
             keys[: slots + 1] = EMPTY
             for c in range(chosen):
                 i = places[c]
-                if i < behind or i + n > words:
-                    continue
-                long = ahead[i + n] - ahead[i] >= PREFIX
-                if long and not holds_bit(twice, longs_W[i], mask):
+                if i < resumes or i + n > words or ahead[i + n] - ahead[i] >= limits[c]:
                     continue
                 value = hash_bytes(joined, ahead[i], ahead[i + n])
                 if value == EMPTY:
@@ -323,7 +345,7 @@ def skipped_ngrams(
                 slot = find_slot(value, keys, slots)
                 if keys[slot] == value:
                     repeated += until[i + n] - until[i]
-                    behind = i + n
+                    resumes = i + n
                 else:
                     keys[slot] = value
             repeated_DR[d, r] = repeated
