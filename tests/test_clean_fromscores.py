@@ -435,3 +435,52 @@ def test_the_command_shows_and_writes_and_refuses(scored: Path, tmp_path: Path) 
     ):
         result = run(*words)
         assert (result.exit_code, sentence in result.output) == (code, True), result.output
+
+
+SCORER = """\
+def capitals(texts):
+    return [sum(c.isupper() for c in text) / len(text) if text else float("nan") for text in texts]
+
+
+def length(texts):
+    return [float(len(text)) for text in texts]
+"""
+SCORED_LIST = """\
+rules: 1
+steps:
+- whitespace
+- filter:
+    label: mine
+    scorers: {capitals: "mine.py:capitals", length: "mine.py:length"}
+    drop: {loud: capitals > 0.05, long: length > 400, few: words < 8}
+"""
+
+
+@pytest.fixture
+def own_scorers(raw: Path, tmp_path: Path) -> Path:
+    """A list with scorers of the user's own, and beside it what a run with it scored."""
+    (tmp_path / "mine.py").write_text(SCORER, "utf-8")
+    (tmp_path / "list.yaml").write_text(SCORED_LIST, "utf-8")
+    fresh(raw, tmp_path / "scored", rules=str(tmp_path / "list.yaml"), scores=True)
+    return tmp_path / "list.yaml"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_thresholds_of_scorers_are_changed_without_asking_them_again(
+    raw: Path, own_scorers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    changes = ("mine.loud=0.02", "mine.long=250", "mine.few=off")
+    straight = fresh(raw, tmp_path / "raw", rules=str(own_scorers), overrides=changes)
+    if workers == 1:
+        monkeypatch.setattr("megadata.corpus.scorers.Scorer.score", lambda *_: pytest.fail("a scorer was asked"))
+    report = again(tmp_path / "scored", tmp_path / "new", str(own_scorers), *changes, workers=workers)
+    same(tmp_path / "new", tmp_path / "raw")
+    assert report.counts == straight.counts
+    assert report.moved is not None
+    assert max(report.moved) > 0
+
+
+def test_scores_of_a_scorer_that_has_changed_are_not_used(own_scorers: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(SCORER.replace("isupper", "islower"), "utf-8")
+    with pytest.raises(ConfigError, match="capitals"):
+        again(tmp_path / "scored", tmp_path / "new", str(own_scorers), "mine.loud=0.02")
