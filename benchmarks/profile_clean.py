@@ -37,8 +37,9 @@ from megadata.documents.inputs import plan, read_span
 from megadata.documents.shards import encode
 from megadata.documents.source import Problems, ReadOptions
 from megadata.kernels.base import Kernel
-from megadata.runtime.receipts import FRAME_BYTES, ZSTD_LEVEL
-from megadata.runtime.units import InputFile
+from megadata.runtime.allocator import keep_freed_memory
+from megadata.runtime.receipts import FRAME_BYTES, ZSTD_LEVEL, digest_span
+from megadata.runtime.units import InputFile, Span
 
 PARTS = {
     "cut_words": "words: cut, classed, hashed",
@@ -46,6 +47,7 @@ PARTS = {
     "count_symbols": "characters and symbols",
     "take_texts": "read: texts out of JSON",
     "put_texts": "write: texts into JSON",
+    "place": "texts of documents that leave a batch, copied",
     "count_lines": "lines and paragraphs, three cuttings",
     "skipped_ngrams": "repeated 5- to 10-grams",
     "repeated_ngrams": "top 2- to 4-grams",
@@ -56,16 +58,20 @@ REST = "thresholds, the record, who stays"
 
 
 class Clock:
-    """Processor seconds of named parts."""
+    """Processor seconds of named parts; those of a part inside another are not the other's."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
+        self._inside = 0.0
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
+        outside, self._inside = self._inside, 0.0
         began = time.thread_time()
         yield
-        self.seconds[name] += time.thread_time() - began
+        took = time.thread_time() - began
+        self.seconds[name] += took - self._inside
+        self._inside = outside + took
 
 
 def compressed(level: int, data: memoryview) -> None:
@@ -75,15 +81,15 @@ def compressed(level: int, data: memoryview) -> None:
         one.compress(data[at : at + FRAME_BYTES])
 
 
-def run(path: Path) -> dict[str, float]:
-    """Seconds of all that a worker does with a file, by part."""
-    clock = Clock()
+def run(path: Path, clock: Clock) -> None:
+    """All that a worker does with a file, its parts on the clock."""
+    keep_freed_memory()
     rules = load_rules(RULES)
     recorder = Recorder()
     file = InputFile(path.name, str(path), path.stat().st_size, 0, "jsonl", "text", "text")
     for unit in plan([file]):
         notes = IdNotes(unit.ordinal)
-        with clock("read: lines, JSON, Arrow columns"):
+        with clock("read: lines, rest of JSON, Arrow columns"):
             batches = [one for span in unit.spans for one in read_span(span, ReadOptions(), Problems())]
         for docs in batches:
             with clock(REST):
@@ -92,34 +98,32 @@ def run(path: Path) -> dict[str, float]:
                 ("kept", outcome.kept, ()),
                 ("removed", outcome.removed, (outcome.reasons, outcome.values, outcome.thresholds)),
             ):
-                with clock("write: JSON, notes of ids"):
+                with clock("write: rest of JSON, notes of ids"):
                     lines = notes.take_all(stream, part.ids, _paths(part), encode(part, *more)).data
                 with clock("write: zstd"):
                     compressed(LEVELS.get(stream, ZSTD_LEVEL), lines)
                 with clock("write: SHA-256"):
                     hashlib.sha256(lines).digest()
     with clock("read: SHA-256"):
-        hashlib.sha256(path.read_bytes()).digest()
-    return dict(clock.seconds)
+        digest_span(Span(file, 0, file.size))
 
 
 def with_kernels(path: Path) -> dict[str, float]:
     """`run`, with the rules' kernels as parts of their own."""
-    kernels = Clock()
+    clock = Clock()
     original = Kernel.__call__
 
     def call(kernel: Kernel, *arguments: Any) -> Any:
         code = kernel._code or kernel.compile()
-        with kernels(PARTS.get(kernel.__name__, kernel.__name__)):
+        with clock(PARTS.get(kernel.__name__, kernel.__name__)):
             return code(*arguments)
 
     Kernel.__call__ = call  # type: ignore[method-assign]
     try:
-        seconds = run(path)
+        run(path, clock)
     finally:
         Kernel.__call__ = original  # type: ignore[method-assign]
-    seconds[REST] -= sum(kernels.seconds.values())
-    return {**kernels.seconds, **seconds}
+    return dict(clock.seconds)
 
 
 def one_pass(path: Path) -> float:
