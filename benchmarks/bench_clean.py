@@ -27,7 +27,8 @@ from pathlib import Path
 import orjson
 from harness import as_installed, machine
 
-PYTHON = Path(__file__).parents[1] / ".peers" / "datatrove" / "bin" / "python"
+PEERS = Path(os.environ.get("MEGADATA_PEERS") or Path(__file__).parents[1] / ".peers")
+PYTHON = PEERS / "datatrove" / "bin" / "python"
 PEER = Path(__file__).parent / "peers" / "datatrove_clean.py"
 RULES = "gopher@datatrove,c4@datatrove,fineweb@datatrove"
 PATTERNS = (
