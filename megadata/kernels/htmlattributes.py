@@ -22,7 +22,20 @@ from megadata.kernels.html import (
     A,
     name_key,
 )  # fmt: skip
-from megadata.kernels.htmlbytes import APOSTROPHE, EQUALS, FNV, GT, PRIME, QUOTE, SLASH, find, integer, is_space, lower
+from megadata.kernels.htmlbytes import (
+    APOSTROPHE,
+    EQUALS,
+    FNV,
+    GT,
+    PRIME,
+    QUOTE,
+    SLASH,
+    find,
+    integer,
+    is_space,
+    lower,
+    seek,
+)
 
 # What is found, beside the columns of a node: where a picture's text lies, and whether the element is a link with an address, a
 # script of TeX, a picture of a formula, or closed by its own tag.
@@ -77,8 +90,7 @@ def read_attributes(page_B: U8, i: int, tag: int, closing: bool, found: I64) -> 
                 quote = page_B[j]
                 j += 1
                 value_at = j
-                while j < size and page_B[j] != quote:
-                    j += 1
+                j = seek(page_B, j, integer(quote))
                 value_end = j
                 i = min(j + 1, size)
             else:

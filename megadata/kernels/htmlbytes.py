@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from megadata.kernels.base import I32, U8, U64, helper
+from megadata.kernels.blocks import BLOCK, between, lowest
 from megadata.kernels.html import (
     BLOCK_COLUMNS,
     CAPITALS,
@@ -73,25 +74,38 @@ def find(page_B: U8, at: int, end: int, word: U8) -> int:
 
 
 @helper
-def raw_end(page_B: U8, at: int, name_at: int, name_end: int) -> int:
-    """Where the end tag of an element with raw content begins; -1 where there is none."""
-    size = name_end - name_at
-    for i in range(at, page_B.size - size - 1):
-        if page_B[i] == LT and page_B[i + 1] == SLASH:
-            k = 0
-            while k < size and lower(page_B[i + 2 + k]) == lower(page_B[name_at + k]):
-                k += 1
-            if k == size:
-                return i
-    return -1
+def seek(page_B: U8, at: int, byte: int) -> int:
+    """The next place, from `at` on, of a byte of this value, or the end of the page."""
+    while at + BLOCK <= page_B.size:
+        mask = between(page_B, at, byte, byte)
+        if mask:
+            return at + lowest(mask)
+        at += BLOCK
+    while at < page_B.size and page_B[at] != byte:
+        at += 1
+    return at
 
 
 @helper
 def after_tag(page_B: U8, at: int) -> int:
     """The byte after the next ``>``, or the end of the page."""
-    while at < page_B.size and page_B[at] != GT:
-        at += 1
-    return min(at + 1, page_B.size)
+    return min(seek(page_B, at, GT) + 1, page_B.size)
+
+
+@helper
+def raw_end(page_B: U8, at: int, name_at: int, name_end: int) -> int:
+    """Where the end tag of an element with raw content begins; -1 where there is none."""
+    size = name_end - name_at
+    i = seek(page_B, at, LT)
+    while i < page_B.size - size - 1:
+        if page_B[i + 1] == SLASH:
+            k = 0
+            while k < size and lower(page_B[i + 2 + k]) == lower(page_B[name_at + k]):
+                k += 1
+            if k == size:
+                return i
+        i = seek(page_B, i + 1, LT)
+    return -1
 
 
 @helper

@@ -95,6 +95,7 @@ from megadata.kernels.htmlbytes import (
     lookup,
     lower,
     raw_end,
+    seek,
 )  # fmt: skip
 
 
@@ -157,12 +158,14 @@ def scan_page(
             break
         # Text up to the next tag.
         text_at = at
-        while at < size:
-            if page_B[at] == LT and at + 1 < size:
-                following = integer(page_B[at + 1])
-                if is_letter(following) or following in (SLASH, BANG, QUESTION):
-                    break
-            at += 1
+        at = seek(page_B, at, LT)
+        while at + 1 < size:
+            following = integer(page_B[at + 1])
+            if is_letter(following) or following in (SLASH, BANG, QUESTION):
+                break
+            at = seek(page_B, at + 1, LT)
+        if at + 1 >= size:
+            at = size
         if at > text_at and dropping == 0:
             in_pre = open_of[PRE] > 0
             shows = False
@@ -192,16 +195,14 @@ def scan_page(
                 if at + 4 < size and page_B[at + 4] == GT:
                     end = at + 5
                 else:
-                    for i in range(at + 4, size - 2):
-                        if (
-                            page_B[i] == DASH
-                            and page_B[i + 1] == DASH
-                            and (
-                                page_B[i + 2] == GT or (page_B[i + 2] == BANG and i + 3 < size and page_B[i + 3] == GT)
-                            )
+                    i = seek(page_B, at + 4, DASH)
+                    while i + 2 < size:
+                        if page_B[i + 1] == DASH and (
+                            page_B[i + 2] == GT or (page_B[i + 2] == BANG and i + 3 < size and page_B[i + 3] == GT)
                         ):
                             end = i + 3 if page_B[i + 2] == GT else i + 4
                             break
+                        i = seek(page_B, i + 1, DASH)
                 if end < 0:
                     dangling = True
                 else:
