@@ -231,6 +231,15 @@ def test_any_markup_gives_only_letters_of_the_page_and_the_same_each_time(html: 
     assert np.all(np.diff(page.blocks[:, kernels.FIRST_PIECE]) > 0)
 
 
+@given(html=MARKUP, shift=st.integers(1, 130))
+def test_blocks_are_the_same_wherever_they_lie_in_memory(html: str, shift: int) -> None:
+    """Kernels look at sixty-four bytes at a time, and one by one at the end."""
+    page, moved = scan(html), scan(" " * shift + html)
+    assert block_texts(moved) == block_texts(page)
+    assert np.array_equal(moved.nodes[:, kernels.TAG], page.nodes[:, kernels.TAG])
+    assert np.array_equal(moved.blocks[:, kernels.CHARACTERS :], page.blocks[:, kernels.CHARACTERS :])
+
+
 HOSTILE = {
     "deep": lambda n: "<div>" * n + "text",
     "deep, with text": lambda n: "<div><p>x" * n + "</div>" * n,
