@@ -79,7 +79,8 @@ def seek(page_B: U8, at: int, byte: int) -> int:
     while at + BLOCK <= page_B.size:
         mask = between(page_B, at, byte, byte)
         if mask:
-            return at + lowest(mask)
+            found: int = at + lowest(mask)
+            return found
         at += BLOCK
     while at < page_B.size and page_B[at] != byte:
         at += 1
