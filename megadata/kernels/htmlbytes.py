@@ -90,14 +90,15 @@ def seek(page_B: U8, at: int, byte: int) -> int:
 @helper
 def after_tag(page_B: U8, at: int) -> int:
     """The byte after the next ``>``, or the end of the page."""
-    return min(seek(page_B, at, GT) + 1, page_B.size)
+    closes: int = seek(page_B, at, GT)
+    return min(closes + 1, page_B.size)
 
 
 @helper
 def raw_end(page_B: U8, at: int, name_at: int, name_end: int) -> int:
     """Where the end tag of an element with raw content begins; -1 where there is none."""
     size = name_end - name_at
-    i = seek(page_B, at, LT)
+    i: int = seek(page_B, at, LT)
     while i < page_B.size - size - 1:
         if page_B[i + 1] == SLASH:
             k = 0
