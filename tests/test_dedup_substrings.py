@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +17,7 @@ import zstandard
 from click.testing import CliRunner
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from oracles_dedup import repeated_bytes
 
 from megadata.cli import cli
@@ -78,20 +80,26 @@ def pieces(text: str, cut: Cut) -> list[str]:
     return [text.encode()[a:b].decode() for a, b in pairwise(starts.tolist())]
 
 
-def by_definition(docs: list[Record], length: int, cut: Cut) -> dict[str, str]:
-    """Texts without what occurs before; of documents with different ids."""
+def parted(text: str, repeated: Sequence[bool] | NDArray[np.bool_], cut: Cut) -> tuple[str, str]:
+    """What stays of a text and what goes."""
+    kept = taken = ""
+    at = 0
+    for piece in pieces(text, cut):
+        inked = piece if cut == "characters" else piece.strip()
+        first = at + len(piece[: piece.find(inked)].encode())
+        if inked and np.asarray(repeated[first : first + len(inked.encode())]).all():
+            taken += piece
+        else:
+            kept += piece
+        at += len(piece.encode())
+    return kept.strip() if taken else text, taken
+
+
+def by_definition(docs: list[Record], length: int, cut: Cut) -> dict[str, tuple[str, str]]:
+    """What stays of texts and what goes, of documents with different ids."""
     ranked = in_rank(docs)
-    left = {}
-    for doc, repeated in zip(ranked, repeated_bytes([d["text"].encode() for d in ranked], length), strict=True):
-        kept, at = "", 0
-        for piece in pieces(doc["text"], cut):
-            inked = piece if cut == "characters" else piece.strip()
-            first = at + len(piece[: piece.find(inked)].encode())
-            gone = bool(inked) and all(repeated[first : first + len(inked.encode())])
-            kept += "" if gone else piece
-            at += len(piece.encode())
-        left[doc["id"]] = doc["text"] if kept == doc["text"] else kept.strip()
-    return left
+    repeated = repeated_bytes([d["text"].encode() for d in ranked], length)
+    return {doc["id"]: parted(doc["text"], own, cut) for doc, own in zip(ranked, repeated, strict=True)}
 
 
 def check(docs: list[Record], output: Path, length: int, cut: Cut) -> None:
@@ -99,7 +107,7 @@ def check(docs: list[Record], output: Path, length: int, cut: Cut) -> None:
     expected = by_definition(docs, length, cut)
     before = {d["id"]: d["text"] for d in docs}
     kept = {d["id"]: d["text"] for d in lines_of(output)}
-    assert kept == {own: text for own, text in expected.items() if text or not before[own]}
+    assert kept == {own: text for own, (text, _) in expected.items() if text or not before[own]}
     assert {d["id"] for d in lines_of(output / "removed")} == set(expected) - set(kept)
     rank = {doc["id"]: at for at, doc in enumerate(in_rank(docs))}
     told: dict[str, list[str]] = {own: [] for own in expected}
@@ -114,21 +122,7 @@ def check(docs: list[Record], output: Path, length: int, cut: Cut) -> None:
         assert there[0] < here[0] or (there[0] == here[0] and there[1] + length <= here[1])
         told[row["id"]].append(row["text"])
     for own, texts in told.items():  # what went is told of, but for blanks at its ends
-        assert "".join("".join(texts).split()) == "".join(_taken(before[own], length, cut, docs, own).split())
-
-
-def _taken(text: str, length: int, cut: Cut, docs: list[Record], own: str) -> str:
-    ranked = in_rank(docs)
-    at = next(i for i, doc in enumerate(ranked) if doc["id"] == own)
-    repeated = repeated_bytes([d["text"].encode() for d in ranked], length)[at]
-    taken, place = "", 0
-    for piece in pieces(text, cut):
-        inked = piece if cut == "characters" else piece.strip()
-        first = place + len(piece[: piece.find(inked)].encode())
-        if inked and all(repeated[first : first + len(inked.encode())]):
-            taken += piece
-        place += len(piece.encode())
-    return taken
+        assert "".join("".join(texts).split()) == "".join(expected[own][1].split())
 
 
 SMALL = st.text(st.sampled_from("ab. \n\u4e00\u3002"), max_size=60)
@@ -244,8 +238,8 @@ def test_hashes_that_are_all_equal_change_nothing(tmp_path: Path, monkeypatch: p
 
 
 def test_little_memory_looks_at_a_few_distances_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    docs = corpus(40, 4)
-    path = write(tmp_path / "in.jsonl", docs)
+    periods = [{"id": f"p{i}", "text": ("x" * i + "ab" * 40 + "y" * i + "abc" * 30)[i:]} for i in range(12)]
+    path = write(tmp_path / "in.jsonl", [*corpus(40, 4), *periods])
     go(path, tmp_path / "a", length=30)
     true, seen = find.FindFirst._block, []
 
@@ -380,3 +374,81 @@ def test_the_command_tells_what_went_and_refuses_what_the_mode_has_not(tmp_path:
     other = CliRunner().invoke(cli, [*command, "--set", "more_than=2"])
     assert other.exit_code == 1
     assert "unknown key 'more_than'" in other.output
+
+
+def repeated_by_sorting(texts: list[bytes], length: int) -> list[NDArray[np.bool_]]:
+    """What `oracles_dedup.repeated_bytes` says, by ranks of all strings of 1, 2, 4, ... bytes (Karp, Miller, Rosenberg 1972)."""
+    whole = np.frombuffer(b"".join(texts), np.uint8)
+    rank, size = whole.astype(np.uint64), 1
+    while size < length:
+        step = min(size, length - size)  # two strings of `size` bytes that overlap make a longer one
+        behind = np.append(rank[step:], np.zeros(step, np.uint64))
+        _, inverse = np.unique((rank << np.uint64(32)) | behind, return_inverse=True)
+        rank, size = inverse.astype(np.uint64), size + step
+    bounds = np.cumsum([0, *map(len, texts)])
+    document = np.repeat(np.arange(len(texts)), np.diff(bounds))
+    places = np.flatnonzero(np.arange(whole.size) + length <= bounds[document + 1])
+    strings = rank[places].astype(np.int64)
+    first = np.zeros(int(rank.max()) + 1, np.int64)
+    first[strings[::-1]] = places[::-1]  # the least place is written last
+    where = first[strings]
+    before = places[(document[where] != document[places]) | (where + length <= places)]
+    borders = np.zeros(whole.size + length + 1, np.int64)
+    np.add.at(borders, before, 1)
+    np.add.at(borders, before + length, -1)
+    repeated = np.cumsum(borders)[: whole.size] > 0
+    return [repeated[a:b] for a, b in pairwise(bounds.tolist())]
+
+
+@given(texts=TEXTS, length=st.integers(2, 14))
+def test_the_search_by_sorting_is_the_plain_one(texts: list[str], length: int):
+    encoded = [text.encode() for text in texts]
+    assert [own.tolist() for own in repeated_by_sorting(encoded or [b""], length)] == (
+        repeated_bytes(encoded or [b""], length)
+    )
+
+
+REAL = (
+    "books/gutenberg_copies/**/*",
+    "books/gutenberg_orig/**/*",
+    "books/68_german_novels/*.txt",
+    "wikipedia/extracted-de/*",
+)
+REAL_BYTES = 20_000_000
+
+
+@pytest.mark.long
+def test_what_goes_of_real_books_is_what_sorting_all_strings_finds(tmp_path: Path, real_data: Path):
+    docs: list[Record] = []
+    for pattern in REAL:
+        size = 0
+        for file in sorted(real_data.glob(pattern)):
+            if file.is_file() and size < REAL_BYTES // len(REAL):
+                text = file.read_bytes().decode("utf-8", "replace")[:2_000_000]
+                docs.append({"id": file.relative_to(real_data).as_posix(), "text": text})
+                size += len(text.encode())
+    rng = random.Random(6)
+    for _ in range(200):  # passages of one inside another, and of a book inside itself
+        source, target = rng.choice(docs)["text"], rng.choice(docs)
+        start = rng.randrange(len(source))
+        at = rng.randrange(len(target["text"]))
+        target["text"] = target["text"][:at] + source[start : start + rng.randrange(80, 3_000)] + target["text"][at:]
+    assert sum(len(d["text"].encode()) for d in docs) > REAL_BYTES * 0.9
+    ranked = in_rank(docs)
+    repeated = repeated_by_sorting([d["text"].encode() for d in ranked], 100)
+    assert 0.01 < np.concatenate(repeated).mean() < 0.9
+    path = write(tmp_path / "in.jsonl", docs)
+    for cut in ("sentences", "lines"):
+        expected = {d["id"]: parted(d["text"], own, cut) for d, own in zip(ranked, repeated, strict=True)}
+        go(path, tmp_path / cut, workers=2, cut=cut, unit_bytes=1 << 20, shard_bytes=1 << 30)
+        left = {d["id"]: d["text"] for d in lines_of(tmp_path / cut)}
+        assert left == {own: text for own, (text, _) in expected.items() if text}
+        assert {d["id"] for d in lines_of(tmp_path / cut / "removed")} == set(expected) - set(left)
+    go(path, tmp_path / "all", workers=2, cut="characters", unit_bytes=4 << 20, shard_bytes=1 << 30)
+    left = {d["id"]: d["text"] for d in lines_of(tmp_path / "all")}
+    for doc, own in zip(ranked, repeated, strict=True):
+        raw = np.frombuffer(doc["text"].encode(), np.uint8)
+        leads = np.flatnonzero(raw & 0xC0 != 0x80)
+        whole = np.repeat(np.minimum.reduceat(own, leads), np.diff(np.append(leads, raw.size)))
+        stays = bytes(raw[~whole]).decode()
+        assert left.get(doc["id"], "") == (stays.strip() if whole.any() else stays)
