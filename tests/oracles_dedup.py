@@ -140,7 +140,7 @@ def deduplicate(
 
 
 def repeated_bytes(texts: Sequence[bytes], length: int) -> list[list[bool]]:
-    """Which bytes of documents, in order of rank, lie in a string of `length` bytes that occurs before and does not overlap it."""
+    """Which bytes of documents, in order of rank, lie in a string of `length` bytes that occurs before, without overlapping."""
     first: dict[bytes, tuple[int, int]] = {}
     repeated = [[False] * len(text) for text in texts]
     for number, text in enumerate(texts):

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from megadata.cli import cli
-from megadata.corpus.dedup import records
+from megadata.corpus.dedup import explain, records
 from megadata.corpus.dedup.spans import SpanConfig, SpanReport, dedup_spans, run, survey
 from megadata.corpus.dedup.spans.config import DEFAULTS
 from megadata.corpus.dedup.spans.cut import SEEN, Spans, cut, gathered
@@ -274,6 +274,16 @@ def test_named_inputs_stay_apart_and_the_preferred_one_keeps_the_first(tmp_path:
     ]
     assert left in ([f"{line}\nmore of b", "4"], ["more of b", line])
     assert pq.read_table(tmp_path / "out" / "spans.parquet")["text"].null_count == 2
+
+
+def test_explain_tells_what_a_document_lost(tmp_path: Path):
+    docs = [{"id": str(number), "text": f"A menu of the page\nText {'abc'[number]}"} for number in range(3)]
+    go(write(tmp_path / "in.jsonl", docs), tmp_path / "out", "lines", more_than=2)
+    assert explain(tmp_path / "out", "1").splitlines() == [
+        "1 lost 19 bytes in 1 piece:",
+        "  bytes 0 to 19, in a span that occurs 3 times:",
+        "    A menu of the page",
+    ]
 
 
 def test_digests_that_agree_in_their_first_half_alone_are_told_apart():

@@ -22,7 +22,7 @@ from oracles_dedup import repeated_bytes
 
 from megadata.cli import cli
 from megadata.config import build, to_dict
-from megadata.corpus.dedup import records
+from megadata.corpus.dedup import explain, records
 from megadata.corpus.dedup.spans.cut import span_starts
 from megadata.corpus.dedup.spans.report import SpanReport
 from megadata.corpus.dedup.substrings import SubstringConfig, collect, dedup_substrings, find, run, stretches, survey
@@ -320,6 +320,32 @@ def test_named_inputs_stay_apart_and_the_preferred_one_keeps_the_first(tmp_path:
     assert {row["text"] for row in rows} == {None}
 
 
+def test_explain_tells_what_a_document_lost_and_for_which(tmp_path: Path):
+    shared = "This sentence is shared by both of the inputs, and it is longer than fifty bytes."
+    docs = [
+        {"id": "a", "text": f"{shared} More of a."},
+        {"id": "b", "text": f"{shared} More of b."},
+        {"id": "c", "text": "c"},
+    ]
+    go(write(tmp_path / "in.jsonl", docs), tmp_path / "out", length=50)
+    first, second = (doc["id"] for doc in in_rank(docs[:2]))
+    assert explain(tmp_path / "out", second).splitlines() == [
+        f"{second} lost 82 bytes in 1 piece:",
+        f"  bytes 0 to 82, first in {first} at 0 to 82, in a string of 90 bytes that both have:",
+        f"    {shared}",
+    ]
+    assert explain(tmp_path / "out", first).splitlines() == [
+        f"{first} lost nothing.",
+        f"1 other document lost what occurs first in {first}:",
+        f"  {second}",
+    ]
+    assert explain(tmp_path / "out", "c") == "c lost nothing."
+    with pytest.raises(
+        ConfigError, match=r"nobody: expected the id of a document in .*, found none; ids are case-sensitive"
+    ):
+        explain(tmp_path / "out", "nobody")
+
+
 def test_ids_that_several_documents_have_are_told_as_they_are_written(tmp_path: Path):
     shared = "A sentence of more than forty bytes that both of the files hold. "
     write(tmp_path / "in" / "one.jsonl", [{"id": "x", "text": f"{shared}One."}])
@@ -379,10 +405,12 @@ def test_the_command_tells_what_went_and_refuses_what_the_mode_has_not(tmp_path:
 def repeated_by_sorting(texts: list[bytes], length: int) -> list[NDArray[np.bool_]]:
     """What `oracles_dedup.repeated_bytes` says, by ranks of all strings of 1, 2, 4, ... bytes (Karp, Miller, Rosenberg 1972)."""
     whole = np.frombuffer(b"".join(texts), np.uint8)
+    if whole.size == 0:
+        return [np.zeros(0, np.bool_) for _ in texts]
     rank, size = whole.astype(np.uint64), 1
     while size < length:
         step = min(size, length - size)  # two strings of `size` bytes that overlap make a longer one
-        behind = np.append(rank[step:], np.zeros(step, np.uint64))
+        behind = np.append(rank, np.zeros(step, np.uint64))[step:]
         _, inverse = np.unique((rank << np.uint64(32)) | behind, return_inverse=True)
         rank, size = inverse.astype(np.uint64), size + step
     bounds = np.cumsum([0, *map(len, texts)])

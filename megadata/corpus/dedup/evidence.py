@@ -14,6 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from megadata.corpus.dedup.records import EVIDENCE
+from megadata.corpus.dedup.spans.evidence import rows_of, told
+from megadata.corpus.dedup.spans.takeout import FILE as SPANS
 from megadata.corpus.dedup.verdicts import RULES
 from megadata.documents.ids import find
 from megadata.errors import ConfigError, CorpusError
@@ -96,20 +98,31 @@ def _text_of(output: Path, own: str, stream: str) -> str | None:
     return None
 
 
+def _refuse_unknown(output: Path, own: str) -> None:
+    if _text_of(output, own, "kept") is None:
+        raise ConfigError(f"{own}: expected the id of a document in {output}, found none; ids are case-sensitive")
+
+
 def explain(output: Path, own: str) -> str:
     """Why a document was removed, or what was removed for it, in words: both ids, the similarity, and how the texts differ.
+
+    Of an output of the other modes: what was taken out of the document.
 
     Raises
     ------
     ConfigError
         If no document of the output has the id.
     """
+    spans = output / SPANS
+    if spans.exists():
+        lost, others = rows_of(spans, own)
+        if not lost and not others:
+            _refuse_unknown(output, own)
+        return told(own, lost, others)
     rows = list(_evidence_of(output, own))
     mine = [row for row in rows if row["removed_id"] == own]
     if not mine:
-        text = _text_of(output, own, "kept")
-        if text is None:
-            raise ConfigError(f"{own}: expected the id of a document in {output}, found none; ids are case-sensitive")
+        _refuse_unknown(output, own)
         if not rows:
             return f"{own} is kept; nothing was removed for it."
         listed = "\n".join(f"  {row['removed_id']}  {row['rule']}  similarity {row['similarity']:.4f}" for row in rows)

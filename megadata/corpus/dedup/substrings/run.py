@@ -86,6 +86,16 @@ def _spec(inputs: Inputs, config: SubstringConfig) -> StepSpec:
     )
 
 
+def _join(parts: list[Path], target: Path) -> None:
+    """Write the anchors of all ranges as one array, without holding them all."""
+    total = sum(int(np.load(part)["repeated"].size) for part in parts)
+    with atomic_write(target, sync=False) as file:
+        header = {"descr": "<u8", "fortran_order": False, "shape": (total,)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for part in parts:
+            file.write(np.load(part)["repeated"].data)
+
+
 class _Run:
     """One run over the phases; every phase passes over what an earlier run has left."""
 
@@ -131,9 +141,7 @@ class _Run:
                 for key_range, path in self._executor.run(task, ranges):
                     paths[key_range.ordinal] = path
                     stage.advance(key_range.bytes)
-            found = [np.load(paths[ordinal])["repeated"] for ordinal in sorted(paths)]
-            with atomic_write(self._repeated, sync=False) as file:
-                np.save(file, np.concatenate([np.empty(0, np.uint64), *found]))
+            _join([paths[ordinal] for ordinal in sorted(paths)], self._repeated)
         mark_spent(self._survey)
         for spent in (self._survey / "anchors", self._survey / "ids", self._folder / "ranges"):
             shutil.rmtree(spent, ignore_errors=True)
