@@ -12,23 +12,18 @@ from numpy.typing import NDArray
 
 from megadata.corpus.dedup import records
 from megadata.corpus.dedup.config import DedupConfig
-from megadata.corpus.dedup.output import UnitLines, chosen, with_metadata
+from megadata.corpus.dedup.output import UnitLines, chosen, with_metadata, writer_of
 from megadata.corpus.dedup.records import CLUSTER_SIZE, EVIDENCE
 from megadata.corpus.dedup.saveindex import KeptNotes
 from megadata.corpus.dedup.verdicts import EXACT, NEAR, RULES, Fates, Verdicts
 from megadata.documents.batch import DocBatch
-from megadata.documents.ids import STREAMS
 from megadata.documents.inputs import read_span
-from megadata.documents.publish import stream
 from megadata.documents.settle import DUPLICATE_OF
 from megadata.documents.shards import encode
 from megadata.documents.source import Problems, ReadOptions
 from megadata.runtime.exchange import Exchange
-from megadata.runtime.receipts import Receipt, UnitWriter, receipt_path
+from megadata.runtime.receipts import Receipt
 from megadata.runtime.units import Unit
-
-LEVEL = 1
-"""Compression of the shards: two and a half times as fast as the usual level, for shards that are an eighth larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +44,7 @@ class Write:
 
     def __call__(self, unit: Unit) -> Receipt:
         """Write one unit."""
-        levels = {stream(label, kind): LEVEL for label in self.labels or ("",) for kind in STREAMS}
-        known = Receipt.load(receipt_path(self.surveyed, unit.ordinal))
-        with UnitWriter(self.folder, unit, levels, known) as writer:
+        with writer_of(unit, self.folder, self.labels, self.surveyed) as writer:
             lines = UnitLines(self.folder, unit, writer, self.labels, self.repeats, self.config.removed)
             work = _UnitOutput(self, unit, lines)
             for span in unit.spans:

@@ -101,7 +101,7 @@ class _Run:
         if not self._table.exists():
             find_repeats(Exchange(self._survey / "ids", NOTE), self._repeats, memory, workers)
             task = FindFrequent(self._survey / "seen", self._folder / "ranges", self._config.more_than)
-            ranges = Exchange(self._survey / "seen", SEEN).ranges(memory, workers)
+            ranges = Exchange(self._survey / "seen", SEEN).ranges(memory, workers, 2 * workers)
             paths: dict[int, Path] = {}
             with self._settings.progress.stage("dedup: those that repeat", sum(r.bytes for r in ranges)) as stage:
                 for key_range, path in self._executor.run(task, ranges):
@@ -117,7 +117,7 @@ class _Run:
     def write(self) -> list[Written]:
         """The second read, and its parts put together to shards."""
         target = self._folder / "write"
-        task = Write(target, self._config, self._config.read, self._table, self._repeats, self._labels)
+        task = Write(target, self._config, self._config.read, self._table, self._repeats, self._labels, self._survey)
         receipts = self._map(task, target, "dedup: write")
         shards, plans = assemble_shards(
             self._executor, receipts, target, self._settings.progress, self._config.form, self._config.shard_bytes

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from megadata.corpus.dedup import records
-from megadata.corpus.dedup.output import UnitLines
+from megadata.corpus.dedup.output import UnitLines, writer_of
 from megadata.corpus.dedup.spans.config import SpanConfig
 from megadata.corpus.dedup.spans.cut import Spans, cut, seen
 from megadata.corpus.dedup.spans.survey import is_frequent
@@ -19,7 +19,7 @@ from megadata.documents.batch import DocBatch
 from megadata.documents.inputs import read_span
 from megadata.documents.source import Problems, ReadOptions
 from megadata.kernels.base import I64
-from megadata.runtime.receipts import Receipt, UnitWriter
+from megadata.runtime.receipts import Receipt
 from megadata.runtime.units import Unit
 
 RECORD = pa.schema(
@@ -45,10 +45,12 @@ class Write:
     """Windows that occur too often, records of `SEEN`, sorted."""
     repeats: Path
     labels: tuple[str, ...]
+    surveyed: Path
+    """Folder of the first read."""
 
     def __call__(self, unit: Unit) -> Receipt:
         """Write one unit."""
-        with UnitWriter(self.folder, unit) as writer:
+        with writer_of(unit, self.folder, self.labels, self.surveyed) as writer:
             lines = UnitLines(self.folder, unit, writer, self.labels, self.repeats, self.config.removed)
             work = _UnitOutput(self, lines)
             for span in unit.spans:

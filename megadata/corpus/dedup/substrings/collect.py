@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from megadata.corpus.dedup import ranks, records
-from megadata.corpus.dedup.output import UniqueIds
+from megadata.corpus.dedup.output import UniqueIds, writer_of
 from megadata.corpus.dedup.substrings.config import SubstringConfig
 from megadata.corpus.dedup.substrings.stretches import STRETCH, Stretches, stretches
 from megadata.corpus.dedup.substrings.survey import are_among
@@ -19,7 +19,7 @@ from megadata.kernels import ragged
 from megadata.kernels import substrings as kernels
 from megadata.kernels.base import I64, U8, U64, Bool
 from megadata.runtime.exchange import Exchange
-from megadata.runtime.receipts import Receipt, UnitWriter
+from megadata.runtime.receipts import Receipt
 from megadata.runtime.units import Unit
 
 MEMBER = np.dtype([("document", "<u4"), ("start", "<u8"), ("windows", "<u4"), ("times", "<u4"), ("head", "<u4")])
@@ -60,11 +60,13 @@ class Collect:
     repeated: Path
     """uint64[A]: the anchors that occur more than once, sorted."""
     repeats: Path
+    surveyed: Path
+    """Folder of the first read."""
 
     def __call__(self, unit: Unit) -> Receipt:
         """Read one unit."""
         work = _Unit(self, unit)
-        with UnitWriter(self.folder, unit) as writer:
+        with writer_of(unit, self.folder, (), self.surveyed) as writer:
             for file, _, docs in numbered(unit, self.config.read):
                 work.batch(docs, file.source)
             work.write()

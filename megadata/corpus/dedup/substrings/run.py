@@ -134,7 +134,7 @@ class _Run:
         if not self._repeated.exists():
             find_repeats(Exchange(self._survey / "ids", NOTE), self._repeats, memory, workers)
             anchors = Exchange(self._survey / "anchors", ANCHOR)
-            ranges = anchors.ranges(memory // 8, workers)  # so many that all workers have some
+            ranges = anchors.ranges(memory, workers, 2 * workers)
             paths: dict[int, Path] = {}
             task = FindRepeated(anchors.folder, self._folder / "ranges")
             with self._settings.progress.stage("dedup: anchors that repeat", sum(r.bytes for r in ranges)) as stage:
@@ -148,7 +148,7 @@ class _Run:
 
     def collect(self) -> None:
         """Phase 2: leave the stretches whose anchors these are."""
-        task = Collect(self._collected, self._config, self._repeated, self._repeats)
+        task = Collect(self._collected, self._config, self._repeated, self._repeats, self._survey)
         self._map(task, self._collected, "collect")
 
     def find(self) -> None:
@@ -156,7 +156,7 @@ class _Run:
         memory, workers = self._settings.memory, self._settings.workers
         if not self._runs.exists():
             stretches = Exchange(self._collected / "stretches", STRETCH)
-            ranges = stretches.ranges(memory // SHARE, workers)
+            ranges = stretches.ranges(memory // SHARE, workers, 2 * workers)
             target = self._folder / f"runs-{memory}-{workers}"  # other ranges would not fit these
             target.mkdir(exist_ok=True)
             task = FindFirst(stretches.folder, target, self._config.length, memory // (2 * workers))
@@ -172,7 +172,7 @@ class _Run:
     def write(self) -> list[Written]:
         """Phase 4, and its parts put together to shards."""
         target = self._folder / "write"
-        task = Write(target, self._config, self._collected, self._runs, self._repeats, self._labels)
+        task = Write(target, self._config, self._collected, self._runs, self._repeats, self._labels, self._survey)
         receipts = self._map(task, target, "write")
         shards, plans = assemble_shards(
             self._executor, receipts, target, self._settings.progress, self._config.form, self._config.shard_bytes

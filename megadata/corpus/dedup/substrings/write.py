@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from megadata.corpus.characters import class_table
 from megadata.corpus.dedup import records
-from megadata.corpus.dedup.output import UnitLines
+from megadata.corpus.dedup.output import UnitLines, writer_of
 from megadata.corpus.dedup.spans.cut import span_starts
 from megadata.corpus.dedup.spans.takeout import TakeOut, write_record
 from megadata.corpus.dedup.substrings.collect import Members
@@ -22,7 +22,7 @@ from megadata.documents.source import Problems
 from megadata.kernels import substrings as kernels
 from megadata.kernels.base import I64, U8, Bool
 from megadata.runtime.exchange import Exchange, Partition
-from megadata.runtime.receipts import Receipt, UnitWriter
+from megadata.runtime.receipts import Receipt
 from megadata.runtime.units import Unit
 
 RECORD = pa.schema(
@@ -106,11 +106,13 @@ class Write:
     """Folder of the windows that occur before."""
     repeats: Path
     labels: tuple[str, ...]
+    surveyed: Path
+    """Folder of the first read."""
 
     def __call__(self, unit: Unit) -> Receipt:
         """Write one unit."""
         config = self.config
-        with UnitWriter(self.folder, unit) as writer:
+        with writer_of(unit, self.folder, self.labels, self.surveyed) as writer:
             lines = UnitLines(self.folder, unit, writer, self.labels, self.repeats, config.removed)
             runs = Exchange(self.runs, RUN)
             members = Members.load(self.collected, unit.ordinal)
