@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import random
 import shutil
+import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 
 from megadata import formats
-from megadata.corpus.dedup import DedupConfig, DedupReport, dedup, explain, find_duplicates, indexfile, phases
+from megadata.corpus.dedup import (
+    DedupConfig,
+    DedupReport,
+    against,
+    dedup,
+    explain,
+    find_duplicates,
+    indexfile,
+    phases,
+    records,
+)
 from megadata.documents.batch import DocBatch
 from megadata.documents.inputs import expand
-from megadata.errors import ConfigError, CorpusError
+from megadata.documents.source import Problems, ReadOptions
+from megadata.errors import ConfigError, CorpusError, OutputError
+from megadata.runtime.exchange import Partition
 from megadata.runtime.settings import RunSettings
 
 Record = dict[str, Any]
@@ -251,6 +268,132 @@ def test_an_index_of_other_documents_is_not_replaced(tmp_path: Path, first: tupl
         f"{index}: holds an index of other documents; give --against {index} as well to extend it, "
         "or save to another folder"
     )
+
+
+@given(
+    column=st.lists(st.integers(0, 40), max_size=60).map(sorted),
+    keys=st.lists(st.integers(0, 40), max_size=30).map(sorted),
+    block=st.integers(1, 7),
+)
+def test_keys_are_found_in_a_column_wherever_they_occur(column: list[int], keys: list[int], block: int):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(against, "_BLOCK", block)
+        pairs = list(against.occurrences(np.array(column, np.uint64), np.array(keys, np.uint64)))
+    found = [(at, row) for ats, rows in pairs for at, row in zip(ats.tolist(), rows.tolist(), strict=True)]
+    assert found == [(at, row) for at, key in enumerate(keys) for row, one in enumerate(column) if one == key]
+
+
+@pytest.mark.parametrize("kind", ["copies", "bands"])
+def test_a_few_documents_are_looked_up_in_a_large_index_without_going_through_it(tmp_path: Path, kind: str):
+    size, every = 1_000_000, 100_000
+    saved = np.arange(size, dtype=np.uint64) * np.uint64(1 << 40)
+    names = {"copies": ("key", "rest"), "bands": ("values", "holders")}[kind]
+    types = {"key": "<u8", "rest": "<u8", "values": "<u8", "holders": "<u4"}
+    with indexfile.write_part(
+        tmp_path / "p.idx", {}, [indexfile.Column(name, types[name], size) for name in names]
+    ) as part:
+        part.add(names[0], saved)
+        part.add(names[1], np.arange(size))
+    numbering = records.Numbering.of([size // every])
+    more: dict[str, Any] = {"source": tmp_path, "target": tmp_path, "numbering": numbering, "memory": 1}
+    task: Any = against.FindKnownCopies(parts=(tmp_path / "p.idx",), **more)
+    if kind == "bands":
+        task = against.FindKnownBands(parts=(tmp_path / "p.idx",), pairs=(False,), remembered=1, **more)
+    rows = np.zeros(size // every, records.COPIES if kind == "copies" else records.BANDS)
+    rows["key"], rows["index"] = saved[::every], np.arange(rows.size)
+    if kind == "copies":
+        rows["rest"] = np.arange(size)[::every]
+        rows["rest"][1] += 1  # of another document
+    nothing = np.zeros(0, np.uint8), np.zeros(rows.size + 1, np.int64)
+    tracemalloc.start()
+    found = task.work(Partition(rows, *nothing))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    expected = np.arange(size)[::every].tolist()
+    if kind == "copies":
+        assert found["numbers0"].tolist() == [expected[0], *expected[2:]]
+    else:
+        assert (found["values0"].tolist(), found["holders0"].tolist()) == (saved[::every].tolist(), expected)
+    assert most < size / 10  # not even a bit for each of its documents
+
+
+def test_saved_documents_are_read_whatever_their_size(
+    tmp_path: Path, first: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+):
+    """The usual limit of a record is 256 MiB; a millionth of it stands for it."""
+    output, index = first
+    read_span = against.read_span
+
+    def with_a_millionth(span: Any, options: ReadOptions, problems: Problems) -> Any:
+        return read_span(span, replace(options, max_record_bytes=max(options.max_record_bytes >> 20, 1)), problems)
+
+    monkeypatch.setattr(against, "read_span", with_a_millionth)
+    assert max(len(r["text"]) for r in kept(output)) > ReadOptions().max_record_bytes >> 20
+    new = corpus("b", 60, 2)
+    run(write(tmp_path / "b.jsonl", new), tmp_path / "b", against=index)
+    assert evidence(tmp_path / "b") == expected(kept(output), new)
+
+
+def test_an_index_is_not_saved_where_something_else_lies(tmp_path: Path, first: tuple[Path, Path]):
+    output, _ = first
+    path = write(tmp_path / "b.jsonl", corpus("b", 40, 2))
+    tokens = tmp_path / "tok"
+    tokens.mkdir()
+    (tokens / "tokens.idx").write_bytes(b"MMIDIDX")
+    own = "give the index a folder of its own"
+    for index, found in (
+        (tmp_path / "b", "the shards of this run go there"),
+        (tmp_path / "b" / "removed", "the shards of this run go there"),
+        (output, "expected an index or a new folder, found the output of another step"),
+        (tokens, "expected an index or a new folder, found tokens.idx, which is of another kind"),
+    ):
+        before = {p: p.read_bytes() for p in tmp_path.rglob("*.idx")}
+        with pytest.raises(ConfigError) as caught:
+            run(path, tmp_path / "b", save_index=index)
+        assert str(caught.value) == f"--save-index {index}: {found}; {own}"
+        assert {p: p.read_bytes() for p in tmp_path.rglob("*.idx")} == before
+    assert not (tmp_path / "b").exists()
+
+
+def test_parts_that_are_replaced_go_and_no_other_file_of_the_index(tmp_path: Path, first: tuple[Path, Path]):
+    output, index = first
+    (old,) = index.glob("*.idx")
+    shutil.copy(old, index / "backup.idx")
+    run(write(tmp_path / "a.jsonl", corpus("a", 60, 5)), output, save_index=index)
+    (new,) = indexfile.load_parts(index, DedupConfig(**SETTINGS))
+    assert {p.name for p in index.iterdir()} == {"index.json", "backup.idx", new.path.name}
+    assert new.path != old
+
+
+def test_a_second_run_waits_for_its_turn_to_extend_an_index(
+    tmp_path: Path, first: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+):
+    _, index = first
+    one, two = (write(tmp_path / f"{name}.jsonl", corpus(name, 60, seed)) for name, seed in (("b", 2), ("c", 3)))
+    decide = phases.Phases.decide
+
+    def meanwhile(self: phases.Phases) -> None:
+        with monkeypatch.context() as patch, pytest.raises(OutputError) as caught:
+            patch.setattr(phases.Phases, "decide", decide)
+            run(two, tmp_path / "c", against=index, save_index=index)
+        assert str(caught.value) == (
+            f"{index}: another megadata run is writing here; wait for it or choose another --save-index"
+        )
+        decide(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(phases.Phases, "decide", meanwhile)
+        run(one, tmp_path / "b", against=index, save_index=index)
+    run(two, tmp_path / "c", against=index, save_index=index)
+    assert len(indexfile.load_parts(index, DedupConfig(**SETTINGS))) == 3
+    assert not (index / ".lock").exists()
+
+
+def test_a_run_that_fails_leaves_no_empty_index(tmp_path: Path):
+    path = write(tmp_path / "b.jsonl", corpus("b", 10, 2))
+    with pytest.raises(CorpusError, match="expected an index, found none"):
+        run(path, tmp_path / "b", against=tmp_path / "none", save_index=tmp_path / "index")
+    assert not (tmp_path / "index").exists()
 
 
 def test_what_is_no_index_is_refused(tmp_path: Path, first: tuple[Path, Path]):

@@ -111,8 +111,8 @@ def remove_temporaries(folder: Path) -> None:
 
 
 @contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
-    """Hold `folder` for this process; a second run that wants it gets one clear sentence."""
+def lock_folder(folder: Path, option: str = "-o") -> Iterator[None]:
+    """Hold `folder` for this process; a second run that wants it gets one clear sentence, with the `option` that named it."""
     path = folder / ".lock"
     while True:
         try:
@@ -125,7 +125,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
         except OSError as error:
             file.close()
             raise OutputError(
-                f"{folder}: another megadata run is writing here; wait for it or choose another -o"
+                f"{folder}: another megadata run is writing here; wait for it or choose another {option}"
             ) from error
         if _same_file(file, path):
             break

@@ -7,7 +7,7 @@ looked up; their texts are read from the shards the index names, or their shingl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,10 @@ from megadata.runtime.files import atomic_write
 from megadata.runtime.units import InputFile, Span
 
 _MILLION = 1_000_000
+_BLOCK = 1 << 16
+"""Keys that are searched for at a time."""
+_OWN_SHARDS = ReadOptions(max_record_bytes=1 << 62, max_expansion=1 << 62)
+"""What megadata wrote is read whatever its size: a record set aside would shift the rows that the index names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +56,9 @@ class FindKnownCopies(RangeTask):
         heavy = part.records[part.records["weight"] > 1]
         found: Arrays = {"heavy": self.numbering.numbers(heavy["unit"], heavy["index"]), "weights": heavy["weight"]}
         for at, saved in enumerate(map(Part, self.parts)):
-            low, theirs = _within(saved.column("key"), keys)
-            their_rests = saved.column("rest")[low : low + theirs.size]
-            first, last = np.searchsorted(keys, theirs, "left"), np.searchsorted(keys, theirs, "right")
-            hit = [bool((rests[a:b] == rest).any()) for a, b, rest in zip(first, last, their_rests, strict=True)]
-            found[f"numbers{at}"] = (low + np.flatnonzero(hit)).astype(np.uint32)
+            their_rests = saved.column("rest")
+            equal = [rows[their_rests[rows] == rests[own]] for own, rows in occurrences(saved.column("key"), keys)]
+            found[f"numbers{at}"] = np.unique(np.concatenate([np.zeros(0, np.int64), *equal])).astype(np.uint32)
         return found
 
 
@@ -82,23 +84,29 @@ class FindKnownBands(RangeTask):
         numbers = self.numbering.numbers(part.records["unit"], part.records["index"])
         found: Arrays = {}
         for at, saved in enumerate(map(Part, self.parts)):
-            low, theirs = _within(saved.column("values"), keys)
-            first = np.searchsorted(keys, theirs, "left")
-            hit = np.flatnonzero(keys[np.minimum(first, keys.size - 1)] == theirs) if keys.size else np.zeros(0, int)
-            values, holders = theirs[hit], saved.column("holders")[low + hit]
+            column, theirs = saved.column("values"), saved.column("holders")
+            hits = [(column[rows], theirs[rows]) for _, rows in occurrences(column, np.unique(keys))]
+            values = np.concatenate([np.zeros(0, column.dtype), *(one for one, _ in hits)])
+            holders = np.concatenate([np.zeros(0, theirs.dtype), *(one for _, one in hits)])
             found[f"values{at}"], found[f"holders{at}"] = values, holders
             if self.pairs[at]:
                 found[f"left{at}"], found[f"right{at}"] = _pairs(keys, numbers, values, holders, self.remembered)
         return found
 
 
-def _within(values: NDArray[Any], keys: NDArray[Any]) -> tuple[int, NDArray[Any]]:
-    """The sorted values from the least to the greatest key, and where they begin."""
-    if keys.size == 0:
-        return 0, np.zeros(0, values.dtype)
-    low = int(np.searchsorted(values, keys[0], "left"))
-    high = int(np.searchsorted(values, keys[-1], "right"))
-    return low, np.asarray(values[low:high])
+def occurrences(column: NDArray[Any], keys: NDArray[Any]) -> Iterator[tuple[I64, I64]]:
+    """Where each of the sorted `keys` occurs in a sorted column, a block of keys at a time: places in `keys`, rows of the column.
+
+    The keys are searched for in the column, which may be a thousand times as long, and of it only what is looked at is read.
+    """
+    for start in range(0, keys.size, _BLOCK):
+        block = keys[start : start + _BLOCK]
+        first = np.searchsorted(column, block, "left")
+        counts = np.searchsorted(column, block, "right") - first
+        hit = np.flatnonzero(counts)
+        counts = counts[hit]
+        within = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+        yield start + np.repeat(hit, counts), np.repeat(first[hit], counts) + within
 
 
 def _pairs(keys: NDArray[Any], numbers: U32, values: NDArray[Any], holders: NDArray[Any], most: int) -> tuple[U32, U32]:
@@ -293,7 +301,7 @@ class CollectKnown:
         wanted = wanted[order]
         keys, rests = part.column("key")[numbers], part.column("rest")[numbers]
         start = 0
-        for docs in read_span(Span(file, 0, -1), ReadOptions(), Problems()):
+        for docs in read_span(Span(file, 0, -1), _OWN_SHARDS, Problems()):
             low, high = np.searchsorted(wanted, [start, start + len(docs)])
             if low < high:
                 mask = np.zeros(len(docs), np.bool_)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,7 @@ from megadata.corpus.dedup import normaliser
 from megadata.corpus.dedup.config import MinHashConfig
 from megadata.errors import ConfigError, CorpusError
 from megadata.runtime.files import atomic_write, lock_folder, read_json, write_json
+from megadata.runtime.manifest import STATE
 
 LIST = "index.json"
 _MAGIC = b"MDDEDUP\0"
@@ -191,6 +192,11 @@ def _columns(header: dict[str, Any]) -> list[Column]:
     return [Column(name, dtype, count) for name, dtype, count in header["columns"]]
 
 
+def _listed(folder: Path) -> list[Path]:
+    content = formats.check("dedup_index", read_json(folder / LIST), folder / LIST)
+    return [folder / Path(one["name"]).name for one in content["parts"]]
+
+
 def load_parts(folder: Path, config: MinHashConfig) -> list[Part]:
     """The parts of an index whose scheme is that of `config`.
 
@@ -205,8 +211,7 @@ def load_parts(folder: Path, config: MinHashConfig) -> list[Part]:
         raise CorpusError(
             f"{folder}: expected an index, found none; make one with `megadata dedup INPUT... -o DIR --save-index {folder}`"
         )
-    content = formats.check("dedup_index", read_json(folder / LIST), folder / LIST)
-    parts = [Part(folder / one["name"]) for one in content["parts"]]
+    parts = [Part(path) for path in _listed(folder)]
     wanted = scheme(config)
     for part in parts:
         found = part.header["scheme"]
@@ -224,20 +229,65 @@ def load_parts(folder: Path, config: MinHashConfig) -> list[Part]:
     return parts
 
 
+@contextmanager
+def held_for_saving(folder: Path, output: Path, labels: Sequence[str]) -> Iterator[None]:
+    """Hold the folder of an index from before its parts are read until they are listed anew, so that no other run's part is lost.
+
+    Raises
+    ------
+    ConfigError
+        If something else than an index lies there, or will.
+    OutputError
+        If another run holds it.
+    """
+    _refuse_unfit_folder(folder, output, labels)
+    try:
+        with lock_folder(folder, "--save-index"):
+            yield
+    finally:
+        with suppress(OSError):  # it is empty where nothing was saved
+            folder.rmdir()
+
+
+def _refuse_unfit_folder(folder: Path, output: Path, labels: Sequence[str]) -> None:
+    taken = [output / label / below for label in ("", *labels) for below in ("", "removed")]
+    if folder.resolve() in (place.resolve() for place in taken):
+        raise ConfigError(f"--save-index {folder}: the shards of this run go there; give the index a folder of its own")
+    if (folder / "manifest.json").exists() or (folder / STATE).exists():
+        raise ConfigError(
+            f"--save-index {folder}: expected an index or a new folder, found the output of another step; "
+            "give the index a folder of its own"
+        )
+    foreign = [path.name for path in sorted(folder.glob("*.idx")) if not _is_part(path)]
+    if foreign:
+        raise ConfigError(
+            f"--save-index {folder}: expected an index or a new folder, found {foreign[0]}, which is of another kind; "
+            "give the index a folder of its own"
+        )
+
+
+def _is_part(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
+
+
 def append_part(folder: Path, name: str, base: list[Part]) -> None:
-    """List the parts of `base`, copied into `folder` where they lie elsewhere, and the new part `name`, which lies there."""
-    with lock_folder(folder):
-        listed = []
-        for part in [*base, Part(folder / name)]:
-            target = folder / part.path.name
-            if not target.exists() or not target.samefile(part.path):
-                _adopt(part, target)
-            listed.append({"name": target.name, "documents": part.documents, "size": target.stat().st_size})
-        write_json(folder / LIST, formats.stamp("dedup_index", {"parts": listed}))
-        kept = {one["name"] for one in listed}
-        for old in folder.glob("*.idx"):
-            if old.name not in kept:
-                old.unlink()
+    """List the parts of `base`, copied into `folder` where they lie elsewhere, and the new part `name`, which lies there.
+
+    Parts that were listed and are no more are deleted, and no other file. The caller holds the folder (`held_for_saving`).
+    """
+    before = _listed(folder) if (folder / LIST).exists() else []
+    listed = []
+    for part in [*base, Part(folder / name)]:
+        target = folder / part.path.name
+        if not target.exists() or not target.samefile(part.path):
+            _adopt(part, target)
+        listed.append({"name": target.name, "documents": part.documents, "size": target.stat().st_size})
+    write_json(folder / LIST, formats.stamp("dedup_index", {"parts": listed}))
+    kept = {one["name"] for one in listed}
+    for old in before:
+        if old.name not in kept:
+            old.unlink(missing_ok=True)
 
 
 def _adopt(part: Part, target: Path) -> None:

@@ -6,13 +6,14 @@ Every phase leaves files that a later run of the same command finds, and none of
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from megadata.config import to_dict
 from megadata.corpus.dedup import evidence, normaliser
 from megadata.corpus.dedup.config import DedupConfig
-from megadata.corpus.dedup.indexfile import LIST, Part, append_part, load_parts
+from megadata.corpus.dedup.indexfile import LIST, Part, append_part, held_for_saving, load_parts
 from megadata.corpus.dedup.phases import Phases
 from megadata.corpus.dedup.report import DedupReport
 from megadata.corpus.dedup.verdicts import EXACT, NEAR
@@ -49,6 +50,19 @@ def dedup(
         With one sentence each; run again, the same command goes on where it stopped.
     """
     refuse_label_of_removed(inputs.labels)
+    held = held_for_saving(save_index, output, inputs.labels) if save_index is not None else nullcontext()
+    with held:
+        return _dedup(inputs, output, config, settings, against, save_index)
+
+
+def _dedup(
+    inputs: Inputs,
+    output: Path,
+    config: DedupConfig,
+    settings: RunSettings,
+    against: Path | None,
+    save_index: Path | None,
+) -> DedupReport:
     saved = [part for part in load_parts(against, config) if not part.lies_in(output)] if against else []
     if save_index is not None:
         _refuse_other_index(save_index, against, config, output)

@@ -110,11 +110,13 @@ class _Places:
         flat = np.cumsum(counts.ravel())
         base = (flat - counts.ravel()).reshape(counts.shape)
         shard, row = np.zeros(counts.shape, np.uint32), np.zeros(counts.shape, np.int64)
+        number_of = {name: number for number, name in enumerate(order)}
         for plan in plans:
             if plan.stream in streams:
                 at, held = streams.index(plan.stream), 0
+                number = number_of[f"{plan.stream}/{plan.ordinal}"]
                 for unit in plan.units:
-                    shard[at, unit], row[at, unit] = order.index(f"{plan.stream}/{plan.ordinal}"), held
+                    shard[at, unit], row[at, unit] = number, held
                     held += int(counts[at, unit])
         return cls(base, shard, row, int(counts.sum()))
 
