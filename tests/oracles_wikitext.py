@@ -55,7 +55,7 @@ class TreeWalk:
         text = _MAGIC_WORD.sub(lambda m: "" if m[1].isupper() or not m[1].isascii() else m[0], text)
         text = _ENTITY_SPACES.sub(" ", unescape(_STRAY.sub("", text)))
         text = shape(text, GONE)
-        return re.sub("\x02(\\d+)\x03", lambda m: self.held[int(m[1])], text)
+        return wikitags.put_back(text, self.held)
 
     def _linked(self, text: str) -> str:
         """Links as their labels; lines of nothing but categories and other languages leave nothing."""

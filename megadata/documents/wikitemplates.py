@@ -14,7 +14,7 @@ import yaml
 from megadata.config import nearest
 from megadata.errors import ConfigError
 
-_RULES = ("patterns", "functions", "prefixes")
+_RULES = ("patterns", "functions", "prefixes", "citations")
 _NAMES = ("dropped", "disambiguations", "files", "categories")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 
 class Arguments(dict[str, str]):
     """Parameters by name (``1``, ``2``, ... for those without), already plain text."""
@@ -10,6 +12,8 @@ class Arguments(dict[str, str]):
     """Code of the wiki's language."""
     template: str = ""
     """The template's name in lower case."""
+    citations: Mapping[str, Sequence[str]] = {}  # noqa: RUF012
+    """What the parameters of citations are called, by what they mean (`wikicitations`)."""
 
 
 def positional(arguments: Arguments) -> list[str]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 
 from megadata.corpus.sources.arguments import Arguments, positional
+from megadata.corpus.sources.wikicitations import citation
 from megadata.corpus.sources.wikidates import age, date
 from megadata.corpus.sources.wikilocale import locale_of
 from megadata.corpus.sources.wikiunits import convert as convert_units
@@ -92,7 +93,7 @@ def money(arguments: Arguments) -> str:
 
 def pronunciation(arguments: Arguments) -> str:
     """``{{IPA|/kæt/}}`` and ``{{IPA|fr|ʃa}}``."""
-    values = [v for v in positional(arguments) if v]
+    values = [v.replace("[ ", "[").replace(" ]", "]") for v in positional(arguments) if v]
     if len(values) > 1 and _LANGUAGE_CODE.fullmatch(values[0]):
         return values[1] if values[1][:1] in "[/" else f"[{values[1]}]"
     return values[0] if values else ""
@@ -186,7 +187,7 @@ def accidental(arguments: Arguments) -> str:
 
 def japanese(arguments: Arguments) -> str:
     """``{{nihongo|English|kanji|romaji|extra}}``: the first, the others in brackets."""
-    first, *others = [v for v in positional(arguments) if v] or [""]
+    first, *others = [v for value in positional(arguments) if (v := value.strip(" ,"))] or [""]
     return f"{first} ({', '.join(others)})" if others else first
 
 
@@ -206,6 +207,6 @@ FUNCTIONS: dict[str, Callable[[Arguments], str]] = {
     "hyphens": _joined("-"), "japanese": japanese, "since": since, "author_year": author_year, "number": number,
     "number_and_unit": number_and_unit, "density": density, "coordinates": coordinates, "chemistry": chemistry, "money": money,
     "pronunciation": pronunciation, "chinese": chinese, "by_language": by_language, "power": power, "people": people,
-    "age": age, "code": code,
+    "age": age, "code": code, "citation": citation,
 }  # fmt: skip
 """What ``functions`` of the table and of a user's file may name."""

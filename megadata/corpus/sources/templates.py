@@ -78,6 +78,8 @@ class TemplateRules:
     def __init__(self, own: Mapping[str, Any]) -> None:
         self._rules: dict[str, Rule] = {}
         self._families: list[tuple[str, Rule]] = []
+        self.citations: dict[str, list[str]] = {}
+        """What the parameters of citations are called, by what they mean."""
         self._add(tables())
         for entry in entry_points(group="megadata.wikitext"):
             self._rules |= entry.load()
@@ -91,6 +93,8 @@ class TemplateRules:
             self._rules |= dict.fromkeys(map(_plain, names), _function(function))
         families = [(_plain(prefix), pattern) for pattern, ps in table.get("prefixes", {}).items() for prefix in ps]
         self._families[:0] = families
+        for meaning, names in table.get("citations", {}).items():
+            self.citations[meaning] = [*(_parameter(name) for name in names), *self.citations.get(meaning, ())]
 
     def __iter__(self) -> Any:
         return iter(self._rules)
@@ -108,6 +112,10 @@ class TemplateRules:
 
 def _plain(name: object) -> str:
     return " ".join(str(name).replace("_", " ").split()).casefold() if str(name).strip() else str(name)
+
+
+def _parameter(name: object) -> str:
+    return re.sub(r"[\s_-]+", "", str(name)).casefold()
 
 
 @cache

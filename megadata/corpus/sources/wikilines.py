@@ -5,11 +5,18 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from megadata.corpus.sources.wikicitations import stops
 from megadata.corpus.sources.wikilinks import OUTER
 from megadata.corpus.sources.wikitables import ROW
+from megadata.corpus.sources.wikitags import DISPLAYED, FORMULA
 
 _ITEM = re.compile(r"([*#:;]+)[ \t]*(.*)\Z", re.DOTALL)
-_NOTHING = re.compile(r"[\s\[\]*#:;|.,/•·–—-]*\Z")
+_BETWEEN = "and|or|und|oder|et|ou|y|o|e|i|и|или|en|of|och|og|eller"
+"""Words between the last two of several."""
+_NOTHING = re.compile(
+    rf"[\s\[\]*#:;|.,/•·–—&()-]*(?:(?:{_BETWEEN})[\s.,;:]*)?\Z", re.IGNORECASE
+)
+_EMPTY_LINK = re.compile(rf"[ \t]?[(（]{OUTER}[)）]")
 _SPACES = re.compile(r"[ \t]{2,}")
 _RULE = re.compile(r"-{4,}")
 
@@ -21,6 +28,9 @@ def shape(text: str, gone: str) -> str:
     ----------
     gone : mark where something was left out; what it leaves empty (brackets, lines, sections) goes as well.
     """
+    text = stops(text)
+    if OUTER in text:
+        text = _EMPTY_LINK.sub("", text)
     if gone in text:
         text = _mend(text, gone)
     blocks: list[tuple[int, list[str]]] = [(0, [])]
@@ -40,7 +50,10 @@ def shape(text: str, gone: str) -> str:
                 blocks[-1][1].append(_SPACES.sub(" ", line[1:] if line.startswith(" ") else line).rstrip())
             continue
         if item[2] and not (item[2].startswith(OUTER) and item[1][-1] in "*#"):
-            blocks[-1][1].append(_list_item(item[1], _SPACES.sub(" ", item[2].replace(OUTER, "")).strip(), numbers))
+            inside = _SPACES.sub(" ", item[2].replace(OUTER, "")).strip()
+            if item[1][-1] == ":" and FORMULA.fullmatch(inside):
+                inside = DISPLAYED + inside
+            blocks[-1][1].append(_list_item(item[1], inside, numbers))
     return _join(_without_empty_sections(blocks))
 
 
@@ -57,14 +70,17 @@ def _heading(line: str) -> tuple[int, str]:
 
 def _mend(text: str, gone: str) -> str:
     """Close brackets, spaces and lines over what was left out."""
-    pair, opening, closing, spaces = _around(gone)
+    pair, opening, closing, several, doubled, ended, spaces, leading = _around(gone)
     text = pair.sub(lambda m: "" if gone in m[0] else m[0], text)
     text = opening.sub(lambda m: m[1] if gone in m[0] else m[0], text)
     text = closing.sub(lambda m: m[1] if gone in m[0] else m[0], text)
     lines = []
     for line in text.split("\n"):
         if gone in line:
-            line = spaces.sub(lambda m: m[0].rpartition(gone)[2], line).replace(gone, "")
+            line = several.sub(gone, line)
+            line = ended.sub(r"\1", doubled.sub("", line))
+            line = spaces.sub(lambda m: m[0].rpartition(gone)[2], line)
+            line = leading.sub(r"\1", line).replace(gone, "")
             if _NOTHING.match(line):
                 continue
         lines.append(line)
@@ -73,7 +89,8 @@ def _mend(text: str, gone: str) -> str:
 
 @cache
 def _around(gone: str) -> tuple[re.Pattern[str], ...]:
-    """What stands around marks: both brackets, an opening one, a closing one, spaces before a stop or the end.
+    """What stands around marks: both brackets, an opening one, a closing one, further marks in a list of them, a comma before
+    another stop, a second full stop, spaces before a stop or the end, stops at the beginning of a line.
 
     Each begins only where its run of characters begins, so that a search takes linear time.
     """
@@ -82,7 +99,11 @@ def _around(gone: str) -> tuple[re.Pattern[str], ...]:
         re.compile(rf"[ \t]?[(（][\s,;:/·–—{mark}]*[)）]"),
         re.compile(rf"([(（])[ \t,;:/·{mark}]+"),
         re.compile(rf"(?<![ \t,;:/·{mark}])[ \t,;:/·{mark}]+([)）])"),
+        re.compile(rf"{mark}(?:[ \t{mark}]*(?:[,;/·•&]|\b(?:{_BETWEEN})\b)[ \t]*{mark})+"),
+        re.compile(rf"[,;:](?:[ \t]*{mark})+[ \t]*(?=[,;.:])"),
+        re.compile(rf"([.!?][\"”»]?)(?:[ \t]*{mark})+[ \t]*[.,](?![.\d])"),
         re.compile(rf"(?<![ \t{mark}])[ \t{mark}]+(?=[.,;:!?]|$)"),
+        re.compile(rf"^([*#:;]*)[ \t]*{mark}[ \t{mark}]*(?:(?:[,;:·]|\.(?!\d)|[–—-](?=\s))[ \t{mark}]*)+(?=\S)"),
     )
 
 

@@ -8,6 +8,15 @@ from megadata.corpus.sources.entities import unescape
 
 HELD, HELD_END = "\x02", "\x03"
 """Around the number of a text that is put aside until all markup is done."""
+DISPLAYED = "\x0e"
+"""Before the mark of a formula that stands in a line of its own."""
+FORMULA = re.compile(f"{HELD}\\d+{HELD_END}[ \\t]*[.,;]?")
+_HELD_MARK = re.compile(f"({DISPLAYED}?){HELD}(\\d+){HELD_END}")
+GONE = "\x01"
+"""Stands where something was left out, until lines and brackets around it are mended."""
+_BEFORE_GONE = frozenset(" \t,;:/([（")
+_ENDS = frozenset(".!?\"”»")
+_GOES_ON = frozenset(".,;:")
 _MATH = frozenset(("math", "chem", "ce"))
 _VERBATIM = frozenset(("nowiki", "pre", "syntaxhighlight", "source"))
 _DROPPED = frozenset((
@@ -74,6 +83,8 @@ def extensions(text: str, held: list[str]) -> str:
                 continue
             end, inside = closing.end(), text[opening.end() : closing.start()]
         parts.append(text[at : opening.start()])
+        if name == "ref" and _leaves_gap(text, opening.start(), end):
+            parts.append(GONE)
         at = end
         if name in _MATH and inside.strip():
             latex = " ".join(inside.split())
@@ -87,6 +98,23 @@ def extensions(text: str, held: list[str]) -> str:
             parts.append(mark if "\n" not in code else f"\n\n{mark}\n\n")
     parts.append(text[at:])
     return "".join(parts)
+
+
+def _leaves_gap(text: str, start: int, end: int) -> bool:
+    """Whether spaces, stops or brackets around what is taken out would stand alone."""
+    before = text[start - 1 : start]
+    return not before or before in _BEFORE_GONE or (before in _ENDS and text[end : end + 2].lstrip(" ")[:1] in _GOES_ON)
+
+
+def put_back(text: str, held: list[str]) -> str:
+    """Text with what was put aside; a formula in a line of its own between ``$$``."""
+
+    def content(mark: re.Match[str]) -> str:
+        inside = held[int(mark[2])] if int(mark[2]) < len(held) else ""
+        alone = mark[1] and inside.startswith("$") and inside.endswith("$") and not inside.startswith("$$")
+        return f"${inside}$" if alone else inside
+
+    return _HELD_MARK.sub(content, text)
 
 
 def html_tags(text: str) -> str:
@@ -104,6 +132,12 @@ def html_tags(text: str) -> str:
 
 def _script(tag: re.Match[str]) -> str:
     inside = tag[2].strip().replace("&minus;", "−").replace("''", "")
+    if (core := inside.rstrip(",;:")) and core != inside:  # the sentence goes on with what was raised by mistake
+        return _scripted(tag, core) + inside[len(core) :]
+    return _scripted(tag, inside)
+
+
+def _scripted(tag: re.Match[str], inside: str) -> str:
     raised = tag[1].lower() == "sup"
     before = tag.string[tag.start() - 1] if tag.start() else ""
     if (_RAISED if raised else _LOWERED).fullmatch(inside):

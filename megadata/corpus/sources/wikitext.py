@@ -23,15 +23,13 @@ from megadata.corpus.sources.wikilinks import LinkRules, external_links
 from megadata.corpus.sources.wikilocale import locale_of
 from megadata.corpus.sources.wikinames import disambiguation_pattern, is_redirect
 from megadata.corpus.sources.wikitables import tables
-from megadata.corpus.sources.wikitags import HELD, HELD_END, extensions, html_tags
+from megadata.corpus.sources.wikitags import GONE, extensions, html_tags, put_back
 
 MAX_CHARACTERS = 8 << 20
 """Longest page that is converted (MediaWiki itself stops at 2 MiB)."""
 MAX_DEPTH = 40
 """Templates inside templates at most, as in MediaWiki; deeper ones leave nothing."""
 
-GONE = "\x01"
-"""Stands where something was left out, until lines and brackets around it are mended."""
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 _VARIANTS = re.compile(r"-\{([^{}]*)\}-")
 _VARIANT = re.compile(r"\s*([a-z]{2,3}(?:-[a-z]+)*)\s*:(.*)\Z", re.DOTALL)
@@ -40,7 +38,6 @@ _QUOTES = re.compile(r"'{2,}")
 _MAGIC_WORD = re.compile(r"__([^\W\d_]{2,}(?:_[^\W\d_]+)*)__")
 _ENTITY_SPACES = re.compile("[\xa0\u2007\u202f]")
 _STRAY = re.compile(r"\{\{+|\}\}+|\[\[+|\]\]+|\{\||\|\}")
-_HELD_MARK = re.compile(f"{HELD}(\\d+){HELD_END}")
 _TITLES = frozenset(("pagename", "fullpagename", "basepagename", "subpagename", "rootpagename", "pagenamee"))
 
 
@@ -99,7 +96,7 @@ class Wikitext:
         text = _STRAY.sub("", text)
         text = _ENTITY_SPACES.sub(" ", unescape(text))
         text = shape(text, GONE)
-        return _HELD_MARK.sub(lambda m: held[int(m[1])] if int(m[1]) < len(held) else "", text)
+        return put_back(text, held)
 
     def inline(self, text: str) -> str:
         """Text with variants, links, HTML tags, quotes and magic words replaced."""
@@ -154,7 +151,7 @@ class Wikitext:
         if rule is None or rule == "":
             return GONE
         given = Arguments((key, expand(value)) for key, value in arguments())
-        given.language, given.template = self._language, name
+        given.language, given.template, given.citations = self._language, name, self._rules.citations
         return fill(rule, given) or GONE
 
 
