@@ -16,7 +16,7 @@ from megadata.documents.registry import recognise, source
 from megadata.documents.source import Problems, ReadOptions
 
 WIKI_LEFT_OVERS = (
-    "[[", "]]", "{{", "}}", "<ref", "thumb|", "|thumb", "px|", "</", "&amp;", "&nbsp;", "{|", "|}", "<br", *"\1\2\3\4\5",
+    "[[", "]]", "{{", "}}", "<ref", "thumb|", "|thumb", "px|", "</", "&amp;", "&nbsp;", "{|", "|}", "<br", *"\1\2\3\4\5\b\x0e",
 )  # fmt: skip
 MATHS = re.compile(r"\$\$.*?\$\$|\$[^$]*\$", re.DOTALL)
 

@@ -76,6 +76,28 @@ GOLDEN = {
     "{{#if:x|yes|no}}Text{{#tag:ref|note}}": "yesText",
     "{{unclosed template|text": "unclosed template|text",
     "{{a}}\n{{b}}\nText\n{{c}}": "Text",
+    # What stands around several templates, and before or behind one.
+    'huve".<ref name=S/>, <ref name=B/>, <ref name=T/>, Text': 'huve". Text',
+    '153 музеи.<ref name="f"/> . Ансам': "153 музеи. Ансам",
+    "to <ref>x</ref>. Mot <ref/> : suite {{g}} !": "to. Mot : suite !",
+    "* ALBs: {{lbb|M}}, {{lbb|S}} and {{lbb|T}}\n* Marcus, {{arx|1}}; also": "- ALBs:\n- Marcus; also",
+    "* {{foo}}, ISBN 123-X\n* {{foo}} – 230 pages\n* {{foo}}, or\n* {{foo}}. First of a series": "- First of a series",
+    "* {{foo}}, {{foo}}; {{foo}} text\n{{foo}}, was": "- text\nwas",
+    "x (see {{a}}) y (a, {{b}}, c) ({{c}}) z ({{d}}; w)": "x (see) y (a, c) z (w)",
+    "As the U.S. {{a}} does, too . It has it .": "As the U.S. does, too . It has it .",
+    "([http://x.org])! {{IPA|[ˈliːn ]}} {{nihongo|autore|原作者,|''gensakusha''}}": "! [ˈliːn] autore (原作者, gensakusha)",
+    # Citations: in a bibliography and in the text; in references they go.
+    "About cells and {{cite book|last=A|title=The Book|year=1999}}.": "About cells and A (1999). The Book.",
+    "* {{cite book|last=S|first=J|title=Big|location=London|publisher=P|isbn=1}}, 3rd": "- S, J. Big. London: P, 3rd",
+    "* {{Cite journal|last1=Lewis|first1=PR|last2=Q|first2=R|title=On Cells|journal=[[Polymer]]|date=May 1972|volume=13|issue=1"
+    "|pages=20–26|doi=1}}": "- Lewis, PR; Q, R (May 1972). “On Cells”. Polymer 13 (1): 20–26.",
+    "* {{cite web|url=http://x|title=Hello?|work=Kick|date=2001-05-06|access-date=2}}": "- “Hello?” Kick. 2001-05-06.",
+    "{{cite book|editor1-last=Z|editor1-first=Q|chapter=Ch|title=TT|author=B|year=1}}": "B (1). “Ch”. In Z, Q (ed.). TT.",
+    "{{cite book|editor=Z|title=TT|edition=2nd}}<ref>{{cite book|title=x}}</ref> {{cite book}}": "Z, ed. TT (2nd ed.).",
+    "{{citation|des mots}} {{Citation|last=A|title=T}}": "« des mots » A. T.",
+    "* {{Literatur|Autor=[[S K]]|Titel=Die Deutung|Verlag=V|Ort=Berlin|Jahr=2010}}": "- S K (2010). Die Deutung. Berlin: V.",
+    "* {{Ouvrage|nom1=Hugo|prénom1=Victor|titre=Les Mis|année=1862|éditeur=L}}": "- Hugo, Victor (1862). Les Mis. L.",
+    "* {{ref-llibre|cognom=Hugo|nom=Victor|títol=Els Mis|any=1862}}": "- Hugo, Victor (1862). Els Mis.",
     # References and other extension tags.
     'Fact.<ref>{{cite web|url=http://x}}</ref> More<ref name="a" /> text<ref name=b>x</ref>.': "Fact. More text.",
     "Text<ref>never closed": "Textnever closed",
@@ -85,6 +107,8 @@ GOLDEN = {
     "The area is <math>\\pi r^2</math>.": "The area is $\\pi r^2$.",
     '<math display="block">\\frac{1}{2}\n+ {{a}}</math>': "$$\\frac{1}{2} + {{a}}$$",
     "{{math|''x'' {{=}} {{mvar|y}}}} and {{sqrt|2}}": "x = y and √2",
+    ":<math>a^2</math>,\n::<math>b</math> and <math>c</math>": "$$a^2$$,\n  $b$ and $c$",
+    "CO<sub>2,</sub> and x<sup>k,</sup>": "CO₂, and x^k,",
     "<chem>H2O</chem>": "$\\ce{H2O}$",
     # Tables.
     '{| class="wikitable"\n! a !! b\n|-\n| {{convert|1|km}} || [[c]]\n|}\nText': "Text",
@@ -224,6 +248,12 @@ def test_text_without_markup_is_a_fixed_point(source: str) -> None:
     assert "{{" not in once
     if not any(c in once for c in "=:*#;'&"):
         assert Wikitext().text(once) == once
+
+
+def test_names_of_citations_and_of_their_parameters_are_a_table_that_a_user_extends() -> None:
+    own = {"functions": {"citation": ["Kniga"]}, "citations": {"title": ["Naziv"], "author": ["pisac"]}}
+    source = "{{Kniga|Naziv=Gora|Pisac1=A|pisac2=B|godina=1999}} {{cite book|title=The Hill|year=1}}"
+    assert Wikitext(own=own).text(source) == "A; B (1999). Gora. The Hill. 1."
 
 
 def test_every_rule_of_the_table_gives_text() -> None:

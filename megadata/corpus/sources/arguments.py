@@ -12,7 +12,7 @@ class Arguments(dict[str, str]):
     """Code of the wiki's language."""
     template: str = ""
     """The template's name in lower case."""
-    citations: Mapping[str, Sequence[str]] = {}  # noqa: RUF012
+    citations: Mapping[str, Sequence[str]] = {}
     """What the parameters of citations are called, by what they mean (`wikicitations`)."""
 
 

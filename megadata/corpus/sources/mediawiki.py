@@ -59,7 +59,7 @@ class MediaWiki:
 
     kind: ClassVar[str] = "mediawiki"
     default_source: ClassVar[str] = "wikipedia"
-    version: ClassVar[str] = "3"
+    version: ClassVar[str] = "4"
     suffixes: ClassVar[tuple[str, ...]] = (".xml",)
     ranges: ClassVar[bool] = True
 

@@ -1,7 +1,7 @@
 """Citations of wikis (``{{cite book|last=...}}``) as a line of a bibliography, in the order of Module:Citation/CS1.
 
-Who wrote it, when, what, where it came out: ``Last, First (1999). The Book. London: Publisher.`` Identifiers, addresses and days of
-access are left out. What a parameter is called in which language is the part ``citations`` of ``wikitext.yaml``.
+Who wrote it, when, what, where it came out: ``Last, First (1999). The Book. London: Publisher.`` Identifiers, addresses and
+days of access are left out. What a parameter is called in which language is the part ``citations`` of ``wikitext.yaml``.
 """
 
 from __future__ import annotations

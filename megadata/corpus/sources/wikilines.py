@@ -14,9 +14,13 @@ _ITEM = re.compile(r"([*#:;]+)[ \t]*(.*)\Z", re.DOTALL)
 _BETWEEN = "and|or|und|oder|et|ou|y|o|e|i|и|или|en|of|och|og|eller"
 """Words between the last two of several."""
 _NOTHING = re.compile(
-    rf"[\s\[\]*#:;|.,/•·–—&()-]*(?:(?:{_BETWEEN})[\s.,;:]*)?\Z", re.IGNORECASE
+    rf"[\s\[\]*#:;|.,/•·–—&()-]*(?:(?:{_BETWEEN}|ISBN[\s:]*[\dX-]+|\d+\s(?:pages|pp?\.|seiten|s\.))[\s.,;:]*)?\Z",
+    re.IGNORECASE,
 )
-_EMPTY_LINK = re.compile(rf"[ \t]?[(（]{OUTER}[)）]")
+_SEPARATOR = re.compile(rf"\s*(?:[,;/·•&]|\b(?:{_BETWEEN})\b)?\s*\Z")
+_LEADING = re.compile(r"\A([*#:;]*)[ \t]*(?:(?:[,;:·]|\.(?!\d)|[–—-](?=\s))[ \t]*)+(?=\S)")
+_OPENING, _CLOSING, _STOPS = ("(", "（"), (")", "）"), ("", ".", ",", ";", ":", "!", "?")
+_ENDS = (".", "!", "?", '."', '!"', '?"', ".”", ".»", "!”", "?”")
 _SPACES = re.compile(r"[ \t]{2,}")
 _RULE = re.compile(r"-{4,}")
 
@@ -30,7 +34,7 @@ def shape(text: str, gone: str) -> str:
     """
     text = stops(text)
     if OUTER in text:
-        text = _EMPTY_LINK.sub("", text)
+        text = text.replace(f" ({OUTER})", "").replace(f"({OUTER})", "")
     if gone in text:
         text = _mend(text, gone)
     blocks: list[tuple[int, list[str]]] = [(0, [])]
@@ -70,17 +74,11 @@ def _heading(line: str) -> tuple[int, str]:
 
 def _mend(text: str, gone: str) -> str:
     """Close brackets, spaces and lines over what was left out."""
-    pair, opening, closing, several, doubled, ended, spaces, leading = _around(gone)
-    text = pair.sub(lambda m: "" if gone in m[0] else m[0], text)
-    text = opening.sub(lambda m: m[1] if gone in m[0] else m[0], text)
-    text = closing.sub(lambda m: m[1] if gone in m[0] else m[0], text)
+    text = _empty_brackets(gone).sub(lambda m: gone if gone in m[0] else m[0], text)
     lines = []
     for line in text.split("\n"):
         if gone in line:
-            line = several.sub(gone, line)
-            line = ended.sub(r"\1", doubled.sub("", line))
-            line = spaces.sub(lambda m: m[0].rpartition(gone)[2], line)
-            line = leading.sub(r"\1", line).replace(gone, "")
+            line = _closed(line, gone)
             if _NOTHING.match(line):
                 continue
         lines.append(line)
@@ -88,23 +86,37 @@ def _mend(text: str, gone: str) -> str:
 
 
 @cache
-def _around(gone: str) -> tuple[re.Pattern[str], ...]:
-    """What stands around marks: both brackets, an opening one, a closing one, further marks in a list of them, a comma before
-    another stop, a second full stop, spaces before a stop or the end, stops at the beginning of a line.
+def _empty_brackets(gone: str) -> re.Pattern[str]:
+    return re.compile(rf"[(（][\s,;:/·–—{re.escape(gone)}]*[)）]")
 
-    Each begins only where its run of characters begins, so that a search takes linear time.
+
+def _closed(line: str, gone: str) -> str:
+    """A line without its marks, and without what they leave alone: commas and words between several, spaces before a stop, a stop
+    before another, stops at the beginning.
     """
-    mark = re.escape(gone)
-    return (
-        re.compile(rf"[ \t]?[(（][\s,;:/·–—{mark}]*[)）]"),
-        re.compile(rf"([(（])[ \t,;:/·{mark}]+"),
-        re.compile(rf"(?<![ \t,;:/·{mark}])[ \t,;:/·{mark}]+([)）])"),
-        re.compile(rf"{mark}(?:[ \t{mark}]*(?:[,;/·•&]|\b(?:{_BETWEEN})\b)[ \t]*{mark})+"),
-        re.compile(rf"[,;:](?:[ \t]*{mark})+[ \t]*(?=[,;.:])"),
-        re.compile(rf"([.!?][\"”»]?)(?:[ \t]*{mark})+[ \t]*[.,](?![.\d])"),
-        re.compile(rf"(?<![ \t{mark}])[ \t{mark}]+(?=[.,;:!?]|$)"),
-        re.compile(rf"^([*#:;]*)[ \t]*{mark}[ \t{mark}]*(?:(?:[,;:·]|\.(?!\d)|[–—-](?=\s))[ \t{mark}]*)+(?=\S)"),
-    )
+    pieces = line.split(gone)
+    closed = pieces[0]
+    last = len(pieces) - 1
+    for at, piece in enumerate(pieces[1:], 1):
+        if at < last and _SEPARATOR.match(piece):
+            closed += " "
+            continue
+        right = piece.lstrip(" \t")
+        first = right[:1]
+        if closed.endswith(_OPENING):
+            closed += right.lstrip(" \t,;:/·")
+        elif first in _CLOSING:
+            closed = closed.rstrip(" \t,;:/·") + right
+        elif first in _STOPS and (first or at == last):
+            left = closed.rstrip(" \t")
+            if first in (",", ";", ".", ":") and left.endswith((",", ";", ":")) and left.strip("*#:; "):
+                left = left[:-1]
+            elif first in (".", ",") and left.endswith(_ENDS) and not (right[1:2] == "." or right[1:2].isdigit()):
+                right = right[1:]
+            closed = left + (piece[:1] if first in (":", ";", "!", "?") and piece[:1].isspace() else "") + right
+        else:
+            closed += piece
+    return closed if pieces[0].strip("*#:; \t") else _LEADING.sub(r"\1", closed)
 
 
 def _list_item(marks: str, text: str, numbers: list[int]) -> str:

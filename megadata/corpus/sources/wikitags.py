@@ -15,7 +15,7 @@ _HELD_MARK = re.compile(f"({DISPLAYED}?){HELD}(\\d+){HELD_END}")
 GONE = "\x01"
 """Stands where something was left out, until lines and brackets around it are mended."""
 _BEFORE_GONE = frozenset(" \t,;:/([（")
-_ENDS = frozenset(".!?\"”»")
+_ENDS = frozenset('.!?"”»')
 _GOES_ON = frozenset(".,;:")
 _MATH = frozenset(("math", "chem", "ce"))
 _VERBATIM = frozenset(("nowiki", "pre", "syntaxhighlight", "source"))
