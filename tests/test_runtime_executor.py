@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import resource
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -152,6 +154,70 @@ def test_workers_have_the_environment_of_the_moment_they_start(workers, monkeypa
     server.prepare("megadata.errors")
     monkeypatch.setenv("MEGADATA_TOLD", "late")
     assert {said for _, said in workers(2).run(Told(), range(4))} == {"late"}
+
+
+def test_objects_of_the_caller_are_collected_after_tasks_in_its_own_process(workers):
+    seen = weakref.ref(seeable := Seeable())
+    seeable.itself = seeable
+    assert list(workers(1).run(Square(), range(2))) == [(0, 0), (1, 1)]
+    del seeable
+    gc.collect()
+    assert seen() is None
+
+
+_TRAP = """
+import sys
+sys.path.insert(0, {tests!r})
+from megadata.runtime.executor import LocalExecutor
+from megadata.runtime import server
+from test_runtime_executor import Square
+if __name__ == "__main__":
+    server.prepare("megadata.documents.shards")
+    print(sorted(LocalExecutor(2).run(Square(), range(3))))
+"""
+
+
+def test_workers_load_no_modules_of_the_current_folder(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("zstandard", "orjson"):
+        (data / f"{name}.py").write_text("open('sprung', 'w').close()\n")
+    script = tmp_path / "trapped.py"
+    script.write_text(_TRAP.format(tests=str(Path(__file__).parent)))
+    root = str(Path(__file__).parent.parent)
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=data, env={**os.environ, "PYTHONPATH": root}, capture_output=True, timeout=60
+    )
+    assert done.stdout == b"[(0, 0), (1, 1), (2, 4)]\n", done.stderr
+    assert done.stderr == b""
+    assert not (data / "sprung").exists()
+
+
+def test_an_interrupt_while_the_server_loads_is_not_heard_by_it(tmp_path):
+    (tmp_path / "slow_to_load.py").write_text("import time\ntime.sleep(1)\n")
+    script = tmp_path / "interrupted.py"
+    script.write_text(
+        "import time\nfrom megadata.runtime import server\n"
+        "server.prepare('slow_to_load')\nprint('started', flush=True)\n"
+        "try:\n    time.sleep(30)\nexcept KeyboardInterrupt:\n    time.sleep(1.5)\n"
+    )
+    root = str(Path(__file__).parent.parent)
+    running = subprocess.Popen(
+        [sys.executable, str(script)],
+        env={**os.environ, "PYTHONPATH": root},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert running.stdout is not None
+    assert running.stdout.readline() == b"started\n"
+    time.sleep(0.5)
+    os.killpg(running.pid, signal.SIGINT)
+    assert running.communicate(timeout=30) == (b"", b"")
+
+
+class Seeable:
+    itself: object
 
 
 @dataclass(frozen=True)

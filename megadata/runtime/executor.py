@@ -18,7 +18,6 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Final, Protocol, TypeVar
@@ -92,15 +91,26 @@ class LocalExecutor:
             The task's own, at once.
         """
         if self.workers == 1 or (isinstance(units, Sequence) and len(units) == 1):
-            for unit in units:
-                if unit is not LATER:
-                    yield unit, _call(task, unit)
+            yield from self._run_here(task, units)
             return
         try:
             yield from self._run(task, iter(units))
         except BaseException:
             self.close()
             raise
+
+    @staticmethod
+    def _run_here(task: Callable[[U], R], units: Iterable[U]) -> Iterator[tuple[U, R]]:
+        frozen_before = gc.get_freeze_count()
+        try:
+            for unit in units:
+                if unit is not LATER:
+                    yield unit, _call(task, unit)
+                    if not gc.get_freeze_count():
+                        _freeze()
+        finally:
+            if not frozen_before:
+                gc.unfreeze()  # what the caller holds is collected again
 
     def _run(self, task: Callable[[U], R], units: Iterator[U]) -> Iterator[tuple[U, R]]:
         payload = pickle.dumps(task)
@@ -213,14 +223,12 @@ def _call(task: Callable[[U], R], unit: U) -> R:
         result = task(unit)
     except OSError as error:
         raise explain(error, error.filename or _label(unit)) from error
-    _freeze()
     return result
 
 
-@cache
 def _freeze() -> None:
-    """Take out of the garbage collector's sight what a process has loaded when its first unit is done, the caller too:
-    walking it again and again takes a tenth of the time of a task that makes many small objects."""
+    """Take out of the garbage collector's sight what a process has loaded when its first unit is done: walking it again and
+    again takes a tenth of the time of a task that makes many small objects."""
     gc.collect()
     gc.freeze()
 
@@ -242,8 +250,9 @@ def _work(pipe: Connection) -> None:
         try:
             if payload is not None:
                 tasks = {number: pickle.loads(payload)}
-                gc.freeze()  # what its modules hold stays as long as the process: the collector need not look through it
             answer = ("done", _call(tasks[number], unit))
+            if payload is not None:
+                _freeze()
         except MegadataError as error:
             answer = ("error", error)
         except Exception as error:

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.process import BaseProcess
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ ONE_THREAD: Final = (
     "ARROW_IO_THREADS",
 )
 """Variables that are set to 1 in workers: parallelism comes from processes."""
+_ONE_EACH: Final = dict.fromkeys(ONE_THREAD, "1")
 
 _FORKS: Final = sys.platform == "linux"
 _SERVER: Final[Any] = forkserver._forkserver  # its number is told nowhere else
@@ -40,7 +41,8 @@ def prepare(*modules: str) -> None:
         return
     before = _SERVER._forkserver_pid
     forkserver.set_forkserver_preload(list(modules))
-    with _one_thread():
+    resource_tracker.ensure_running()  # which lets signals through again
+    with _variables(PYTHONPATH=_path(), PYTHONSAFEPATH="1", **_ONE_EACH), _interrupts_held():
         forkserver.ensure_running()
     if _SERVER._forkserver_pid != before:
         _started.add(_SERVER._forkserver_pid)
@@ -49,9 +51,9 @@ def prepare(*modules: str) -> None:
 def start(body: Callable[..., None], *arguments: Any) -> BaseProcess:
     """Start a worker: a process that runs `body` in the environment that the caller has now, with one thread for each library."""
     context: Any = multiprocessing.get_context("forkserver" if _FORKS else "spawn")
-    environment = {**os.environ, **dict.fromkeys(ONE_THREAD, "1")}
+    environment = {**os.environ, **_ONE_EACH}
     process: BaseProcess = context.Process(target=_run, args=(environment, body, arguments), daemon=True)
-    with _one_thread():
+    with _variables(**_ONE_EACH):
         process.start()
     return process
 
@@ -72,11 +74,26 @@ def _run(environment: dict[str, str], body: Callable[..., None], arguments: tupl
     body(*arguments)
 
 
+def _path() -> str:
+    """Where the caller finds modules; of itself the server would look in the current folder first."""
+    return os.pathsep.join(filter(None, sys.path))
+
+
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Processes started in the block keep to one thread each, whatever they load."""
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
+def _interrupts_held() -> Iterator[None]:
+    """A process started in the block never hears Ctrl-C, which the server else does until it has loaded its modules."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _variables(**values: str) -> Iterator[None]:
+    """The environment of processes that are started in the block."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
