@@ -20,6 +20,8 @@ SIZE_CHARACTERS, SIZE_WORDS, SIZE_HASHES, SIZE_ELLIPSES, SIZE_NEWLINES = 0, 1, 2
 SIZES = 5  # columns of `count_symbols`
 
 LAST = np.uint64(BLOCK - 1)
+PLACE_BITS = 10
+PLACES = 1 << PLACE_BITS  # in which stop words are looked for
 
 
 @helper
@@ -83,6 +85,25 @@ def count_symbols(text_N: U8, offsets: I64, out_DS: I64) -> None:
         out_DS[d, SIZE_NEWLINES] = newlines
 
 
+@helper
+def apart(values_S: U64, firsts: U64, numbers: U64) -> int:
+    """Put up to 64 hashes into `PLACES` places, each in one of its own, by the bits from which they fall apart.
+
+    Returns the number of the first of these bits; -1 where there are too many hashes, or none of the bits keep them apart.
+    """
+    for shift in range(0 if values_S.size <= BLOCK else BLOCK, BLOCK - PLACE_BITS):
+        firsts[:] = EMPTY
+        alone = True
+        for s in range(values_S.size):
+            place: int = integer(np.uint64(values_S[s] >> np.uint64(shift))) & (PLACES - 1)
+            alone &= firsts[place] == EMPTY
+            firsts[place] = values_S[s]
+            numbers[place] = np.uint64(s)
+        if alone:
+            return shift
+    return -1
+
+
 @kernel(
     reads(np.int32),
     reads(np.uint8),
@@ -104,6 +125,9 @@ def count_words(
     seen_in = np.full(slots, -1, np.int64)
     for value in stops_S:
         keys[find_slot(value, keys, slots - 1)] = value
+    firsts = np.empty(PLACES, np.uint64)
+    numbers = np.zeros(PLACES, np.uint64)
+    shift = apart(stops_S, firsts, numbers)
     for d in range(bounds.size - 1):
         total_characters: int = 0
         plain: int = 0
@@ -122,7 +146,15 @@ def count_words(
             plain_characters += length if kind & IS_PLAIN != 0 else 0
             letters += kind & HAS_LETTER != 0
             mixed += kind & IS_MIXED != 0
-        for w in range(bounds[d], bounds[d + 1]):
+        if shift >= 0:  # without a branch: whether a word is a stop word cannot be foreseen
+            seen = NONE
+            for w in range(bounds[d], bounds[d + 1]):
+                place = integer(np.uint64(hashes_W[w] >> np.uint64(shift))) & (PLACES - 1)
+                is_stop = np.uint64(firsts[place] == hashes_W[w])
+                total += integer(is_stop)
+                seen = np.uint64(seen | np.uint64(is_stop << numbers[place]))
+            distinct = count(seen)
+        for w in range(bounds[d], bounds[d + 1] if shift < 0 else bounds[d]):
             slot = find_slot(hashes_W[w], keys, slots - 1)
             if keys[slot] != EMPTY:
                 total += 1
