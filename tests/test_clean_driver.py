@@ -56,7 +56,7 @@ def test_documents_in_are_documents_kept_removed_and_unreadable(tmp_path):
     report = run(tmp_path, path, rules="web")
     kept, removed = shard_lines(tmp_path / "out"), shard_lines(tmp_path / "out" / "removed")
     assert [d["id"] for d in kept] == ["good", "mojibake"]
-    assert kept[1]["text"].endswith(" It's here.")
+    assert kept[1]["text"].endswith(" It\u2019s here.")
     assert kept[0]["metadata"] == {"path": "a.jsonl"}
     assert [d["id"].split(":")[0] for d in removed] == ["short", "a.jsonl"]
     assert removed[0]["text"] == "Too few."

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from megadata.corpus import repair
 from megadata.corpus.characters import ASSIGNED, CODE_POINTS
 from megadata.corpus.repair import Nfc, Repair, changeable_lines, pair_classes
+from megadata.corpus.rules import load_rules
 from megadata.documents.batch import DocBatch
 from megadata.kernels import repair as kernels
 
@@ -43,6 +44,30 @@ DOCUMENTS = st.lists(PIECES, max_size=12).map("".join)
 @given(texts=st.lists(DOCUMENTS, min_size=1, max_size=4))
 def test_repair_equals_ftfy(texts: list[str]) -> None:
     assert Repair().map(batch(texts)).texts == [ftfy.fix_text(t) for t in texts]
+
+
+KEPT = st.text(st.sampled_from("“‘’”„ʼ，！？（）：２Ａａ　ｱﾞｶﾞﬁﬃĳŉǆ é\r\n\u2028&lt;ß€â"), max_size=20)
+
+
+@given(
+    texts=st.lists(st.one_of(DOCUMENTS, KEPT), min_size=1, max_size=4),
+    quotes=st.booleans(),
+    widths=st.booleans(),
+    ligatures=st.booleans(),
+)
+def test_repair_equals_ftfy_with_its_options_off(texts: list[str], quotes: bool, widths: bool, ligatures: bool) -> None:
+    asked = ftfy.TextFixerConfig(uncurl_quotes=quotes, fix_character_width=widths, fix_latin_ligatures=ligatures)
+    repaired = Repair(quotes=quotes, widths=widths, ligatures=ligatures).map(batch(texts)).texts
+    assert repaired == [ftfy.fix_text(t, asked) for t in texts]
+
+
+@pytest.mark.parametrize("name", ["web", "books", "wikipedia", "text"])
+def test_shipped_lists_keep_the_punctuation_of_a_language(name: str) -> None:
+    text = "他说:“你好，世界！”（２０１９年）价格：１００元；…“It’s a ‘test’,” ﬁne schÃ¶n &amp; gut"
+    step = next(step for _, step in load_rules(name).steps if isinstance(step, Repair))
+    assert step.map(batch([text])).texts == [
+        "他说:“你好，世界！”（２０１９年）价格：１００元；…“It’s a ‘test’,” fine schön & gut"
+    ]
 
 
 @given(text=st.text(st.sampled_from(sorted(pair_classes()[0])), max_size=12))
@@ -134,7 +159,7 @@ def test_another_version_of_ftfy_gets_every_line(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(ftfy, "__version__", "99.0")
     texts = ["plain\nlines", "&amp;\n<\n&amp;", "“é”"]
     docs = batch(texts)
-    assert changeable_lines(docs.text, docs.offsets, proven=False)[0].size == 6
+    assert changeable_lines(docs.text, docs.offsets, repair._scan_everything())[0].size == 6
     assert Repair().map(docs).texts == [ftfy.fix_text(t) for t in texts]
     assert Repair().libraries[0] == "ftfy 99.0"
 

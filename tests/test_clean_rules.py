@@ -82,14 +82,14 @@ def test_no_rules_at_all_keep_everything() -> None:
 
 
 def test_removals_carry_reason_value_condition_and_the_text_that_was_judged() -> None:
-    outcome = load_rules("text").apply(batch(["“One two”  ", PROSE, "three"]))
+    outcome = load_rules("text").apply(batch(["“ﬁne two”  ", PROSE, "three"]))
     assert outcome.removed.ids == ["id0", "id2"]
-    assert outcome.removed.texts == ['"One two"', "three"]
+    assert outcome.removed.texts == ["“fine two”", "three"]
     assert outcome.reasons == ["quality.too_few_words"] * 2
     assert outcome.values == [2.0, 1.0]
     assert outcome.thresholds == ["< 10", "< 10"]
     assert outcome.counts["removed|quality.too_few_words"] == 2
-    assert outcome.counts["removed_bytes|quality.too_few_words"] == 14
+    assert outcome.counts["removed_bytes|quality.too_few_words"] == 19
     assert outcome.counts["changed|repair"] == 1
 
 

@@ -3,7 +3,8 @@
 ftfy looks at a text line by line. A kernel finds the lines it could change: those with an HTML entity, a character it
 replaces, text that is perhaps not in normal form C, or two neighbouring characters that mojibake consists of. The last test is
 derived from the pairs that every alternative of ftfy's own expression (`ftfy.badness.BADNESS_RE`) contains. Only these lines
-go to ftfy; curly quotes and carriage returns alone, the most frequent change, are exchanged by a kernel.
+go to ftfy; curly quotes and carriage returns alone, the most frequent change, are exchanged by a kernel. Curly quotes, wide
+characters and ligatures may be left as they are, as ftfy's own options do it.
 """
 
 from __future__ import annotations
@@ -30,8 +31,7 @@ from megadata.kernels.text import REGEX_WORD
 PROVEN = ("6.3.1",)
 """Versions of ftfy whose rules the scan below was derived from. With any other, every line goes to ftfy."""
 
-UNESCAPE = ftfy.TextFixerConfig(explain=False)
-LITERAL = UNESCAPE._replace(unescape_html=False)
+_FTFY = ftfy.TextFixerConfig(explain=False)
 
 Characters = frozenset[str]
 
@@ -148,13 +148,16 @@ def _set(marks: U32, characters: Iterable[str | int], bit: int) -> None:
 
 
 @functools.cache
-def scan_tables() -> tuple[U32, U8, U8]:
+def scan_tables(quotes: bool = True, widths: bool = True, ligatures: bool = True) -> tuple[U32, U8, U8]:
     """The character table, the pair matrix and the table of quiet bytes of `kernels.find_lines`."""
     made_of = (__file__, characters.__file__, str(kernels.__file__), str(letters.__file__))
-    return cast("tuple[U32, U8, U8]", kept_tables("repair", made_of, (f"ftfy {ftfy.__version__}",), _scan_tables))
+    chosen = quotes, widths, ligatures
+    name = "-".join(("repair", *(str(int(one)) for one in chosen)))
+    made = kept_tables(name, made_of, (f"ftfy {ftfy.__version__}",), functools.partial(_scan_tables, *chosen))
+    return cast("tuple[U32, U8, U8]", made)
 
 
-def _scan_tables() -> tuple[U32, U8, U8]:
+def _scan_tables(quotes: bool, widths: bool, ligatures: bool) -> tuple[U32, U8, U8]:
     marks = np.zeros(CODE_POINTS, np.uint32)
     marks[(class_table() & REGEX_WORD) != 0] |= kernels.VISIBLE
     classes, matrix = pair_classes()
@@ -165,9 +168,14 @@ def _scan_tables() -> tuple[U32, U8, U8]:
             marks[code] |= order << kernels.ORDER_SHIFT
     _set(marks, unstable_in_nfc(), kernels.MAYBE)
     _set(marks, range(0x80, 0xA0), kernels.CHANGES)
-    for replaced in (chardata.LIGATURES, chardata.WIDTH_MAP, chardata.CONTROL_CHARS, "\u2028\u2029"):
+    for replaced in (chardata.CONTROL_CHARS, "\u2028\u2029"):
         _set(marks, replaced, kernels.CHANGES)
-    _set(marks, "\u02bc\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f", kernels.QUOTE)
+    if ligatures:
+        _set(marks, chardata.LIGATURES, kernels.CHANGES)
+    if widths:
+        _set(marks, chardata.WIDTH_MAP, kernels.CHANGES)
+    if quotes:
+        _set(marks, "\u02bc\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f", kernels.QUOTE)
     _set(marks, "\r", kernels.RETURN)
     _set(marks, "&", kernels.ENTITY)
     _set(marks, "<", kernels.LESS)
@@ -185,12 +193,12 @@ def _scan_everything() -> tuple[U32, U8, U8]:
     return marks, np.zeros((1, 1), np.uint8), np.zeros(256, np.uint8)
 
 
-def changeable_lines(text: U8, offsets: I64, proven: bool = True) -> tuple[I64, I64, I64]:
+def changeable_lines(text: U8, offsets: I64, tables: tuple[U32, U8, U8] | None = None) -> tuple[I64, I64, I64]:
     """Lines of the documents that ftfy could change: first byte, byte behind, and the reasons as `kernels.repair` names them.
 
-    `proven` false takes every line, for versions of ftfy that the scan was not derived from.
+    `tables` are those of `scan_tables`, with all that ftfy does by default where they are not given.
     """
-    tables = scan_tables() if proven else _scan_everything()
+    tables = tables or scan_tables()
     room = 1024 + text.size // 256
     while True:
         document, start, stop, how = (np.empty(room, np.int64) for _ in range(4))
@@ -205,23 +213,41 @@ class Repair:
     """Repair mojibake, HTML entities, ligatures, widths, quotes, line breaks and control characters as ftfy.fix_text does."""
 
     name: ClassVar[str] = "repair"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
+
+    quotes: bool = True
+    """Whether curly quotes become straight ones (ftfy's `uncurl_quotes`)."""
+    widths: bool = True
+    """Whether full-width Latin letters, digits and punctuation, as in Chinese text, become ASCII (`fix_character_width`)."""
+    ligatures: bool = True
+    """Whether ligatures become letters (`fix_latin_ligatures`)."""
 
     @property
     def libraries(self) -> tuple[str, ...]:
         """ftfy, and the character data it uses."""
         return f"ftfy {ftfy.__version__}", UNICODE
 
+    @property
+    def configuration(self) -> ftfy.TextFixerConfig:
+        """What ftfy is asked for."""
+        return _FTFY._replace(
+            uncurl_quotes=self.quotes, fix_character_width=self.widths, fix_latin_ligatures=self.ligatures
+        )
+
     def map(self, docs: DocBatch) -> DocBatch:
-        """The documents with ``text == ftfy.fix_text(text)``."""
+        """The documents with ``text == ftfy.fix_text(text)``, or what it gives with some of its options off."""
         text, offsets = docs.text, docs.offsets
-        start, stop, how = changeable_lines(text, offsets, ftfy.__version__ in PROVEN)
+        proven = ftfy.__version__ in PROVEN
+        tables = scan_tables(self.quotes, self.widths, self.ligatures) if proven else _scan_everything()
+        start, stop, how = changeable_lines(text, offsets, tables)
         if not start.size:
             return docs
         simple = (how & (kernels.CHANGES | kernels.ENTITY | kernels.MAYBE)) == 0
         changed = np.ones(start.size, np.bool_)
         patches: list[bytes] = []
         data = text.data
+        unescape = self.configuration
+        literal = unescape._replace(unescape_html=False)
         for r in np.flatnonzero(~simple).tolist():
             line = bytes(data[start[r] : stop[r]])
             reasons = int(how[r])
@@ -229,7 +255,7 @@ class Repair:
                 simple[r] = True
                 changed[r] = reasons & (kernels.QUOTE | kernels.RETURN) != 0
                 continue
-            fixed = ftfy.fix_text(line.decode(), LITERAL if reasons & kernels.LITERAL else UNESCAPE).encode()
+            fixed = ftfy.fix_text(line.decode(), literal if reasons & kernels.LITERAL else unescape).encode()
             changed[r] = fixed != line
             if changed[r]:
                 patches.append(fixed)
@@ -242,7 +268,7 @@ class Repair:
         patch = np.frombuffer(b"".join(patches), np.uint8)
         out = np.empty(int(offsets[-1] - offsets[0] + lengths.sum()), np.uint8)
         out_offsets = np.empty_like(offsets)
-        kernels.splice_lines(text, offsets, start, stop, simple, patch, patch_offsets, out, out_offsets)
+        kernels.splice_lines(text, offsets, start, stop, simple, patch, patch_offsets, self.quotes, out, out_offsets)
         return docs.with_flat_text(out[: out_offsets[-1]], out_offsets)
 
 

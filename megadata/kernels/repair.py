@@ -141,6 +141,7 @@ def find_lines(
     reads(np.bool_),
     reads(np.uint8),
     reads(np.int64),
+    np.bool_,
     writes(np.uint8),
     writes(np.int64),
 )
@@ -152,12 +153,14 @@ def splice_lines(
     simple_R: Bool,
     patch: U8,
     patch_offsets: I64,
+    straighten: bool,
     out_N: U8,
     out_offsets: I64,
 ) -> None:
     r"""Copy documents with the lines start_R:stop_R exchanged, in order.
 
-    A simple line gets its curly quotes straightened and its carriage returns made "\n"; any other is replaced by its patch.
+    A simple line gets its carriage returns made "\n" and, if asked, its curly quotes straightened; any other is replaced by its
+    patch.
     """
     write = 0
     r = 0
@@ -186,11 +189,11 @@ def splice_lines(
                         out_N[write] = 10
                         write += 1
                         at += 1
-                    elif byte == 0xCA and text_N[at + 1] == 0xBC:
+                    elif straighten and byte == 0xCA and text_N[at + 1] == 0xBC:
                         out_N[write] = 39
                         write += 1
                         at += 2
-                    elif byte == 0xE2 and text_N[at + 1] == 0x80 and 0x98 <= text_N[at + 2] <= 0x9F:
+                    elif straighten and byte == 0xE2 and text_N[at + 1] == 0x80 and 0x98 <= text_N[at + 2] <= 0x9F:
                         out_N[write] = 39 if text_N[at + 2] < 0x9C else 34
                         write += 1
                         at += 3
