@@ -166,11 +166,9 @@ class _UnitOutput:
         at = np.flatnonzero(np.diff(np.concatenate([[False], gone, [False]]).astype(np.int8)))
         cut_start, cut_stop = starts[at[0::2]], starts[at[1::2]]
         first = np.searchsorted(cut_stop, start, side="right")
-        pieces = np.searchsorted(cut_start, stop, side="left") - first
-        match = np.repeat(np.arange(start.size), pieces.clip(0))
-        cut = (
-            np.arange(match.size) - np.repeat(np.cumsum(pieces.clip(0)) - pieces.clip(0), pieces.clip(0)) + first[match]
-        )
+        pieces = (np.searchsorted(cut_start, stop, side="left") - first).clip(0)  # cuts that a match reaches into
+        match = np.repeat(np.arange(start.size), pieces)
+        cut = np.arange(match.size) - (np.cumsum(pieces) - pieces - first)[match]
         begin, end = np.maximum(start[match], cut_start[cut]), np.minimum(stop[match], cut_stop[cut])
         some = begin < end
         match, begin, end = match[some], begin[some], end[some]
