@@ -171,6 +171,33 @@ def test_init_writes_a_recipe_that_run_reads(project):
     assert "a recipe lies here already; choose another -o, or delete it first" in again.output
 
 
+def test_init_puts_every_file_of_a_mixed_folder_into_one_source(tmp_path):
+    from megadata.documents.inputs import expand
+    from megadata.pipeline.init import init
+    from megadata.pipeline.recipe import load_recipe
+
+    rng = random.Random(3)
+    for name in ("crawl/a.html", "crawl/b.html", "more/c.html"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_text(f"<html><body><p>{text(rng, 60)}</p></body></html>")
+    (tmp_path / "in/more/d.jsonl").write_bytes(orjson.dumps({"text": text(rng, 60)}) + b"\n")
+    (tmp_path / "in/novel.txt").write_text("\n\n".join(text(rng, 500) for _ in range(60)))
+    init([str(tmp_path / "in")], tmp_path / "recipe.yaml")
+    recipe = load_recipe(tmp_path / "recipe.yaml")
+    found = {name: one.input for name, one in recipe.sources.items()}
+    assert found == {"web": ("in/crawl", "in/more/c.html"), "text": ("in/more/d.jsonl",), "books": ("in/novel.txt",)}
+    names = [f.path for inputs in found.values() for f in expand([str(tmp_path / one) for one in inputs]).files]
+    assert len(names) == len(set(names)) == 5
+
+
+def test_rules_that_remove_nearly_all_are_named(tmp_path):
+    rng = random.Random(4)
+    lines = [{"id": f"d{i}", "text": text(rng, 200) if i < 2 else f"No {i}."} for i in range(30)]
+    (tmp_path / "a.jsonl").write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    output = call("clean", tmp_path / "a.jsonl", "-o", tmp_path / "out", "--workers", 1).output
+    assert "only 2 of 30 documents were kept, quality.too_few_words alone removed 28: look at some with" in output
+
+
 def test_doctor_names_the_kernel_cache(project):
     assert "kernel cache" in call("doctor").output
 

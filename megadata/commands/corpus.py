@@ -337,11 +337,24 @@ def show_clean(report: CleanReport) -> None:
     if report.moved is not None:
         back, gone = (f"{number:,}" for number in report.moved)
         click.echo(f"beside the scored output: {back} documents that were removed stay, {gone} that stayed go")
-    if report.total("documents_in") and not report.total("documents_kept"):
-        click.echo("no document was kept", err=True)
+    _tell_of_heavy_losses(report)
     tell_passed_over(report.passed_over)
     if report.current:
         click.echo(f"{report.output} was up to date", err=True)
+
+
+_FEW, _MANY = 0.1, 20
+"""Share of documents under which so few were kept that it is told, and documents from which the share means something."""
+
+
+def _tell_of_heavy_losses(report: CleanReport) -> None:
+    """Rules that fit the text badly remove nearly all of it."""
+    into, kept = report.total("documents_in"), report.total("documents_kept")
+    if kept >= _FEW * into or (into < _MANY and kept):
+        return
+    first = next(iter(report.reasons()), None)
+    by = f", {first[0]} alone removed {first[1]:,}: look at some with `megadata why`" if first else ""
+    click.echo(f"only {kept:,} of {into:,} documents were kept{by}" if kept else f"no document was kept{by}", err=True)
 
 
 def _show_rules(report: CleanReport) -> None:

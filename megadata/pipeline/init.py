@@ -12,9 +12,12 @@ from megadata.errors import OutputError
 from megadata.pipeline.recipe import RECIPE_VERSION
 from megadata.runtime.files import atomic_write
 from megadata.runtime.progress import human
+from megadata.runtime.units import InputFile
 
 _SMALL = 50_000_000
 """Bytes of input under which the smallest models and vocabularies are proposed."""
+_PLAIN, _BOOK = "txt", 100_000
+"""The kind of plain text, and the bytes from which one is as long as a book."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +44,16 @@ def init(arguments: Sequence[str], path: Path) -> InitReport:
     sizes: dict[tuple[str, str], int] = {}
     for argument in arguments:
         label, rest = split_label(argument)
-        found = expand([argument])
-        for family in dict.fromkeys(file.family for file in found.files):
-            key = (label or family, family)
-            place = rest if "://" in rest or rest.startswith("@") else os.path.relpath(rest, path.parent or Path())
-            groups.setdefault(key, []).append(place)
-            sizes[key] = sizes.get(key, 0) + sum(f.size for f in found.files if f.family == family)
+        files = expand([argument]).files
+        families = _families(files)
+        apart = len(set(families.values())) > 1
+        for family in dict.fromkeys(families.values()):
+            key = (f"{label}-{family}" if label and apart else label or family, family)
+            for place in _cover(families, family) if apart and os.path.isdir(rest) else [""]:  # noqa: PTH112
+                named = os.path.join(rest, place) if place else rest  # noqa: PTH118
+                local = "://" not in rest and not rest.startswith("@")
+                groups.setdefault(key, []).append(os.path.relpath(named, path.parent or Path()) if local else named)
+            sizes[key] = sizes.get(key, 0) + sum(f.size for f in files if families[f.name] == family)
     total = sum(sizes.values())
     lines = [
         f"recipe: {RECIPE_VERSION}",
@@ -76,6 +83,27 @@ def init(arguments: Sequence[str], path: Path) -> InitReport:
     with atomic_write(path) as file:
         file.write(("\n".join(lines) + "\n").encode())
     return InitReport(path, dict(groups.keys()))
+
+
+def _families(files: Sequence[InputFile]) -> dict[str, str]:
+    """The family of each file by its name; plain texts as long as books are taken for books."""
+    sizes = sorted(file.size for file in files if file.kind == _PLAIN)
+    long = bool(sizes) and sizes[len(sizes) // 2] >= _BOOK
+    return {f.name: "books" if long and f.kind == _PLAIN and f.family == "text" else f.family for f in files}
+
+
+def _cover(families: dict[str, str], family: str, below: str = "") -> list[str]:
+    """The fewest folders and files, by their paths, that hold all files of a family below a folder and no others."""
+    found: list[str] = []
+    inside = [name for name in families if name.startswith(below)]
+    for entry in dict.fromkeys(name[len(below) :].split("/")[0] for name in inside):
+        path = f"{below}{entry}"
+        held = {families[name] for name in inside if name == path or name.startswith(f"{path}/")}
+        if held == {family}:
+            found.append(path)
+        elif family in held:
+            found += _cover({name: families[name] for name in inside}, family, f"{path}/")
+    return found
 
 
 def _quoted(text: str) -> str:
