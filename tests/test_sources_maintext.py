@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from megadata.corpus.sources.evidence import kinds, meaning
+from megadata.corpus.sources.evidence import evidence, kinds, meaning
 from megadata.corpus.sources.extract import extractor, tidy
-from megadata.corpus.sources.maintext import main_blocks
-from megadata.corpus.sources.page import NAMES, scan, tag_number
+from megadata.corpus.sources.maintext import choose, main_blocks
+from megadata.corpus.sources.page import NAMES, join, scan, tag_number
 from megadata.corpus.sources.pagetext import block_texts, render
 from megadata.kernels import html as kernels
 
@@ -117,7 +117,56 @@ def test_formulas_are_latex_whatever_wrote_them() -> None:
     assert whole(f"<p>So {katex}.") == "So $x^{2}$."
     assert whole(f"<p>So {wiki}.") == "So $x^{2}$."
     assert whole(f"<p>So {jax} or {picture}.") == "So $a &lt; b$ or $\\pi r^2$."
-    assert whole("<p>So <math><mi>z</mi><mo>=</mo><mn>1</mn></math>.") == "So z=1."
+    assert whole(f"<p>So {assistive(mathml)}{jax}.") == "So $a &lt; b$."
+    assert whole(f"<p>So {assistive(mathml)} is.") == "So $x^{2}$ is."
+    assert whole("<p>So <math><mi>z</mi><mo>=</mo><mn>1</mn></math>.") == "So $z=1$."
+
+
+def assistive(mathml: str) -> str:
+    """A formula as MathJax 3 leaves it in a page: in elements of its own, with MathML for readers of screens."""
+    drawn = (
+        '<mjx-math class="MJX-TEX" aria-hidden="true"><mjx-mi><mjx-c class="mjx-c1D465"></mjx-c></mjx-mi>x</mjx-math>'
+    )
+    return f'<mjx-container jax="CHTML">{drawn}<mjx-assistive-mml>{mathml}</mjx-assistive-mml></mjx-container>'
+
+
+def test_raised_and_lowered_letters_do_not_run_into_the_number_before_them() -> None:
+    assert whole("<p>10<sup>6</sup> molecules of H<sub>2</sub>O, x<sup>k</sup>") == "10⁶ molecules of H₂O, x^k"
+    assert whole("<p>the 19<sup>th</sup> century, m<sup>2 </sup>each") == "the 19th century, m² each"
+    assert whole("<p>so it was<sup>[1]</sup>, and<sup><a href=#n2>2</a></sup>") == "so it was[1], and2"
+    assert whole("<p>10<sup>6<p>10") == "10⁶\n\n10"
+
+
+STANDINGS = "<tr><th>Rank</th><th>Name</th><th>Team</th><th>Points</th></tr>" + "".join(
+    f"<tr><td>{n}</td><td>Player {n}</td><td>Team {n % 5}</td><td>{900 - n}</td></tr>" for n in range(1, 24)
+)
+
+
+def test_a_table_of_data_stays_whole_between_paragraphs() -> None:
+    a, b, c, d = PROSE["en"]
+    body = f"<p>{a}</p><p>{b}</p><h2>Standings</h2><table>{STANDINGS}</table><p>{c}</p><p>{d}</p>"
+    rows = ["Rank | Name | Team | Points", *(f"{n} | Player {n} | Team {n % 5} | {900 - n}" for n in range(1, 24))]
+    text = "\n\n".join([a, b, "Standings", "\n".join(rows), c, d])
+    assert main_text(article(body)) == text
+    assert main_text(f"<h1>The flood</h1>{body}") in (text, f"The flood\n\n{text}")
+
+
+@pytest.mark.parametrize("cells", ["<td><a href=/{n}>Page number {n}</a></td>", "<td>{n}</td>"])
+def test_a_table_outside_the_text_goes_whole(cells: str) -> None:
+    rows = "".join(f"<tr>{cells.format(n=n) * 4}</tr>" for n in range(24))
+    body = "".join(f"<p>{line}</p>" for line in PROSE["en"])
+    html = article(body).replace("<nav>", f"<nav><table>{rows}</table>")
+    assert main_text(html) == "\n\n".join(PROSE["en"])
+
+
+@given(seed=st.integers(0, 9999), columns=st.integers(2, 5), rows=st.integers(2, 9))
+def test_rows_of_a_table_of_data_go_or_stay_together_whatever_their_points(seed: int, columns: int, rows: int) -> None:
+    body = "".join("<tr>" + "<td>Some words, here" * columns for _ in range(rows))
+    page = scan("".join(f"<p>{line}</p>" for line in PROSE["en"]) + f"<table>{body}</table><p>end")
+    points = np.random.default_rng(seed).normal(0, 2, len(page.blocks)).round(2)
+    joined = join([page])
+    kept = choose(joined, evidence(joined), points)
+    assert len(set(kept[4 : 4 + rows * columns].tolist())) == 1
 
 
 def test_markup_that_is_not_closed_or_not_markup() -> None:

@@ -47,7 +47,9 @@ CLOSES_P = 16  # an open paragraph ends before it
     BODY,
     DL,
     SPAN,
-) = range(25)
+    SUP,
+    SUB,
+) = range(27)
 FIRST_OTHER = 32
 
 # Columns of a node: its tag, its parent (-1: the page), the node after its last descendant, where class, id and role lie, its
@@ -80,7 +82,7 @@ BLOCK_COLUMNS = 14
 
 # Columns of a piece: its bytes and what it is.
 AT, END, KIND = range(3)
-TEXT, LINE_BREAK, TEX, MATHML, TEX_IMAGE, CODE_TEXT, PRE_TEXT = range(7)
+TEXT, LINE_BREAK, TEX, MATHML, TEX_IMAGE, CODE_TEXT, PRE_TEXT, RAISED, LOWERED = range(9)
 PIECE_COLUMNS = 3
 
 

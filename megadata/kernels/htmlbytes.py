@@ -88,6 +88,15 @@ def seek(page_B: U8, at: int, byte: int) -> int:
 
 
 @helper
+def begins(page_B: U8, at: int, end: int, word: U8) -> bool:
+    """Whether [at, end) begins with `word` (lower case), in any case."""
+    same = end - at >= word.size
+    for k in range(word.size):
+        same = same and lower(page_B[at + k]) == word[k]
+    return same
+
+
+@helper
 def after_tag(page_B: U8, at: int) -> int:
     """The byte after the next ``>``, or the end of the page."""
     closes: int = seek(page_B, at, GT)

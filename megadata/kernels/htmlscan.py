@@ -32,6 +32,7 @@ from megadata.kernels.html import (
     DROPPED,
     DT,
     END,
+    FIRST_PIECE,
     FLAGS,
     HEADING,
     HIDDEN,
@@ -41,6 +42,7 @@ from megadata.kernels.html import (
     LI,
     LINE_BREAK,
     LINKS,
+    LOWERED,
     MATH,
     MATHML,
     OL,
@@ -48,9 +50,12 @@ from megadata.kernels.html import (
     PARENT,
     PRE,
     PRE_TEXT,
+    RAISED,
     RAW,
     SCRIPT,
     SPAN,
+    SUB,
+    SUP,
     TABLE,
     TAG,
     TBODY,
@@ -88,6 +93,7 @@ from megadata.kernels.htmlbytes import (
     SLASH,
     after_tag,
     begin_block,
+    begins,
     count,
     integer,
     is_letter,
@@ -97,6 +103,8 @@ from megadata.kernels.htmlbytes import (
     raw_end,
     seek,
 )  # fmt: skip
+
+MATHJAX = np.frombuffer(b"mjx-", np.uint8)
 
 
 @helper
@@ -147,6 +155,7 @@ def scan_page(
     dropping = 0  # how deep the outermost dropped element lies, 0 for none
     link_at = -1  # depth at which the open link began, -1 for none
     codes = 0
+    script = TEXT  # RAISED or LOWERED inside <sup> and <sub>
     n_nodes, n_blocks, n_pieces = 0, 0, 0
     block_open = False
     breaks = 0  # line breaks since the last text
@@ -183,9 +192,14 @@ def scan_page(
                 if shows:
                     breaks = 0
                     count(page_B, text_at, at, blocks[n_blocks - 1], link_at >= 0)
-                n_pieces = add_piece(
-                    pieces, n_pieces, text_at, at, PRE_TEXT if in_pre else CODE_TEXT if codes > 0 else TEXT
-                )
+                kind = TEXT
+                if in_pre:
+                    kind = PRE_TEXT
+                elif codes > 0:
+                    kind = CODE_TEXT
+                elif script != TEXT and link_at < 0:  # links are marks of notes
+                    kind = script
+                n_pieces = add_piece(pieces, n_pieces, text_at, at, kind)
         if at >= size:
             break
         following = integer(page_B[at + 1])
@@ -217,12 +231,13 @@ def scan_page(
             continue
         key = FNV
         i = name_at
-        has_dash = False
+        has_dash = False  # an element that the page defines itself; those of MathJax lie inside a line
         while i < size and not is_space(page_B[i]) and page_B[i] != GT and page_B[i] != SLASH:
             key = (key ^ np.uint64(lower(page_B[i]))) * PRIME
             has_dash = has_dash or page_B[i] == DASH
             i += 1
         name_end = i
+        has_dash = has_dash and not begins(page_B, name_at, name_end, MATHJAX)
         slot = lookup(key, keys_T)
         tag = integer(tags_T[slot]) if slot >= 0 else OTHER
         does = integer(does_T[slot]) if slot >= 0 else (BREAKS if has_dash else 0)
@@ -238,6 +253,8 @@ def scan_page(
                 link_at = -1
             elif tag == CODE:
                 codes = max(0, codes - 1)
+            elif tag in (SUP, SUB):
+                script = TEXT
             if tag == BODY or open_of[tag] == 0 or (does & VOID):
                 if tag == P or (slot < 0 and has_dash):
                     block_open = False
@@ -279,6 +296,8 @@ def scan_page(
                         n_blocks += 1
                         block_open, pictured = True, False
                     blocks[n_blocks - 1, CHARACTERS] += end - at
+                    if n_pieces > blocks[n_blocks - 1, FIRST_PIECE] and pieces[n_pieces - 1, KIND] == MATHML:
+                        n_pieces -= 1  # the same formula, for readers of screens
                     n_pieces = add_piece(pieces, n_pieces, at, end, TEX)
                 at = after_tag(page_B, end)
             continue
@@ -288,7 +307,7 @@ def scan_page(
                 unclosed[MATH] = True
             else:
                 # Formulas show even where the markup hides them for the sake of a picture of them.
-                if dropping == 0 or nodes[stack[dropping - 1], TAG] == SPAN:
+                if dropping == 0 or nodes[stack[dropping - 1], TAG] in (SPAN, OTHER):
                     if not block_open:
                         begin_block(blocks, n_blocks, stack[depth - 1] if depth else -1, n_pieces, pictured)
                         n_blocks += 1
@@ -328,6 +347,10 @@ def scan_page(
             link_at = -1
         if tag == CODE:
             codes += 1
+        elif tag in (SUP, SUB):
+            script = RAISED if tag == SUP else LOWERED
+        elif does & BREAKS:
+            script = TEXT
         hides = found[FLAGS] & (HIDDEN | ARIA_HIDDEN) and not (does & BREAKS)
         if not (does & BREAKS):
             if (does & VOID) or tag == BODY:

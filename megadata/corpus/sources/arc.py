@@ -66,7 +66,7 @@ class Arc(Warc):
     """Pages of an ARC file, named by their place in it: ARC records have no id."""
 
     kind: ClassVar[str] = "arc"
-    version: ClassVar[str] = "5"
+    version: ClassVar[str] = "6"
     suffixes: ClassVar[tuple[str, ...]] = (".arc",)
     grammar: ClassVar[Grammar] = Grammar(_opens, _parse_header, _NEXT)
 

@@ -28,7 +28,7 @@ class Html:
 
     kind: ClassVar[str] = "html"
     default_source: ClassVar[str] = "web"
-    version: ClassVar[str] = "5"
+    version: ClassVar[str] = "6"
     suffixes: ClassVar[tuple[str, ...]] = (".html", ".htm", ".xhtml", ".shtml")
 
     def sniff(self, head: bytes, name: str) -> bool:

@@ -6,6 +6,7 @@ reader would call the block main text. ``benchmarks/fit_extract.py`` makes them 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from megadata.corpus.sources.datatables import data_tables, without_long_cells
 from megadata.corpus.sources.evidence import BOILERPLATE, Evidence, bits_of, evidence, kinds, table
 from megadata.corpus.sources.page import Page, Pages, join, tag_number
 from megadata.kernels import html as kernels
@@ -35,8 +37,9 @@ HIDDEN_SHARE = 0.7
 """What markup hides is no text, unless it holds more than this share of the words: then a script shows it."""
 OF_LIST, OF_TABLE, OF_COMMENTS = 0.9, 0.5, 0.5
 """How much of a block's points is the mean of the list, the table of data or the place for comments that it lies in."""
-LONG_CELL, MANY_LINES = 100, 3
-"""A table with a longer cell, in characters, or one of so many line breaks, is no table of data: it lays out the page."""
+TABLE_GAP, TABLE_LINKED, TABLE_NEAR = -1.0, 0.5, 2
+"""A table of data with more than these points, and a smaller share of linked characters, is taken as well where something is kept
+at most so many blocks before it and behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +110,16 @@ def choose(pages: Pages, found: Evidence, points: F64) -> Bool:
     blocks = pages.blocks
     words = blocks[:, kernels.WORDS] + 0.6 * blocks[:, kernels.IDEOGRAPHS]
     menu = (blocks[:, kernels.LINKS] >= MENU_LINKS) & (found.columns["linked"] > MENU_SHARE)
-    points = _together(pages, found, np.where(menu, -np.abs(points), points), words)
+    short = without_long_cells(pages)
+    tables = data_tables(pages, short)
+    points = _together(pages, found, np.where(menu, -np.abs(points), points), words, short, tables)
     kept = points > np.repeat(np.where(_are_bare(pages, found), BARE, 0), np.diff(pages.block_starts))
-    kept &= ~_hidden(pages, words * kept)
+    hidden = _hidden(pages, words * kept)
+    kept &= ~hidden
     for page in pages.of_blocks():
         if words[page][kept[page]].sum() < FEW_WORDS:
             kept[page] = _nearly(points[page])
-    kept = _rejoined(pages, points, kept)
+    kept = _whole_tables(pages, points, kept, _rejoined(pages, points, kept), hidden, tables)
     orphaned = _orphaned(pages, kept)
     for page in pages.of_blocks():
         if not np.array_equal(orphaned[page], kept[page]):  # headings alone are better than nothing
@@ -167,20 +173,16 @@ def _rejoined(pages: Pages, points: F64, kept: Bool) -> Bool:
     return np.asarray(kept | gap | heading | (code & (before | after) & (points > CODE)), np.bool_)
 
 
-def _together(pages: Pages, found: Evidence, points: F64, words: F64) -> F64:
-    """Points in which the blocks of a list, a table of data or a place for comments share their mean."""
+def _together(
+    pages: Pages, found: Evidence, points: F64, words: F64, short: Bool, tables: list[tuple[int, int]]
+) -> F64:
+    """Points in which the blocks of a list, a table or a place for comments share their mean; in a table of data all have it."""
     tag = pages.nodes[:, kernels.TAG]
     node = pages.blocks[:, kernels.NODE]
     weight = np.minimum(words, 60) + 1
-    long_cell = np.zeros(len(pages.nodes), np.bool_)
-    table_of = np.empty(len(pages.nodes), np.int64)
-    kernels.surround(pages.nodes, tag == tag_number("table"), False, table_of)
-    long = (pages.blocks[:, kernels.CHARACTERS] > LONG_CELL) | (pages.blocks[:, kernels.BREAKS_IN] >= MANY_LINES)
-    tables = table_of[node[(node >= 0) & long]]
-    long_cell[tables[tables >= 0]] = True
     for marked, outermost, share in (
         ((tag == tag_number("ul")) | (tag == tag_number("ol")) | (tag == tag_number("dl")), False, OF_LIST),
-        ((tag == tag_number("table")) & ~long_cell, False, OF_TABLE),
+        (short, False, OF_TABLE),
         (found.nodes_commented, True, OF_COMMENTS),
     ):
         if not marked.any():
@@ -197,7 +199,24 @@ def _together(pages: Pages, found: Evidence, points: F64, words: F64) -> F64:
         )
         points = points.copy()
         points[inside] = (1 - share) * points[inside] + share * sums[mine]
+    for at, end in tables:
+        mean = (np.clip(points[at:end], -5, 5) * weight[at:end]).sum() / weight[at:end].sum()
+        points[at:end] = round(float(mean), DECIMALS)
     return points
+
+
+def _whole_tables(
+    pages: Pages, points: F64, chosen: Bool, kept: Bool, hidden: Bool, tables: list[tuple[int, int]]
+) -> Bool:
+    """`kept` with each table of data as it was `chosen`, all or nothing, or with one that lies between kept blocks."""
+    for at, end in tables:
+        page = bisect_right(pages.block_starts, at)
+        first, last = pages.block_starts[page - 1], pages.block_starts[page]
+        between = kept[max(at - TABLE_NEAR, first) : at].any() and kept[end : min(end + TABLE_NEAR, last)].any()
+        linked, characters = (pages.blocks[at:end, one].sum() for one in (kernels.LINKED, kernels.CHARACTERS))
+        joins = between and points[at] > TABLE_GAP and linked <= TABLE_LINKED * characters
+        kept[at:end] = ~hidden[at:end] if joins and not chosen[at:end].any() else chosen[at:end]
+    return kept
 
 
 def _orphaned(pages: Pages, kept: Bool) -> Bool:

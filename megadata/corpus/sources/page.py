@@ -26,7 +26,8 @@ _OWN = {
     "dt": kernels.DT, "td": kernels.TD, "th": kernels.TH, "tr": kernels.TR, "tbody": kernels.TBODY, "thead": kernels.TBODY,
     "tfoot": kernels.TBODY, "table": kernels.TABLE, "pre": kernels.PRE, "title": kernels.TITLE, "script": kernels.SCRIPT,
     "math": kernels.MATH, "img": kernels.IMG, "code": kernels.CODE, "hr": kernels.HR, "body": kernels.BODY, "html": kernels.BODY,
-    "head": kernels.BODY, "dl": kernels.DL, "span": kernels.SPAN, **{f"h{level}": kernels.HEADING for level in range(1, 7)},
+    "head": kernels.BODY, "dl": kernels.DL, "span": kernels.SPAN, "sup": kernels.SUP, "sub": kernels.SUB,
+    **{f"h{level}": kernels.HEADING for level in range(1, 7)},
 }  # fmt: skip
 _KINDS: dict[int, str] = {
     _BREAKS | _CLOSES_P: "p ul ol table pre h1 h2 h3 h4 h5 h6 dl address article aside blockquote center details dir div "

@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator
 from html import unescape
 
+from megadata.corpus.sources.mathml import latex_of
 from megadata.corpus.sources.page import Page, tag_number
+from megadata.corpus.sources.scripts import scripted
 from megadata.kernels import html as kernels
 from megadata.kernels.base import Bool
 
@@ -18,9 +20,11 @@ REPEATED = 40
 """A block of at least so many characters is not written again from another part of the page (copies for small screens)."""
 _TEX_NOTE = re.compile(r"<annotation\b[^>]{0,200}tex[^>]{0,200}>(.*?)</annotation", re.DOTALL | re.IGNORECASE)
 _ALTERNATIVE = re.compile(r"""^<math\b[^>]{0,2000}?\balttext\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
-_BLOCK_FORMULA = re.compile(r"""^<math\b[^>]{0,2000}?\bdisplay\s*=\s*["']?block""", re.IGNORECASE)
-_TAGS = re.compile(r"<annotation\b.*?</annotation[^>]*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_BLOCK_FORMULA = re.compile(
+    r"""^<math\b[^>]{0,2000}?\b(?:display\s*=\s*["']?block|mode\s*=\s*["']?display)""", re.IGNORECASE
+)
 _DISPLAY = re.compile(r"^\{\\(?:display|text)style\s+(.*)\}$", re.DOTALL)
+_SCRIPTS = (kernels.RAISED, kernels.LOWERED)
 _OF_TEXT = (kernels.TEXT, kernels.CODE_TEXT, kernels.PRE_TEXT)
 _LINE_NUMBERS = re.compile(r"\s*\d+(?:\s+\d+){2,}\s*$")
 """The column of numbers beside code."""
@@ -55,7 +59,12 @@ def _text(data: bytes, pieces: list[list[int]]) -> str:
             plain = False
             continue
         text = data[at:end].decode("utf-8", "replace")
-        if kind in _OF_TEXT:
+        if kind in _SCRIPTS:
+            text = _unescaped(text)
+            if inside := " ".join(text.split()):
+                script = scripted(inside, kind == kernels.RAISED, parts[-1][-1:] if parts else "")
+                text = f"{' ' * text[0].isspace()}{script}{' ' * text[-1].isspace()}"
+        elif kind in _OF_TEXT:
             text = _unescaped(text)
             if kind == kernels.PRE_TEXT:
                 verbatim = True
@@ -82,19 +91,22 @@ def _plain_line_ends(text: str) -> str:
 
 
 def _formula(markup: str, kind: int) -> str:
-    """A formula as LaTeX between dollar signs, as in wikitext; the letters of one that has no LaTeX."""
+    """A formula as LaTeX between dollar signs, as in wikitext: that of the page where it has one."""
     sign = "$"
     if kind == kernels.MATHML:
+        latex: str | None
         note, alternative = _TEX_NOTE.search(markup), _ALTERNATIVE.match(markup)
         if note is not None:
             latex = note[1]
         elif alternative is not None:
             latex = alternative[1] or alternative[2] or ""
         else:
-            return unescape(_TAGS.sub("", markup))
+            latex = None
         sign = "$$" if _BLOCK_FORMULA.match(markup) else "$"
-        markup = latex
-    latex = " ".join((markup if kind == kernels.TEX else unescape(markup)).split())
+        markup = unescape(latex) if latex is not None else latex_of(markup)
+    elif kind == kernels.TEX_IMAGE:
+        markup = unescape(markup)
+    latex = " ".join(markup.split())
     inner = _DISPLAY.match(latex)
     latex = (inner[1] if inner is not None else latex).strip().strip("$").strip()
     return f"{sign}{latex}{sign}" if latex else ""

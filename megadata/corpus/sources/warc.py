@@ -66,7 +66,7 @@ class Warc:
 
     kind: ClassVar[str] = "warc"
     default_source: ClassVar[str] = "web"
-    version: ClassVar[str] = "8"
+    version: ClassVar[str] = "9"
     suffixes: ClassVar[tuple[str, ...]] = (".warc",)
     ranges: ClassVar[bool] = True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from megadata.corpus.sources.entities import unescape
+from megadata.corpus.sources.scripts import scripted
 
 HELD, HELD_END = "\x02", "\x03"
 """Around the number of a text that is put aside until all markup is done."""
@@ -43,21 +44,8 @@ _TAG = re.compile(
     r"lang|templatestyles|hiero|inputbox|categorytree|indicator|mapframe|maplink)(?=[\s/>])[^<>]*>",
     re.IGNORECASE,
 )
-_SUPERSCRIPTS = str.maketrans("0123456789+-−=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿ")
-_SUBSCRIPTS = str.maketrans("0123456789+-−=()", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎")
-_RAISED = re.compile(r"[0-9+\-−=()n]+")
-_LOWERED = re.compile(r"[0-9+\-−=()]+")
-
 _SCRIPTS_INSIDE = 3
 """Levels of scripts inside scripts that are told apart."""
-_ORDINAL = re.compile(
-    r"(?:st|nd|rd|th|e|er|ers|re|res|nde?|[èe]me|me|mes|lle|lles|mlle|o|os|a|as|d|de|ra|ro|do|da|to|ta|vo|va|mo|ma|no|na|r|tm|sm|"
-    r"c|h|m|s|min|й|я|е|го|ма|та|ти|ми)\.?",
-    re.IGNORECASE,
-)
-"""Raised letters that belong to a word: ``19th``, ``1er``, ``12h30m``."""
-_SCRIPT_WORD = re.compile(r"[^\W_]{1,12}[′*†‡]?|[∗*†‡′]")
-_SCRIPT_SUM = re.compile(r"[\w+\-−*/=.,()∞ ′]{2,24}")
 
 
 def extensions(text: str, held: list[str]) -> str:
@@ -140,11 +128,4 @@ def _script(tag: re.Match[str]) -> str:
 def _scripted(tag: re.Match[str], inside: str) -> str:
     raised = tag[1].lower() == "sup"
     before = tag.string[tag.start() - 1] if tag.start() else ""
-    if (_RAISED if raised else _LOWERED).fullmatch(inside):
-        return inside.translate(_SUPERSCRIPTS if raised else _SUBSCRIPTS)
-    if not (before.isalnum() or before in ")]'|>") or (raised and _ORDINAL.fullmatch(inside)):
-        return inside
-    sign = "^" if raised else "_"
-    if _SCRIPT_WORD.fullmatch(inside):
-        return sign + inside
-    return f"{sign}({inside})" if _SCRIPT_SUM.fullmatch(inside) else inside
+    return scripted(inside, raised, before)
