@@ -193,6 +193,15 @@ def test_menus_and_headings_over_nothing_are_not_text() -> None:
     assert main_text(article(f"<p>{menu}</p>{body}<h2>Related</h2>")) == "\n\n".join(PROSE["en"])
 
 
+def test_an_article_in_a_column_that_is_an_item_of_a_list_is_read() -> None:
+    body = "".join(f"<p>{line}</p>" for line in PROSE["zh"])
+    links = "".join(
+        f"<div><h4><a href=/{i}>{AROUND['zh'][1]}{i}</a></h4><p>评论 {i} 赞 {i}</p></div>" for i in range(40)
+    )
+    html = f"<body><ul class=columns><li class=left><div class=content>{body}</div>{links}</li><li class=right>{links}</li></ul>"
+    assert main_text(html) == "\n\n".join(PROSE["zh"])
+
+
 def test_a_copy_for_small_screens_is_written_once() -> None:
     line = PROSE["en"][0]
     assert whole(f"<div><section><p>{line}</p></section></div><div><aside><p>{line}</p></aside></div>") == line

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from megadata.corpus.sources.datatables import data_tables, without_long_cells
 from megadata.corpus.sources.evidence import BOILERPLATE, Evidence, bits_of, evidence, kinds, table
+from megadata.corpus.sources.layout import data_tables, layout_lists, without_long_cells
 from megadata.corpus.sources.page import Page, Pages, join, tag_number
 from megadata.kernels import html as kernels
 from megadata.kernels.base import F64, I64, Bool
@@ -37,9 +37,9 @@ HIDDEN_SHARE = 0.7
 """What markup hides is no text, unless it holds more than this share of the words: then a script shows it."""
 OF_LIST, OF_TABLE, OF_COMMENTS = 0.9, 0.5, 0.5
 """How much of a block's points is the mean of the list, the table of data or the place for comments that it lies in."""
-TABLE_GAP, TABLE_LINKED, TABLE_NEAR = -1.0, 0.5, 2
-"""A table of data with more than these points, and a smaller share of linked characters, is taken as well where something is kept
-at most so many blocks before it and behind it."""
+TABLE_GAP, TABLE_LINKED, TABLE_NEAR = (0.0, -0.75, -1.0), 0.5, 2
+"""A table of data with more than these points, and a smaller share of linked characters, is taken as well: where nothing is kept
+at most so many blocks from it, something on one side, something on both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +179,10 @@ def _together(
     """Points in which the blocks of a list, a table or a place for comments share their mean; in a table of data all have it."""
     tag = pages.nodes[:, kernels.TAG]
     node = pages.blocks[:, kernels.NODE]
+    lists = (tag == tag_number("ul")) | (tag == tag_number("ol")) | (tag == tag_number("dl"))
     weight = np.minimum(words, 60) + 1
     for marked, outermost, share in (
-        ((tag == tag_number("ul")) | (tag == tag_number("ol")) | (tag == tag_number("dl")), False, OF_LIST),
+        (lists & ~layout_lists(pages.nodes, pages.blocks), False, OF_LIST),
         (short, False, OF_TABLE),
         (found.nodes_commented, True, OF_COMMENTS),
     ):
@@ -212,9 +213,9 @@ def _whole_tables(
     for at, end in tables:
         page = bisect_right(pages.block_starts, at)
         first, last = pages.block_starts[page - 1], pages.block_starts[page]
-        between = kept[max(at - TABLE_NEAR, first) : at].any() and kept[end : min(end + TABLE_NEAR, last)].any()
+        beside = [kept[max(at - TABLE_NEAR, first) : at].any(), kept[end : min(end + TABLE_NEAR, last)].any()]
         linked, characters = (pages.blocks[at:end, one].sum() for one in (kernels.LINKED, kernels.CHARACTERS))
-        joins = between and points[at] > TABLE_GAP and linked <= TABLE_LINKED * characters
+        joins = points[at] > TABLE_GAP[sum(beside)] and linked <= TABLE_LINKED * characters
         kept[at:end] = ~hidden[at:end] if joins and not chosen[at:end].any() else chosen[at:end]
     return kept
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from html import unescape
 
+from megadata.corpus.sources.layout import layout_lists
 from megadata.corpus.sources.mathml import latex_of
 from megadata.corpus.sources.page import Page, tag_number
 from megadata.corpus.sources.scripts import scripted
@@ -120,6 +121,7 @@ class _Places:
         self.tag: list[int] = page.nodes[:, kernels.TAG].tolist()
         self.li, self.row, self.table, self.pre = (tag_number(name) for name in ("li", "tr", "table", "pre"))
         self.lists = (tag_number("ul"), tag_number("ol"))
+        self.columns = set(layout_lists(page.nodes, page.blocks).nonzero()[0].tolist())
         self.described = (tag_number("dt"), tag_number("dd"))
         self.known: dict[int, tuple[int, int, int, int, int]] = {-1: (-1, -1, -1, -1, 0)}
 
@@ -137,7 +139,9 @@ class _Places:
         item, row, table, pre, depth = self.known[node]
         for node in reversed(path):
             tag = self.tag[node]
-            if tag == self.li or tag in self.described:
+            if tag == self.li and self.parent[node] in self.columns:
+                item = -1
+            elif tag == self.li or tag in self.described:
                 item = node
             elif tag == self.row:
                 row, item = node, -1
@@ -145,7 +149,7 @@ class _Places:
                 table, row, item, depth = node, -1, -1, 0
             elif tag == self.pre:
                 pre = node
-            elif tag in self.lists:
+            elif tag in self.lists and node not in self.columns:
                 depth += 1
             self.known[node] = item, row, table, pre, depth
         return self.known[path[0] if path else node]

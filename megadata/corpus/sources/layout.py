@@ -1,4 +1,4 @@
-"""Tables of a page that hold data, told from those that lay it out: their cells make sense only together."""
+"""Tables and lists of a page that say something, told from those that lay it out."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import numpy as np
 
 from megadata.corpus.sources.page import Pages, tag_number
 from megadata.kernels import html as kernels
-from megadata.kernels.base import I64, Bool
+from megadata.kernels.base import I32, I64, Bool
 
 LONG_CELL, MANY_LINES = 100, 3
 """A table with a longer cell, in characters, or one of so many line breaks, is no table of data: it lays out the page."""
 FEWEST_ROWS, FEWEST_CELLS, CELLS_A_ROW = 2, 4, 1.5
 """What a table has at least to hold data; fewer are a box around a text."""
+
+COLUMNS, BLOCKS_A_COLUMN = 3, 8
+"""A list of so few items with more blocks in each lays out the page."""
 
 
 def without_long_cells(pages: Pages) -> Bool:
@@ -40,6 +43,22 @@ def data_tables(pages: Pages, short: Bool) -> list[tuple[int, int]]:
     return [(at, end) for at, end in ends if end > at]
 
 
+def layout_lists(nodes: I32, blocks: I32) -> Bool:
+    """Mask of the nodes that are lists of which each item is a column of the page."""
+    tag, parent = nodes[:, kernels.TAG], nodes[:, kernels.PARENT]
+    lists = (tag == tag_number("ul")) | (tag == tag_number("ol"))
+    if not lists.any():
+        return np.asarray(lists, np.bool_)
+    list_of = np.empty(len(nodes), np.int64)
+    kernels.surround(nodes, lists, False, list_of)
+    node = blocks[:, kernels.NODE]
+    items = _count(list_of, parent[(tag == tag_number("li")) & (parent >= 0)])
+    return np.asarray(
+        lists & (items > 0) & (items <= COLUMNS) & (_count(list_of, node[node >= 0]) > BLOCKS_A_COLUMN * items),
+        np.bool_,
+    )
+
+
 def _innermost(pages: Pages, tables: Bool) -> I64:
     """For each node the table that it lies in or is, -1 for none."""
     table_of = np.empty(len(pages.nodes), np.int64)
@@ -56,7 +75,7 @@ def _with_long_cells(pages: Pages, table_of: I64) -> Bool:
     return mask
 
 
-def _count(table_of: I64, marked: Bool) -> I64:
-    """How many marked nodes each table holds."""
-    inside = table_of[marked]
-    return np.bincount(inside[inside >= 0], minlength=len(table_of))
+def _count(group_of: I64, nodes: I32 | Bool) -> I64:
+    """How many of some nodes each table or list holds."""
+    inside = group_of[nodes]
+    return np.bincount(inside[inside >= 0], minlength=len(group_of))
