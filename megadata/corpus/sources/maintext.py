@@ -215,7 +215,7 @@ def _whole_tables(
         first, last = pages.block_starts[page - 1], pages.block_starts[page]
         beside = [kept[max(at - TABLE_NEAR, first) : at].any(), kept[end : min(end + TABLE_NEAR, last)].any()]
         linked, characters = (pages.blocks[at:end, one].sum() for one in (kernels.LINKED, kernels.CHARACTERS))
-        joins = points[at] > TABLE_GAP[sum(beside)] and linked <= TABLE_LINKED * characters
+        joins = points[at] > TABLE_GAP[int(sum(beside))] and linked <= TABLE_LINKED * characters
         kept[at:end] = ~hidden[at:end] if joins and not chosen[at:end].any() else chosen[at:end]
     return kept
 
