@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections import Counter
 from pathlib import Path
@@ -11,6 +12,7 @@ from sources_support import read
 
 from megadata.corpus.sources.wikifunctions import evaluate
 from megadata.corpus.sources.wikitext import Wikitext
+from megadata.documents.inputs import expand
 
 READ_BY_HAND = {
     ("gensim/enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2", "Alaska"): [
@@ -228,3 +230,26 @@ def test_flattened_tables_are_a_line_for_each_row(source: str) -> None:
 )  # fmt: skip
 def test_expressions_have_the_value_of_expr(expression: str, value: float | None) -> None:
     assert evaluate(expression) == value
+
+
+def test_files_of_wikitext_are_pages_named_by_their_file(tmp_path: Path) -> None:
+    source = "'''Ada''' was a [[writer]] of {{lang|fr|notes}}.<ref>x</ref>\n== Life ==\nShe was born.\n"
+    for name in ("Ada_L.wiki", "b.wikitext", "c.mediawiki", "d.txt", "e.wiki.gz"):
+        data = source.encode()
+        (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    (tmp_path / "plain.txt").write_text("A text [of] a wiki {without} markup.\n")
+    (tmp_path / "r.wiki").write_text("#REDIRECT [[Ada L]]")
+    files = expand([str(tmp_path)], "wikipedia").files
+    assert {f.name: f.kind for f in files if f.kind != "wikitext"} == {"plain.txt": "txt"}
+    assert {f.name: f.kind for f in expand([str(tmp_path)]).files}["d.txt"] == "txt"
+    ((document,), _) = read(tmp_path / "Ada_L.wiki", "wikitext")
+    assert document["text"] == "Ada was a writer of notes.\n\nLife\n\nShe was born."
+    assert '"title":"Ada L"' in document["metadata"]
+    none, problems = read(tmp_path / "r.wiki", "wikitext")
+    assert (none, problems.counts) == ([], {"skipped:redirect": 1})
+
+
+def test_saved_pages_of_a_wiki_are_recognised_where_the_user_says_so(real_data: Path) -> None:
+    files = expand([str(real_data / "wikipedia/wtf_wikipedia-pages")], "wikipedia").files
+    assert len(files) > 60
+    assert {f.kind for f in files} == {"wikitext"}

@@ -30,6 +30,7 @@ OURS = {
     "html": "megadata.corpus.sources.html:Html",
     "mediawiki": "megadata.corpus.sources.mediawiki:MediaWiki",
     "wikidoc": "megadata.corpus.sources.text:WikiDoc",
+    "wikitext": "megadata.corpus.sources.wikifiles:WikiPages",
     "epub": "megadata.corpus.sources.books:Epub",
     "gutenberg": "megadata.corpus.sources.books:PlainBook",
     "tei": "megadata.corpus.sources.books:Tei",
@@ -59,6 +60,9 @@ ENDINGS = {
     ".xml": ("mediawiki", "tei"),
     ".epub": ("epub",),
     ".tei": ("tei",),
+    ".wiki": ("wikitext",),
+    ".wikitext": ("wikitext",),
+    ".mediawiki": ("wikitext",),
     ".tar": ("tar",),
     ".wacz": ("wacz",),
     ".txt": ("gutenberg", "txt"),
@@ -120,7 +124,8 @@ def _is_card(path: str) -> bool:
 def recognise(path: str, name: str, family: str | None = None) -> str | Refused | None:
     """Kind of a file by its ending and first bytes; what it is where we know it and do not read it; None where nothing fits.
 
-    `family` is what the user says the text is; plain text of the family ``books`` is read as a book.
+    `family` is what the user says the text is; plain text of the family ``books`` is read as a book, and of the family
+    ``wikipedia`` as a page of a wiki where it is full of its markup.
     """
     others = foreign()
     ending = suffix_of(name)
@@ -129,7 +134,7 @@ def recognise(path: str, name: str, family: str | None = None) -> str | Refused 
     if PurePosixPath(name).name == "README.md" and _is_card(path):
         return CARD
     by_name = [*ENDINGS.get(ending, ()), *(kind for kind, one in others.items() if ending and ending in one.suffixes)]
-    if len(by_name) == 1 and (by_name[0] != "txt" or family != "books"):
+    if len(by_name) == 1 and (by_name[0] != "txt" or family not in ("books", "wikipedia")):
         return by_name[0]
     try:
         with open_decoded(path) as stream:
@@ -143,6 +148,8 @@ def recognise(path: str, name: str, family: str | None = None) -> str | Refused 
         # Text may begin with the letters that some binary kinds begin with.
         not_text = b"\0" in head or head.startswith((b"%PDF-", b"%!PS", b"{\\rtf"))
         return (refusal(head) if not_text else None) or "gutenberg"
+    if family == "wikipedia" and "txt" in by_name and source("wikitext").sniff(head, name):
+        return "wikitext"
     for kind in candidates:
         if source(kind).sniff(head, name):
             return kind
