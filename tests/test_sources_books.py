@@ -15,7 +15,8 @@ from sources_support import epub_file, read, texts
 
 from megadata.corpus.sources.bookcontents import without_contents
 from megadata.corpus.sources.epub import EpubError, entry_path, read_epub
-from megadata.corpus.sources.gutenberg import rewrap, strip_frame
+from megadata.corpus.sources.gutenberg import strip_frame
+from megadata.corpus.sources.rewrap import rewrap
 from megadata.corpus.sources.safexml import XmlError, parse
 from megadata.documents.refused import Refused
 from megadata.documents.registry import recognise

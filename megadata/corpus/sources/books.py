@@ -11,8 +11,9 @@ from megadata.corpus.sources.bookcontents import without_contents
 from megadata.corpus.sources.charset import decode
 from megadata.corpus.sources.epub import EpubError, read_epub
 from megadata.corpus.sources.extract import tidy
-from megadata.corpus.sources.gutenberg import is_gutenberg, rewrap, strip_frame
+from megadata.corpus.sources.gutenberg import is_gutenberg, strip_frame
 from megadata.corpus.sources.pages import is_paged, unpage
+from megadata.corpus.sources.rewrap import rewrap
 from megadata.corpus.sources.safexml import XmlError
 from megadata.corpus.sources.tei import read_tei
 from megadata.corpus.sources.whole import is_binary, read_whole
@@ -26,7 +27,7 @@ class _OneBook:
 
     kind: ClassVar[str]
     default_source: ClassVar[str] = "books"
-    version: ClassVar[str] = "3"
+    version: ClassVar[str] = "4"
 
     def spans(self, file: InputFile, unit_bytes: int) -> list[Span]:
         """A book is read whole."""

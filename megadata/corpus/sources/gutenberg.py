@@ -1,9 +1,8 @@
-"""Plain-text books: the frame that Project Gutenberg puts around them, and lines that were broken to fit a page."""
+"""Plain-text books: the frame that Project Gutenberg puts around them."""
 
 from __future__ import annotations
 
 import re
-from itertools import pairwise
 
 _FRONT_LINES = 700
 """The header with the old "small print" ends within this many lines."""
@@ -82,12 +81,6 @@ _NOTES_WITHIN = 6000
 """Characters from either end within which notes of transcribers stand; more in long books."""
 _NOTE_TITLE = 60
 _NOTE_PARAGRAPHS = 12
-_EMPHASIS = re.compile(r"(?<![\w_])_([^_\n]{1,300}(?:\n[^_\n]{1,300}){0,12})_(?![\w_])")
-_BOLD = re.compile(r"(?<![\w=])=([^=\n]{1,200})=(?![\w=])")
-_STARS = re.compile(r"(?:\*[ \t]*){3,}|(?:[-–—_=~•·.][ \t]+){4,}\S?|[-–—_=~]{5,}")
-_CJK = re.compile("[\u3000-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]")
-_NOT_BROKEN = 200
-"""Documents whose longer lines exceed this many characters have a paragraph a line."""
 
 
 def is_gutenberg(head: bytes) -> bool:
@@ -189,85 +182,3 @@ def _without_credits(text: str) -> str:
             continue
         kept.append(block)
     return "\n\n".join(kept)
-
-
-def rewrap(text: str) -> str:
-    """Paragraphs on one line each, where lines were broken to fit a width; verse, tables and titles keep their lines.
-
-    A break is a wrap where the next line's first word would not have fitted any more. Paragraphs most of whose breaks are wraps
-    are joined.
-    """
-    text = text.replace("\t", "    ")
-    if "_" in text:
-        text = _EMPHASIS.sub(r"\1", text)
-    if "=" in text:
-        text = _BOLD.sub(r"\1", text)
-    lines = [line.rstrip() for line in text.split("\n")]
-    lengths = sorted(len(line) for line in lines if len(line) > 20)
-    width = lengths[int(len(lengths) * 0.9)] if lengths else 0
-    if not lengths or width > _NOT_BROKEN:
-        return re.sub(r"\n{3,}", "\n\n", "\n".join(line.strip() for line in lines)).strip("\n")
-    blocks: list[list[str]] = [[]]
-    for line in lines:
-        if line:
-            blocks[-1].append(line)
-        elif blocks[-1]:
-            blocks.append([])
-    return _blocks_to_text([_reflow(block, width) for block in blocks if block])
-
-
-def _blocks_to_text(blocks: list[list[str]]) -> str:
-    parts = []
-    for block in blocks:
-        if len(block) == 1 and _STARS.fullmatch(block[0].strip()):
-            parts.append("* * *")
-        else:
-            parts.append("\n".join(block))
-    return "\n\n".join(part for part in parts if part.strip())
-
-
-def _reflow(block: list[str], width: int) -> list[str]:
-    """The paragraph as one line, or its lines where it is none."""
-    if len(block) == 1:
-        return [block[0].strip()]
-    indents = [len(line) - len(line.lstrip()) for line in block]
-    rest = sorted(indents[1:])
-    common = min(indents)
-    indented = rest[len(rest) // 2] >= 2
-    limit = max(len(line) for line in block) if indented else width
-    if indented and (limit < 40 or len(block) < 3):
-        return [line[common:] for line in block]
-    wraps = sum(_is_wrap(a, b, limit) for a, b in pairwise(block))
-    needed = 0.85 if indented else 0.6
-    table = "   " in "\n".join(block) and sum("   " in line.strip() for line in block) * 3 >= len(block)
-    if table or _is_verse(block, width) or wraps < needed * (len(block) - 1):
-        return [line[common:] for line in block]
-    pieces = [block[0].strip()]
-    for line in block[1:]:
-        pieces.append(_between(pieces[-1], line.strip()))
-        pieces.append(line.strip())
-    joined = "".join(pieces)
-    return [re.sub(r" {2,}", " ", joined) if "  " in joined else joined]
-
-
-def _is_verse(block: list[str], width: int) -> bool:
-    """Whether lines stay well within the page and nearly all begin with a capital, as those of poems do."""
-    capitals = sum(line.lstrip(" \"'“‘«»„(_")[:1].isupper() for line in block[1:])
-    return max(len(line.strip()) for line in block) < 0.85 * width and capitals >= 0.8 * (len(block) - 1)
-
-
-def _is_wrap(line: str, following: str, width: int) -> bool:
-    word = following.split(maxsplit=1)[0] if following.strip() else ""
-    if word > "\u2fff" and _CJK.match(word):
-        word = word[0]
-    split_word = line.endswith("-") and line[-2:-1].isalpha()
-    return split_word or len(line) + 1 + len(word) > width - 4
-
-
-def _between(before: str, after: str) -> str:
-    """What stands for the break between two lines: a space, or nothing inside a word and between Chinese characters."""
-    if before.endswith(("-", "—")) and not before.rstrip("-—").endswith(" ") and not after.startswith("-"):
-        return ""
-    if before and after > "\u2fff" and _CJK.match(before[-1]) and _CJK.match(after[0]):
-        return ""
-    return " "
