@@ -36,7 +36,7 @@ contracts: setup
 docs: setup  ## fails when docs/cli.md differs from --help
 	$(BIN)/python -m megadata.commands.reference --check docs/cli.md
 
-peers: .peers/datatrove/.installed .peers/fasttext/.installed .peers/language/.installed  ## environments of libraries that cannot share ours
+peers: .peers/datatrove/.installed .peers/fasttext/.installed .peers/language/.installed .peers/rensa/.installed .peers/textdedup/.installed  ## environments of libraries that cannot share ours
 
 .peers/%/.installed: benchmarks/peers/%.txt
 	test -x .peers/$*/bin/python || $(PYTHON) -m venv .peers/$*
