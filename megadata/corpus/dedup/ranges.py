@@ -154,9 +154,13 @@ def _found(numbers: NDArray[np.uint32], removed: I64, kept: I64, part: Partition
     }
 
 
+_HELD = 6
+"""Times its bytes that a range, what is made of it, and the mapped files behind it take, with some room."""
+
+
 def range_bytes(memory: int, workers: int) -> int:
-    """Bytes of a range such that all workers together stay within `memory`: each holds it twice, and what it makes of it."""
-    return memory // (4 * workers)
+    """Bytes of a range such that all workers together stay within `memory`."""
+    return memory // (_HELD * workers)
 
 
 _RANGES_EACH = 2
@@ -165,7 +169,8 @@ _RANGES_EACH = 2
 
 def run_ranges(executor: Executor, task: RangeTask, memory: int, progress: Reporter, name: str) -> list[Saved]:
     """Run a task on all ranges of its exchange; the results in key order."""
-    ranges = task.exchange.ranges(memory, executor.workers, _RANGES_EACH * executor.workers)
+    budget = 4 * range_bytes(memory, executor.workers) * executor.workers  # of which the exchange takes a quarter
+    ranges = task.exchange.ranges(budget, executor.workers, _RANGES_EACH * executor.workers)
     paths: dict[int, Path] = {}
     with progress.stage(name, sum(r.bytes for r in ranges)) as stage:
         for key_range, path in executor.run(task, ranges):

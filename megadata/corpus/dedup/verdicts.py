@@ -60,6 +60,7 @@ def assemble(copies: Sequence[Found], stars: Sequence[Found], guessed: Sequence[
         for name in ("kept", "shared", "total", "rule"):
             exact[name][moved] = near[name][at[moved]]
     verdicts = np.concatenate([exact, near])
+    del exact, near
     return verdicts[np.argsort(verdicts["removed"])]
 
 
@@ -97,6 +98,8 @@ def _final_names(
     clusters: NDArray[np.void], names: U8, bounds: I64, numbering: Numbering, repeats: Path
 ) -> tuple[U8, I64]:
     units = np.searchsorted(numbering.base, clusters["kept"], side="right") - 1
+    if not np.isin(units, np.load(repeats, mmap_mode="r")["unit"]).any():
+        return _own_ids(names, bounds)
     final: list[bytes] = []
     known, occurrences = -1, dict[tuple[str, int], int]()
     raw = names.tobytes()
@@ -110,6 +113,13 @@ def _final_names(
         final.append(own)
     lengths = np.array([len(name) for name in final], np.int64)
     return np.frombuffer(b"".join(final), np.uint8), np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+
+
+def _own_ids(names: U8, bounds: I64) -> tuple[U8, I64]:
+    """The part of each name before its zero byte, without a Python object for each: there may be a hundred million."""
+    zeros = np.flatnonzero(names == 0)
+    ends = zeros[np.searchsorted(zeros, bounds[:-1])]
+    return records.pick(names, np.stack([bounds[:-1], ends], axis=1).ravel(), np.arange(ends.size) * 2)
 
 
 @dataclass(frozen=True, slots=True)
