@@ -1,6 +1,6 @@
 """How good near-duplicate search is: recall beside the S-curve, and every removal beside the truth, on 20,000 real documents.
 
-Run from the repository: ``MEGADATA_REAL_DATA=DIR python benchmarks/bench_dedup_quality.py [--seeds 32]``.
+Run from the repository: ``MEGADATA_REAL_DATA=DIR python benchmarks/bench_dedup_quality.py [--seeds 32] [--corpus FILE]``.
 
 The truth is brute force: the Jaccard similarity of the sets of *all* pairs, from one sparse product. Documents are those of
 `real_documents`, and the chapters of books that are there in several editions, which stand for labelled near-duplicates such as
@@ -159,12 +159,25 @@ def _rank(docs: DocBatch, digests: NDArray[np.uint64]) -> list[tuple[object, ...
     return [(s, *d, own.encode()) for s, d, own in zip(short, digests.tolist(), docs.ids, strict=True)]
 
 
+def corpus(kept: Path | None) -> list[tuple[str, str]]:
+    """The documents, from a file where an earlier run has kept them."""
+    if kept is not None and kept.exists():
+        return [tuple(orjson.loads(line)) for line in kept.read_bytes().splitlines()]
+    documents = [*real_documents(), *chapters(Path(os.environ["MEGADATA_REAL_DATA"]))]
+    if kept is not None:
+        kept.write_bytes(b"".join(orjson.dumps(one, option=orjson.OPT_APPEND_NEWLINE) for one in documents))
+    return documents
+
+
 def main() -> None:
     """Measure and judge."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=32)
+    parser.add_argument("--corpus", type=Path, help="file that keeps the documents for the next time")
     given = parser.parse_args()
-    documents = [*real_documents(), *chapters(Path(os.environ["MEGADATA_REAL_DATA"]))]
+    documents = corpus(given.corpus)
+    if given.seeds == 0:
+        return
     planted = plant([one for one in documents if len(one[1].split()) >= 60], 0.5)
     texts = [text for _, text in documents] + [one.copy for one in planted]
     docs = DocBatch.of([f"{row:06d}" for row in range(len(texts))], texts)
