@@ -94,6 +94,7 @@ def test_a_sentence_goes_on_over_the_page_and_past_its_notes() -> None:
     [
         ("the well-\nknown harbour", "the well-known harbour"),  # written so elsewhere
         ("the fisher-\nman of that", "the fisherman of that"),  # all lower case
+        ("a port-\nmore one", "a port-more one"),  # both are words here, and the whole is none
         ("Para-\ngraphs of it", "Paragraphs of it"),  # the word stands elsewhere
         ("a Debian-\nspecific one", "a Debian-specific one"),
         ("der Hafen-\nund Fischer", "der Hafen- und Fischer"),

@@ -2,7 +2,8 @@
 
 What belongs to the paper goes: running heads and feet, page numbers, contents with dot leaders, ligatures, hyphens at line ends.
 Paragraphs go on across lines and pages. All is decided from the document itself: a head is a line that returns on pages nearby, a
-page number is one that counts pages, a hyphen stays where the document writes the word with it elsewhere.
+page number is one that counts pages, a hyphen stays where the document writes the word with it elsewhere, or both halves
+as words.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, pairwise
 
 _EDGE = 4
 """Lines at the top and at the bottom of a page among which heads and feet are looked for."""
@@ -91,6 +92,10 @@ def unpage(text: str) -> str:
         bodies.append([line for at, line in enumerate(page.lines) if at not in gone])
     bodies = _without_contents(bodies)
     words = Counter(word.lower() for body in bodies for line in body for word in _WORD.findall(line))
+    for body in bodies:  # halves of broken words are no words of the document
+        for line, following in pairwise(body):
+            if line.rstrip().endswith(_HYPHENS):
+                words.subtract(word.lower() for word in (*_WORD.findall(line)[-1:], *_WORD.findall(following)[:1]))
     return _Joiner(bodies, words).text()
 
 
@@ -268,7 +273,8 @@ class _Joiner:
         whole, compound = self._words[(stem + rest).lower()], self._words[f"{stem}-{rest}".lower()]
         tail = stem.rpartition("-")[2]
         lower = rest.islower() and (tail.islower() or whole > 0) and "-" not in stem and "-" not in rest
-        if (whole > compound) or (lower and compound == 0):
+        parts = self._words[stem.lower()] > 0 and self._words[rest.lower()] > 0
+        if (whole > compound) or (lower and compound == 0 and not parts):
             return last[:-1] + line
         return last + line
 

@@ -37,7 +37,7 @@ class PlainText:
 
     kind: ClassVar[str] = "txt"
     default_source: ClassVar[str] = "text"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     suffixes: ClassVar[tuple[str, ...]] = (".txt", ".text", ".md")
 
     def sniff(self, head: bytes, name: str) -> bool:
