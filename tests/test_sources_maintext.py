@@ -193,6 +193,13 @@ def test_menus_and_headings_over_nothing_are_not_text() -> None:
     assert main_text(article(f"<p>{menu}</p>{body}<h2>Related</h2>")) == "\n\n".join(PROSE["en"])
 
 
+def test_numbered_lists_begin_where_they_say() -> None:
+    assert whole("<ol start=5><li>five<li>six<li value='9'>nine<li>ten</ol>") == "5. five\n6. six\n9. nine\n10. ten"
+    assert whole("<ol start=0><li>none</ol>") == "0. none"
+    for start in ("-3", "x", "", "9" * 30):
+        assert whole(f"<ol start='{start}'><li>one<li>two</ol>") == "1. one\n2. two"
+
+
 def test_an_article_in_a_column_that_is_an_item_of_a_list_is_read() -> None:
     body = "".join(f"<p>{line}</p>" for line in PROSE["zh"])
     links = "".join(

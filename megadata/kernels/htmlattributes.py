@@ -15,7 +15,11 @@ from megadata.kernels.html import (
     ID_AT,
     ID_END,
     IMG,
+    LI,
+    MOST_NUMBER,
     NODE_COLUMNS,
+    NUMBER,
+    OL,
     ROLE_AT,
     ROLE_END,
     SCRIPT,
@@ -42,9 +46,22 @@ from megadata.kernels.htmlbytes import (
 ALT_AT, ALT_END, LINKING, TEX_TYPED, TEX_NAMED, SELF_CLOSED = range(NODE_COLUMNS, NODE_COLUMNS + 6)
 FOUND = NODE_COLUMNS + 6
 
-HREF, CLASS, ID, ROLE, STYLE, HIDDEN_KEY, ARIA, ITEMPROP, TYPE, ALT = (
+HREF, CLASS, ID, ROLE, STYLE, HIDDEN_KEY, ARIA, ITEMPROP, TYPE, ALT, START, VALUE = (
     np.uint64(name_key(name))
-    for name in (b"href", b"class", b"id", b"role", b"style", b"hidden", b"aria-hidden", b"itemprop", b"type", b"alt")
+    for name in (
+        b"href",
+        b"class",
+        b"id",
+        b"role",
+        b"style",
+        b"hidden",
+        b"aria-hidden",
+        b"itemprop",
+        b"type",
+        b"alt",
+        b"start",
+        b"value",
+    )
 )
 DISPLAY_NONE = np.frombuffer(b"display:none", np.uint8)
 VISIBILITY = np.frombuffer(b"visibility:hidden", np.uint8)
@@ -132,4 +149,10 @@ def read_attributes(page_B: U8, i: int, tag: int, closing: bool, found: I64) -> 
             found[TEX_TYPED] = tag == SCRIPT and find(page_B, value_at, value_end, MATH_TEX) >= 0
         elif attribute == ALT:
             found[ALT_AT], found[ALT_END] = value_at, value_end
+        elif (attribute == START and tag == OL) or (attribute == VALUE and tag == LI):
+            number = 0 if value_end > value_at else -1
+            for k in range(value_at, value_end):
+                digit = integer(page_B[k]) - 48
+                number = number * 10 + digit if 0 <= digit <= 9 and 0 <= number < MOST_NUMBER else -1
+            found[NUMBER] = number + 1
     return i

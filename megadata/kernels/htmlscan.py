@@ -45,6 +45,7 @@ from megadata.kernels.html import (
     LOWERED,
     MATH,
     MATHML,
+    NUMBER,
     OL,
     OTHER,
     PARENT,
@@ -408,7 +409,7 @@ def scan_page(
         nodes[n_nodes, AFTER] = -1
         nodes[n_nodes, BLOCK_AT] = n_blocks
         nodes[n_nodes, BLOCK_END] = n_blocks
-        for column in range(CLASS_AT, FLAGS + 1):
+        for column in range(CLASS_AT, NUMBER + 1):
             nodes[n_nodes, column] = found[column]
         nodes[n_nodes, LEVEL] = integer(page_B[name_at + 1]) - 48 if tag == HEADING else 0
         stack[depth] = n_nodes

@@ -9,6 +9,7 @@ from typing import ClassVar
 from megadata.corpus.sources.charset import decode
 from megadata.corpus.sources.extract import extract, tidy
 from megadata.corpus.sources.gutenberg import strip_frame
+from megadata.corpus.sources.pagefacts import page_facts
 from megadata.corpus.sources.whole import read_whole
 from megadata.corpus.sources.xhtml import page_text
 from megadata.documents.batch import DocBatch, Record
@@ -55,7 +56,7 @@ class Html:
         else:
             text = extract(html, url, options, span.file.name, problems)
         if text is not None:
-            yield 0, Record(text, id=span.file.name, url=url)
+            yield 0, Record(text, id=span.file.name, url=url, metadata=page_facts(html) or None)
 
 
 def canonical_url(html: str) -> str | None:

@@ -118,6 +118,7 @@ class _Places:
 
     def __init__(self, page: Page) -> None:
         self.parent: list[int] = page.nodes[:, kernels.PARENT].tolist()
+        self.number: list[int] = page.nodes[:, kernels.NUMBER].tolist()
         self.tag: list[int] = page.nodes[:, kernels.TAG].tolist()
         self.li, self.row, self.table, self.pre = (tag_number(name) for name in ("li", "tr", "table", "pre"))
         self.lists = (tag_number("ul"), tag_number("ol"))
@@ -221,7 +222,9 @@ def _item_numbers(places: _Places) -> dict[int, str]:
         if tag == places.li:
             parent = places.parent[node]
             if parent >= 0 and places.tag[parent] == numbered:
-                counts[parent] = counts.get(parent, 0) + 1
+                says, begins = places.number[node], places.number[parent]
+                following = counts[parent] + 1 if parent in counts else begins - 1 if begins else 1
+                counts[parent] = says - 1 if says else following
                 marks[node] = f"{counts[parent]}. "
     return marks
 

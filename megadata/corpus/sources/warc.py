@@ -16,6 +16,7 @@ from megadata.corpus.sources.extract import Unread, admit, admit_stored, tidy
 from megadata.corpus.sources.http import Response, charset, fields, media_type, parse_response
 from megadata.corpus.sources.members import GZIP, Codec, Members, Piece, zstd, zstd_dictionary
 from megadata.corpus.sources.pagebatches import texts_of
+from megadata.corpus.sources.pagefacts import page_facts
 from megadata.corpus.sources.warcframe import (
     HEADER_BYTES,
     WARC,
@@ -90,7 +91,10 @@ class Warc:
     def _records(self, span: Span, options: ReadOptions, problems: Problems) -> Iterator[tuple[int, Record]]:
         found = (((at, one), one.content) for at, one in self._found(span, options, problems))
         for (position, one), text in texts_of(found, options, problems):
-            yield position, Record(text, one.id, one.url, {"date": one.date} if one.date else None)
+            facts = page_facts(one.content.page) if isinstance(one.content, Unread) else {}
+            if one.date:
+                facts["date"] = one.date  # when it was crawled
+            yield position, Record(text, one.id, one.url, facts or None)
 
     def _found(self, span: Span, options: ReadOptions, problems: Problems) -> Iterator[tuple[int, Found]]:
         for position, framed in _frames(span, self.grammar, options, problems):
