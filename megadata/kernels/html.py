@@ -53,13 +53,13 @@ CLOSES_P = 16  # an open paragraph ends before it
 FIRST_OTHER = 32
 
 # Columns of a node: its tag, its parent (-1: the page), the node after its last descendant, where class, id and role lie, its
-# flags, one more than the number that a list's first item or an item has (0: it says none), the level of a heading, and the blocks
-# inside it: [BLOCK_AT, BLOCK_END).
+# flags, the number that an ordered list begins with or an item has, plus one (0: it says none), the level of a heading, and the
+# blocks inside it: [BLOCK_AT, BLOCK_END).
 TAG, PARENT, AFTER, CLASS_AT, CLASS_END, ID_AT, ID_END, ROLE_AT, ROLE_END, FLAGS, NUMBER, LEVEL, BLOCK_AT, BLOCK_END = (
     range(14)
 )
 NODE_COLUMNS = 14
-MOST_NUMBER = 1_000_000
+MOST_NUMBER = 1_000_000  # of a list's items; no greater one is read
 # Flags of a node.
 HIDDEN = 1  # by attribute or inline style
 ARIA_HIDDEN = 2
