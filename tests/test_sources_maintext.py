@@ -193,6 +193,14 @@ def test_menus_and_headings_over_nothing_are_not_text() -> None:
     assert main_text(article(f"<p>{menu}</p>{body}<h2>Related</h2>")) == "\n\n".join(PROSE["en"])
 
 
+def test_what_says_that_it_is_the_body_of_the_article_is_that_whatever_else_it_is_called() -> None:
+    body = "".join(f"<p>{line}</p>" for line in PROSE["en"])
+    steps = "".join(f"<li>Click the icon of blocker {n}, then choose to allow this page.</li>" for n in range(9))
+    notice = f"<aside class=adblock-notice><div class=instructions><ul>{steps}</ul></div></aside>"
+    html = f"<body><article><div id=comments-share-box itemprop=articleBody>{body}</div></article>{notice}</body>"
+    assert main_text(html) == "\n\n".join(PROSE["en"])
+
+
 def test_numbered_lists_begin_where_they_say() -> None:
     assert whole("<ol start=5><li>five<li>six<li value='9'>nine<li>ten</ol>") == "5. five\n6. six\n9. nine\n10. ten"
     assert whole("<ol start=0><li>none</ol>") == "0. none"

@@ -67,7 +67,7 @@ def test_a_document_keeps_record_id_url_and_date(tmp_path: Path) -> None:
     (document,), problems = read(path, "warc")
     assert document["id"] == "urn:uuid:" + f"{1:032x}"
     assert document["url"] == "http://example.org/1"
-    assert document["metadata"] == '{"date":"2024-05-18T01:58:10Z","path":"a.warc"}'
+    assert document["metadata"] == '{"title":"A page","date":"2024-05-18T01:58:10Z","path":"a.warc"}'
     assert document["source"] == "web"
     assert "Number 1 is the subject" in document["text"]
     assert "All rights reserved" not in document["text"]

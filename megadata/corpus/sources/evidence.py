@@ -118,6 +118,8 @@ def _bits_of_nodes(pages: Pages) -> tuple[I64, I64, Bool]:
     flags = nodes[:, kernels.FLAGS]
     for flag, name in zip((kernels.HIDDEN, kernels.ARIA_HIDDEN, kernels.BODY_TEXT), _BY_ATTRIBUTE, strict=True):
         own[(flags & flag) != 0] |= bits_of((name,))
+    # What says that it is the article's body is that, whatever else its names say.
+    own[(flags & kernels.BODY_TEXT) != 0] &= ~bits_of(BOILERPLATE)
     near, whole = np.empty_like(own), np.empty_like(own)
     kernels.inherit(nodes, own, near, whole)
     return near, whole, (own & bits_of(("comments",))) != 0
