@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from megadata.corpus.dedup.difference import difference
 from megadata.corpus.dedup.records import EVIDENCE
 from megadata.corpus.dedup.spans.evidence import rows_of, told
 from megadata.corpus.dedup.spans.takeout import FILE as SPANS
@@ -33,8 +32,6 @@ SCHEMA = pa.schema(
     ]
 )
 ROW_GROUP = 1 << 16
-_WORDS = re.compile(r"\S+")
-_CONTEXT = 8
 
 
 def _table(part: Partition) -> pa.Table:
@@ -138,19 +135,3 @@ def explain(output: Path, own: str) -> str:
     if not removed:
         return f"{said}\nThe text of the removed document was not kept (--removed ids or none)."
     return f"{said}\n{difference(kept, removed)}"
-
-
-def difference(kept: str, removed: str) -> str:
-    """Where two texts differ, word by word: ``[-only kept-]`` and ``{+only removed+}`` with some words around."""
-    left, right = _WORDS.findall(kept), _WORDS.findall(removed)
-    lines: list[str] = []
-    for group in difflib.SequenceMatcher(None, left, right, autojunk=False).get_grouped_opcodes(_CONTEXT):
-        words: list[str] = ["..."]
-        for kind, a, b, c, d in group:
-            if kind == "equal":
-                words += left[a:b]
-                continue
-            words += ["[-" + " ".join(left[a:b]) + "-]"] if b > a else []
-            words += ["{+" + " ".join(right[c:d]) + "+}"] if d > c else []
-        lines.append(" ".join([*words, "..."]))
-    return "\n".join(lines) or "The texts have the same words."
