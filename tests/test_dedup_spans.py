@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections import Counter
 from contextlib import suppress
@@ -318,6 +319,26 @@ def test_settings_that_mean_nothing_are_refused(values: dict[str, Any], message:
     with pytest.raises(ConfigError) as caught:
         config_of("lines", **values)
     assert str(caught.value) == message
+
+
+def test_the_result_for_a_fixed_corpus_is_the_one_this_version_of_the_step_stands_for(tmp_path: Path):
+    """When this fails on purpose, raise VERSION in run.py with it: outputs of the old and new code must not be mixed."""
+    go(write(tmp_path / "in.jsonl", corpus(60, 2)), tmp_path / "out", "lines")
+    shards = b"".join(path.read_bytes() for path in sorted((tmp_path / "out").rglob("docs-*")))
+    assert run.VERSION == "2"
+    assert hashlib.sha256(shards).hexdigest()[:16] == "02a98d170ee85cd5"  # with the compressor of constraints.txt
+
+
+@pytest.mark.parametrize("mode", ["documents", "lines", "paragraphs", "sentences", "substrings"])
+def test_inputs_without_a_text_field_end_every_mode_with_one_sentence(tmp_path: Path, mode: str):
+    good, bad = write(tmp_path / "good.jsonl", corpus(10, 2)), tmp_path / "bad.jsonl"
+    bad.write_bytes(b'{"body": "no text here"}\n' * 3)
+    for inputs in ([str(bad)], [f"a={good}", f"b={bad}"]):
+        out = tmp_path / f"out{len(inputs)}"
+        shown = CliRunner().invoke(cli, ["dedup", *inputs, "-o", str(out), "--mode", mode, "--workers", "1"])
+        assert shown.exit_code == 1
+        assert "expected a text field 'text', found fields body; name it with --text-field" in shown.output
+        assert {path.name for path in out.iterdir()} == {".megadata"}
 
 
 def test_the_command_tells_what_went_and_refuses_options_of_the_other_mode(tmp_path: Path):

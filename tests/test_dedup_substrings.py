@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Sequence
 from contextlib import suppress
@@ -382,6 +383,14 @@ def test_settings_that_mean_nothing_are_refused(values: dict[str, Any], message:
     with pytest.raises(ConfigError) as caught:
         build(SubstringConfig, values, "dedup --mode substrings")
     assert str(caught.value) == message
+
+
+def test_the_result_for_a_fixed_corpus_is_the_one_this_version_of_the_step_stands_for(tmp_path: Path):
+    """When this fails on purpose, raise VERSION in run.py with it: outputs of the old and new code must not be mixed."""
+    go(write(tmp_path / "in.jsonl", corpus(60, 2)), tmp_path / "out", length=60)
+    shards = b"".join(path.read_bytes() for path in sorted((tmp_path / "out").rglob("docs-*")))
+    assert run.VERSION == "2"
+    assert hashlib.sha256(shards).hexdigest()[:16] == "46f3ed67f5d677cf"  # with the compressor of constraints.txt
 
 
 def test_the_command_tells_what_went_and_refuses_what_the_mode_has_not(tmp_path: Path):

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-
-import orjson
 
 from megadata import formats
 from megadata.config import configclass, to_dict
@@ -19,7 +16,7 @@ from megadata.corpus.scorelayout import NAME, Layout
 from megadata.corpus.step import Outcome
 from megadata.documents.batch import DocBatch
 from megadata.documents.crawls import CrawlNotes
-from megadata.documents.ids import NOTE, IdNotes
+from megadata.documents.ids import NOTE, IdNotes, file_paths
 from megadata.documents.inputs import Inputs, plan, read_span, refuse_overlap, refuse_unfit, source_versions
 from megadata.documents.registry import READERS
 from megadata.documents.shards import encode, unreadable_lines
@@ -178,7 +175,7 @@ class CleanTask:
         outcome = rules.apply(docs, recorder, asked=self.scores is not None)
         kept, removed = outcome.kept, outcome.removed
         _count(counts, "documents_kept", "bytes_kept", kept)
-        written = notes.take_all("kept", kept.ids, _paths(kept), encode(kept))
+        written = notes.take_all("kept", kept.ids, file_paths(kept), encode(kept))
         writer.write("kept", written if crawls is None else crawls.take(kept, written))
         if not len(removed):
             return outcome
@@ -187,7 +184,7 @@ class CleanTask:
             counts[f"removed_bytes|{label}|{reason}"] += size
         if self.removed == "none":
             return outcome
-        paths = _paths(removed)
+        paths = file_paths(removed)
         shown = removed if self.removed == "text" else removed.replace(text=[""] * len(removed))
         lines = encode(shown, outcome.reasons, outcome.values, outcome.thresholds)
         writer.write("removed", notes.take_all("removed", removed.ids, paths, lines))
@@ -197,9 +194,7 @@ class CleanTask:
         self, problems: Problems, label: str, writer: UnitWriter, notes: IdNotes, counts: Counter[str]
     ) -> None:
         """Unreadable records: counted, and set aside with the removed documents."""
-        for reason, number in problems.counts.items():
-            kind = "skipped" if reason.startswith("skipped:") else "unreadable"
-            counts[f"{kind}|{label}|{reason.removeprefix('skipped:')}"] += number
+        counts.update(problems.tally(label))
         if problems.items and self.removed != "none":
             lines = unreadable_lines(problems.items, label, self.removed == "text")
             writer.write("removed", notes.skip("removed", lines))
@@ -209,14 +204,6 @@ def _score_notes(layout: Layout) -> ScoreNotes:
     from megadata.corpus.scores import ScoreNotes  # and with it Parquet, which takes its time to load
 
     return ScoreNotes(layout)
-
-
-def _paths(docs: DocBatch) -> Iterator[str]:
-    last, path = None, ""
-    for metadata in docs.column("metadata"):
-        if metadata != last:  # documents of one file often have the same
-            last, path = metadata, str(orjson.loads(metadata).get("path", "")) if metadata else ""
-        yield path
 
 
 def _count(counts: Counter[str], documents: str, size: str, docs: DocBatch) -> None:

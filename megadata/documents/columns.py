@@ -61,7 +61,7 @@ def check_text(schema: pa.Schema, options: ReadOptions, file: InputFile) -> None
     """
     name = options.text_field
     with names_in_utf8(file):
-        names = paths_of(schema)
+        names = column_paths(schema)
     if name == WHOLE:
         return
     kind = type_at(schema, name)
@@ -96,7 +96,7 @@ def _holds_dictionary(kind: pa.DataType) -> bool:
     return pa.types.is_dictionary(kind) or any(map(_holds_dictionary, inner))
 
 
-def paths_of(schema: pa.Schema) -> list[str]:
+def column_paths(schema: pa.Schema) -> list[str]:
     """Names of all columns, and dotted paths of the fields inside structs."""
     found: list[str] = []
 

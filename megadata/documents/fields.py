@@ -117,9 +117,7 @@ class Rows:
         name = self._options.text_field
         if found is not None:
             return f"expected text in the field {name!r}, found {type(found).__name__}"
-        return (
-            f"expected a text field {name!r}, found {f'fields {listed(paths_of(record))}' if record else 'no fields'}"
-        )
+        return f"expected a text field {name!r}, found {f'fields {listed(field_paths(record))}' if record else 'no fields'}"
 
     def _has_column(self, key: str, value: Any) -> bool:
         """Whether a top-level field was used whole, for the text, the id, the source, the URL or the metadata."""
@@ -158,7 +156,7 @@ def as_id(value: object) -> str | None:
     return str(int(value)) if isinstance(value, int | float) else None
 
 
-def paths_of(record: dict[str, Any]) -> list[str]:
+def field_paths(record: dict[str, Any]) -> list[str]:
     """Names of a record's fields, and dotted paths of the fields of objects right inside it."""
     found = []
     for key, value in record.items():

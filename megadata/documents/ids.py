@@ -17,6 +17,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from megadata.documents.batch import DocBatch
 from megadata.errors import CorpusError
 from megadata.runtime.entering import open_at
 from megadata.runtime.exchange import Exchange
@@ -34,6 +35,18 @@ KEY = np.dtype([("key", "<u8"), ("check", "<u8"), ("offset", "<u8"), ("shard", "
 """Record of ``keys.idx``: 128 bits of the id's hash, decoded offset of the line in its shard, and which shard."""
 
 STREAMS = ("kept", "removed")
+
+
+def file_paths(docs: DocBatch) -> list[str]:
+    """Path of the file that each document came from, as its metadata says; each different text of it is read once."""
+    known: dict[str, str] = {"": ""}
+    paths = []
+    for one in docs.column("metadata"):
+        path = known.get(one or "")
+        if path is None:
+            path = known[one or ""] = str(orjson.loads(one or "{}").get("path", ""))
+        paths.append(path)
+    return paths
 
 
 def hash_id(text: str) -> tuple[int, int]:

@@ -11,12 +11,14 @@ from megadata import formats
 from megadata.documents.ids import NOTE, STREAMS, write_key_index
 from megadata.documents.job import Job
 from megadata.runtime.exchange import Exchange
+from megadata.runtime.executor import Executor
 from megadata.runtime.files import digest_file, write_json
 from megadata.runtime.manifest import Manifest, forget, input_digests
 from megadata.runtime.receipts import Receipt
 from megadata.runtime.settings import RunSettings
 from megadata.runtime.shards import Shard, ShardPlan
-from megadata.runtime.step import publish
+from megadata.runtime.step import assemble_shards, map_units, publish
+from megadata.runtime.units import Unit
 
 
 def stream(label: str, kind: str) -> str:
@@ -43,10 +45,25 @@ class Written:
         return Path(self.label)
 
 
-def by_label(
-    labels: Sequence[str], folder: Path, receipts: list[Receipt], shards: list[Shard], plans: list[ShardPlan]
+def write_shards(
+    job: Job,
+    executor: Executor,
+    task: Callable[[Unit], Receipt],
+    units: list[Unit],
+    folder: Path,
+    name: str,
+    form: str,
+    shard_bytes: int,
 ) -> list[Written]:
-    """What one phase has written for all outputs, each with the shards of its streams."""
+    """Run the last phase, and put its parts together to shards; what that gives for each output.
+
+    Parameters
+    ----------
+    task : writes the streams of all outputs (`stream`), and leaves notes of ids in `folder`.
+    """
+    progress = job.settings.progress
+    receipts = map_units(executor, task, units, folder, progress, name)
+    shards, plans = assemble_shards(executor, receipts, folder, progress, form, shard_bytes)
     return [
         Written(
             label,
@@ -56,7 +73,7 @@ def by_label(
             [plan for plan in plans if plan.stream in names.values()],
             names,
         )
-        for label in sorted(labels) or ("",)
+        for label in sorted(job.inputs.apart) or ("",)
         for names in [{kind: stream(label, kind) for kind in STREAMS}]
     ]
 
@@ -86,7 +103,14 @@ def publish_outputs(
     receipts : those of all units, numbered in the order of the inputs.
     form : the file format of the shards; None for a step that only reports and writes none.
     beside : writes the files that belong to the whole output, when the shards are there.
+
+    Raises
+    ------
+    Unfit
+        Before anything is moved, if an output has no documents because its inputs have no text where the options say.
     """
+    for one in written:
+        job.refuse_without_documents(totals, one.label)
     output, spec = job.output, job.spec
     labels = tuple(one.label for one in written if one.label)
     for label in dict.fromkeys(("", *labels)):

@@ -121,6 +121,13 @@ class Problems:
         self.counts += Counter()  # without those that are zero
         self.items[:] = kept
 
+    def tally(self, source: str) -> Counter[str]:
+        """The counts by the names of statistics: ``unreadable|SOURCE|REASON``, ``skipped|SOURCE|REASON``."""
+        kinds = {reason: "skipped" if reason.startswith("skipped:") else "unreadable" for reason in self.counts}
+        return Counter(
+            {f"{kinds[reason]}|{source}|{reason.removeprefix('skipped:')}": n for reason, n in self.counts.items()}
+        )
+
     def skip(self, reason: str) -> None:
         """Count what is left out by choice and is not a fault (a redirect page, a WARC request record)."""
         self.counts[f"skipped:{reason}"] += 1

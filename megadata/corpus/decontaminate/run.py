@@ -27,10 +27,9 @@ from megadata.corpus.decontaminate.index import Index, build
 from megadata.corpus.decontaminate.write import OUTCOMES, Count, Write, added, counts_path
 from megadata.corpus.dedup import normaliser
 from megadata.documents.ids import STREAMS, qualified, repeats_of
-from megadata.documents.inputs import Inputs, plan, refuse_unfit, source_versions
-from megadata.documents.job import Job, open_job, refuse_label_of_removed
+from megadata.documents.inputs import Inputs, plan, source_versions
+from megadata.documents.job import Job, open_job, refuse_label_of_removed, spec_of
 from megadata.documents.publish import Beside, Written, publish_outputs
-from megadata.documents.registry import READERS
 from megadata.documents.settle import settle
 from megadata.errors import CorpusError
 from megadata.kernels.base import I64
@@ -45,7 +44,6 @@ from megadata.runtime.units import InputFile, Unit
 VERSION = "1"
 """Raised whenever the same input and configuration would give other output."""
 
-LIBRARIES = ("orjson", "pyarrow", "zstandard", *READERS)
 MOST_NGRAMS = 20
 """N-grams of the most documents that are told of."""
 
@@ -148,21 +146,13 @@ def _by_name(inputs: Inputs) -> list[InputFile]:
 
 
 def _spec(inputs: Inputs, against: Inputs, config: DecontaminateConfig) -> StepSpec:
-    return StepSpec(
-        name="decontaminate",
-        version=VERSION,
-        config={
-            **to_dict(config),
-            "normaliser": normaliser.VERSION,
-            "against": evaluation.digests(against),
-            "against_sources": source_versions(against.files),
-            "sources": source_versions(inputs.files),
-            "labels": sorted({(f.name, f.source, f.family) for f in inputs.files}),
-            "outputs": list(inputs.labels),
-        },
-        libraries=LIBRARIES,
-        upstream=inputs.upstream,
-    )
+    told = {
+        **to_dict(config),
+        "normaliser": normaliser.VERSION,
+        "against": evaluation.digests(against),
+        "against_sources": source_versions(against.files),
+    }
+    return spec_of("decontaminate", VERSION, inputs, told)
 
 
 def _report(output: Path, totals: dict[str, Any], current: bool, passed_over: list[str]) -> DecontaminateReport:
@@ -193,7 +183,7 @@ class _Run:
 
     def __init__(self, job: Job, config: DecontaminateConfig, executor: Executor, files: list[InputFile]) -> None:
         self.config, self.settings, self._executor, self.folder = config, job.settings, executor, job.folder
-        self.labels, self._files = job.inputs.apart, files
+        self._job, self.labels, self._files = job, job.inputs.apart, files
         self._ignored: Path | None = None
 
     def _of(self, label: str) -> list[InputFile]:
@@ -249,8 +239,7 @@ class _Run:
         task = Write(folder, self.folder / "index", config, self._names, label, self._ignored)
         name = f"decontaminate {label}" if label else "decontaminate"
         receipts = self._map(task, units, folder, name)
-        if not any(key.startswith("documents_in|") for receipt in receipts for key in receipt.counts):
-            refuse_unfit(self._of(label), config.read)
+        self._job.refuse_without_documents({key: 1 for receipt in receipts for key in receipt.counts}, label)
         streams = {kind: kind for kind in STREAMS}
         if config.mode == "report":
             return _Part(mapped, Written(label, folder, receipts, [], [], streams))

@@ -17,9 +17,8 @@ from megadata.corpus.decontaminate import cuts, evidence
 from megadata.corpus.decontaminate.config import DecontaminateConfig
 from megadata.corpus.decontaminate.evidence import Finding
 from megadata.corpus.decontaminate.index import Index, by_document, places, search
-from megadata.corpus.dedup.records import paths_of
 from megadata.documents.batch import DocBatch
-from megadata.documents.ids import NOTE, IdNotes
+from megadata.documents.ids import NOTE, IdNotes, file_paths
 from megadata.documents.inputs import read_span
 from megadata.documents.shards import encode_lines, unreadable_lines
 from megadata.documents.source import Problems
@@ -167,7 +166,7 @@ class _Unit:
                 outcome=OUTCOMES.index(fate.outcome),
                 names=(
                     docs.records.column("id")[row].as_py(),
-                    paths_of(docs.slice(row, row + 1))[0],
+                    file_paths(docs.slice(row, row + 1))[0],
                     self._source(docs, row),
                 ),
             )
@@ -221,7 +220,7 @@ class _Unit:
             yield line
 
     def _put(self, stream: str, docs: DocBatch, lines: Iterator[bytes]) -> None:
-        self._writer.write(stream, self._notes.take(stream, docs.ids, paths_of(docs), lines))
+        self._writer.write(stream, self._notes.take(stream, docs.ids, file_paths(docs), lines))
 
     def _count(self, docs: DocBatch, fates: dict[int, _Fate]) -> None:
         sizes = docs.sizes.tolist()
@@ -245,9 +244,7 @@ class _Unit:
 
     def unreadable(self, problems: Problems, source: str) -> None:
         """Records that could not be read: counted, and set aside with the removed documents."""
-        for reason, number in problems.counts.items():
-            kind = "skipped" if reason.startswith("skipped:") else "unreadable"
-            self.counts[f"{kind}|{source}|{reason.removeprefix('skipped:')}"] += number
+        self.counts.update(problems.tally(source))
         config = self._task.config
         if problems.items and config.removed != "none" and config.mode != "report":
             lines = unreadable_lines(problems.items, source, config.removed == "text")

@@ -80,9 +80,7 @@ class UnitLines:
 
     def unreadable(self, problems: Problems, label: str, source: str) -> None:
         """Records that could not be read: counted, and set aside with the removed documents."""
-        for reason, number in problems.counts.items():
-            kind = "skipped" if reason.startswith("skipped:") else "unreadable"
-            self.counts[f"{kind}|{source}|{reason.removeprefix('skipped:')}"] += number
+        self.counts.update(problems.tally(source))
         if problems.items and self._removed != "none":
             lines = unreadable_lines(problems.items, source, self._removed == "text")
             self._writer.write(stream(label, "removed"), self._notes[label].skip("removed", lines))

@@ -29,13 +29,13 @@ from megadata.corpus.dedup.verdicts import Found, Verdicts
 from megadata.corpus.dedup.write import Write
 from megadata.documents.ids import NOTE, find_repeats
 from megadata.documents.job import Job
-from megadata.documents.publish import Written, by_label, stream
+from megadata.documents.publish import Written, stream, write_shards
 from megadata.kernels.base import U8
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.executor import Executor
 from megadata.runtime.files import atomic_write, read_json, write_json
 from megadata.runtime.receipts import Receipt, content_name
-from megadata.runtime.step import assemble_shards, map_units, mark_spent
+from megadata.runtime.step import map_units, mark_spent
 from megadata.runtime.units import Unit
 
 
@@ -51,7 +51,7 @@ class Phases:
         saved: Sequence[Part] = (),
         for_index: bool = False,
     ) -> None:
-        self.config, self._settings, self._executor, self._units = config, job.settings, executor, units
+        self._job, self.config, self._settings, self._executor, self._units = job, config, job.settings, executor, units
         self._options = config.read
         self.labels, folder = job.inputs.apart, job.folder
         self._survey = folder / "survey"
@@ -79,11 +79,6 @@ class Phases:
                 bands = self._ranges(FindKnownBands, "bands", "dedup: bands of the index", **parts, **pairs)
             self._known.settle(copies, bands)
         return self._known.counts()
-
-    @property
-    def documents(self) -> int:
-        """Documents that were read from the inputs."""
-        return sum(int(r.counts["documents"]) for r in self._surveyed)
 
     @property
     def _repeats(self) -> Path:
@@ -196,11 +191,8 @@ class Phases:
             self._survey,
             self._for_index,
         )
-        receipts = self._map(task, self._units, target, "dedup: write")
-        shards, plans = assemble_shards(
-            self._executor, receipts, target, self._settings.progress, self.config.form, self.config.shard_bytes
-        )
-        return by_label(self.labels, target, receipts, shards, plans)
+        form, size = self.config.form, self.config.shard_bytes
+        return write_shards(self._job, self._executor, task, self._units, target, "dedup: write", form, size)
 
     def save_part(self, index: Path, output: Path, written: list[Written]) -> str:
         """Write a part of an index of all that is kept; its name."""

@@ -143,11 +143,6 @@ def _score(content: dict[str, Any], keys: list[str]) -> float:
     return float(value)
 
 
-def paths_of(docs: DocBatch) -> list[str]:
-    """Path of the file that each document came from, as its metadata says."""
-    return Facts.of(docs).paths
-
-
 def names_of(docs: DocBatch, paths: list[str]) -> pa.Array:
     """Names that are passed on with documents: id, a zero character, path."""
     return pc.binary_join_element_wise(docs.records.column("id"), pa.array(paths, pa.string()), "\0")

@@ -17,18 +17,15 @@ from megadata.corpus.dedup.indexfile import LIST, Part, append_part, held_for_sa
 from megadata.corpus.dedup.phases import Phases
 from megadata.corpus.dedup.report import DedupReport
 from megadata.corpus.dedup.verdicts import EXACT, NEAR
-from megadata.documents.inputs import Inputs, plan, refuse_unfit, source_versions
-from megadata.documents.job import open_job, refuse_label_of_removed
+from megadata.documents.inputs import Inputs, plan
+from megadata.documents.job import open_job, refuse_label_of_removed, spec_of
 from megadata.documents.publish import Beside, publish_outputs
-from megadata.documents.registry import READERS
 from megadata.errors import ConfigError, CorpusError
 from megadata.runtime.manifest import StepSpec
 from megadata.runtime.settings import RunSettings
 
-VERSION = "2"
+VERSION = "3"
 """Raised whenever the same input and configuration would give other output."""
-
-LIBRARIES = ("orjson", "pyarrow", "zstandard", *READERS)
 
 
 def dedup(
@@ -76,8 +73,6 @@ def _dedup(
             return DedupReport(output, job.current.totals, True, inputs.passed_over)
         with job.workers() as (executor, files):
             run = Phases(job, config, executor, plan(files, config.unit_bytes), saved, save_index is not None)
-            if not run.documents:
-                refuse_unfit(files, config.read)
             run.decide()
             written = run.write()
         receipts = written[0].receipts
@@ -113,22 +108,14 @@ def _is_saved(index: Path | None, config: DedupConfig, output: Path) -> bool:
 
 
 def _spec(inputs: Inputs, config: DedupConfig, saved: Sequence[Part], for_index: bool) -> StepSpec:
-    return StepSpec(
-        name="dedup",
-        version=VERSION,
-        config={
-            **to_dict(config),
-            "shape": list(config.shape),
-            "normaliser": normaliser.VERSION,
-            "sources": source_versions(inputs.files),
-            "labels": sorted({(f.name, f.source, f.family) for f in inputs.files}),
-            "outputs": list(inputs.labels),
-            "against": [part.path.name for part in saved],
-            "for_index": for_index,
-        },
-        libraries=LIBRARIES,
-        upstream=inputs.upstream,
-    )
+    told = {
+        **to_dict(config),
+        "shape": list(config.shape),
+        "normaliser": normaliser.VERSION,
+        "against": [part.path.name for part in saved],
+        "for_index": for_index,
+    }
+    return spec_of("dedup", VERSION, inputs, told)
 
 
 def _write_evidence(run: Phases, output: Path, totals: dict[str, Any]) -> Path:

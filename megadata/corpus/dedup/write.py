@@ -17,6 +17,7 @@ from megadata.corpus.dedup.records import CLUSTER_SIZE, EVIDENCE
 from megadata.corpus.dedup.saveindex import KeptNotes
 from megadata.corpus.dedup.verdicts import EXACT, NEAR, RULES, Fates, Verdicts
 from megadata.documents.batch import DocBatch
+from megadata.documents.ids import file_paths
 from megadata.documents.inputs import read_span
 from megadata.documents.settle import DUPLICATE_OF
 from megadata.documents.shards import encode
@@ -72,7 +73,7 @@ class _UnitOutput:
         """Part the documents of one batch."""
         places = np.arange(self._index, self._index + len(docs))
         self._index += len(docs)
-        paths = records.paths_of(docs)
+        paths = file_paths(docs)
         docs = self._lines.with_unique_ids(docs, paths)
         stays = self._fates.keeper[places] == len(self._fates.kept_ids)
         self._count(docs, stays, places, label)

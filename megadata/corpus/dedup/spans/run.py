@@ -17,22 +17,20 @@ from megadata.corpus.dedup.spans.survey import FindFrequent, Survey
 from megadata.corpus.dedup.spans.takeout import record_of
 from megadata.corpus.dedup.spans.write import RECORD, Write
 from megadata.documents.ids import NOTE, find_repeats
-from megadata.documents.inputs import Inputs, plan, source_versions
-from megadata.documents.job import Job, open_job, refuse_label_of_removed
-from megadata.documents.publish import Written, by_label, publish_outputs
-from megadata.documents.registry import READERS
+from megadata.documents.inputs import Inputs, plan
+from megadata.documents.job import Job, open_job, refuse_label_of_removed, spec_of
+from megadata.documents.publish import Written, publish_outputs, write_shards
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.executor import Executor
 from megadata.runtime.files import atomic_write
 from megadata.runtime.manifest import StepSpec
 from megadata.runtime.receipts import Receipt, content_name
 from megadata.runtime.settings import RunSettings
-from megadata.runtime.step import assemble_shards, map_units, mark_spent
+from megadata.runtime.step import map_units, mark_spent
 from megadata.runtime.units import Unit
 
-VERSION = "1"
+VERSION = "2"
 """Raised whenever the same input and configuration would give other output."""
-LIBRARIES = ("orjson", "pyarrow", "zstandard", *READERS)
 
 
 def dedup_spans(inputs: Inputs, output: Path, config: SpanConfig, settings: RunSettings) -> SpanReport:
@@ -57,26 +55,15 @@ def dedup_spans(inputs: Inputs, output: Path, config: SpanConfig, settings: RunS
 
 
 def _spec(inputs: Inputs, config: SpanConfig) -> StepSpec:
-    return StepSpec(
-        name="dedup",
-        version=VERSION,
-        config={
-            **to_dict(config),
-            "normaliser": normaliser.VERSION,
-            "sources": source_versions(inputs.files),
-            "labels": sorted({(f.name, f.source, f.family) for f in inputs.files}),
-            "outputs": list(inputs.labels),
-        },
-        libraries=LIBRARIES,
-        upstream=inputs.upstream,
-    )
+    return spec_of("dedup", VERSION, inputs, {**to_dict(config), "normaliser": normaliser.VERSION})
 
 
 class _Run:
     """The two reads; each phase passes over what an earlier run has left."""
 
     def __init__(self, job: Job, config: SpanConfig, executor: Executor, units: list[Unit]) -> None:
-        self._config, self._settings, self._executor, self._units = config, job.settings, executor, units
+        self._job, self._settings = job, job.settings
+        self._config, self._executor, self._units = config, executor, units
         self._labels = job.inputs.apart
         folder = job.folder
         self._survey = folder / "survey"
@@ -118,8 +105,7 @@ class _Run:
         """The second read, and its parts put together to shards."""
         target = self._folder / "write"
         task = Write(target, self._config, self._config.read, self._table, self._repeats, self._labels, self._survey)
-        receipts = self._map(task, target, "dedup: write")
-        shards, plans = assemble_shards(
-            self._executor, receipts, target, self._settings.progress, self._config.form, self._config.shard_bytes
+        config = self._config
+        return write_shards(
+            self._job, self._executor, task, self._units, target, "dedup: write", config.form, config.shard_bytes
         )
-        return by_label(self._labels, target, receipts, shards, plans)

@@ -12,7 +12,7 @@ from megadata.corpus.dedup import records
 from megadata.corpus.dedup.spans.config import SpanConfig
 from megadata.corpus.dedup.spans.cut import SEEN, cut, gathered, seen
 from megadata.corpus.dedup.survey import note_ids, numbered
-from megadata.documents.ids import NOTE
+from megadata.documents.ids import NOTE, file_paths
 from megadata.documents.source import ReadOptions
 from megadata.runtime.exchange import Exchange, KeyRange
 from megadata.runtime.receipts import Receipt, UnitWriter
@@ -33,7 +33,7 @@ class Survey:
         by_document = self.config.count == "documents"
         with UnitWriter(self.folder, unit) as writer:
             for file, start, docs in numbered(unit, self.options):
-                paths = records.paths_of(docs)
+                paths = file_paths(docs)
                 note_ids(docs, paths, unit, np.arange(start, start + len(docs)), ids)
                 rows = seen(cut(docs, self.config), docs, paths, file.source, self.config)
                 found.append(gathered(rows, by_document))

@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from megadata.corpus.dedup import records
 from megadata.corpus.dedup.output import UnitLines, writer_of
 from megadata.corpus.dedup.spans.config import SpanConfig
 from megadata.corpus.dedup.spans.cut import Spans, cut, seen
 from megadata.corpus.dedup.spans.survey import is_frequent
 from megadata.corpus.dedup.spans.takeout import TakeOut, write_record
 from megadata.documents.batch import DocBatch
+from megadata.documents.ids import file_paths
 from megadata.documents.inputs import read_span
 from megadata.documents.source import Problems, ReadOptions
 from megadata.kernels.base import I64
@@ -75,7 +75,7 @@ class _UnitOutput:
 
     def batch(self, docs: DocBatch, label: str, source: str) -> None:
         """Take the spans that occur too often out of one batch."""
-        paths = records.paths_of(docs)
+        paths = file_paths(docs)
         spans = cut(docs, self._config)
         occurrences = is_frequent(self._table, seen(spans, docs, paths, source, self._config), self._config.keep_first)
         gone = spans.members(occurrences > 0)

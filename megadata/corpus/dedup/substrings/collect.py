@@ -15,6 +15,7 @@ from megadata.corpus.dedup.substrings.stretches import STRETCH, Stretches, stret
 from megadata.corpus.dedup.substrings.survey import are_among
 from megadata.corpus.dedup.survey import numbered
 from megadata.documents.batch import DocBatch
+from megadata.documents.ids import file_paths
 from megadata.kernels import ragged
 from megadata.kernels import substrings as kernels
 from megadata.kernels.base import I64, U8, U64, Bool
@@ -89,7 +90,7 @@ class _Unit:
     def batch(self, docs: DocBatch, source: str) -> None:
         """Take the stretches of one batch."""
         config, first = self._task.config, len(self._names)
-        paths = records.paths_of(docs)
+        paths = file_paths(docs)
         names = records.names_of(docs, paths)
         rank = (
             ranks.priorities(config.prefer, source, docs.column("source")),

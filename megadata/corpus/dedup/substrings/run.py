@@ -26,23 +26,21 @@ from megadata.corpus.dedup.substrings.stretches import ANCHOR, RUN, STRETCH
 from megadata.corpus.dedup.substrings.survey import FindRepeated, Survey
 from megadata.corpus.dedup.substrings.write import RECORD, Write
 from megadata.documents.ids import NOTE, find_repeats
-from megadata.documents.inputs import Inputs, plan, refuse_unfit, source_versions
-from megadata.documents.job import Job, open_job, refuse_label_of_removed
-from megadata.documents.publish import Written, by_label, publish_outputs
-from megadata.documents.registry import READERS
+from megadata.documents.inputs import Inputs, plan
+from megadata.documents.job import Job, open_job, refuse_label_of_removed, spec_of
+from megadata.documents.publish import Written, publish_outputs, write_shards
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.executor import Executor
 from megadata.runtime.files import atomic_write
 from megadata.runtime.manifest import StepSpec
 from megadata.runtime.receipts import Receipt, content_name
 from megadata.runtime.settings import RunSettings
-from megadata.runtime.step import assemble_shards, map_units, mark_spent
+from megadata.runtime.step import map_units, mark_spent
 from megadata.runtime.units import Unit
 
-VERSION = "1"
+VERSION = "2"
 """Raised whenever the same input and configuration would give other output."""
 MODE = "substrings"
-LIBRARIES = ("orjson", "pyarrow", "zstandard", *READERS)
 
 
 def dedup_substrings(inputs: Inputs, output: Path, config: SubstringConfig, settings: RunSettings) -> SpanReport:
@@ -60,8 +58,6 @@ def dedup_substrings(inputs: Inputs, output: Path, config: SubstringConfig, sett
         with job.workers() as (executor, files):
             run = _Run(job, config, executor, plan(files, config.unit_bytes))
             run.survey()
-            if not run.documents:
-                refuse_unfit(files, config.read)
             run.collect()
             run.find()
             written = run.write()
@@ -71,19 +67,7 @@ def dedup_substrings(inputs: Inputs, output: Path, config: SubstringConfig, sett
 
 
 def _spec(inputs: Inputs, config: SubstringConfig) -> StepSpec:
-    return StepSpec(
-        name="dedup",
-        version=VERSION,
-        config={
-            "mode": MODE,
-            **to_dict(config),
-            "sources": source_versions(inputs.files),
-            "labels": sorted({(f.name, f.source, f.family) for f in inputs.files}),
-            "outputs": list(inputs.labels),
-        },
-        libraries=LIBRARIES,
-        upstream=inputs.upstream,
-    )
+    return spec_of("dedup", VERSION, inputs, {"mode": MODE, **to_dict(config)})
 
 
 def _join(parts: list[Path], target: Path) -> None:
@@ -100,7 +84,8 @@ class _Run:
     """One run over the phases; every phase passes over what an earlier run has left."""
 
     def __init__(self, job: Job, config: SubstringConfig, executor: Executor, units: list[Unit]) -> None:
-        self._config, self._settings, self._executor, self._units = config, job.settings, executor, units
+        self._job, self._settings = job, job.settings
+        self._config, self._executor, self._units = config, executor, units
         self._labels = job.inputs.apart
         self._survey = job.folder / "survey"
         self._under = job.folder
@@ -127,7 +112,6 @@ class _Run:
     def survey(self) -> None:
         """Phase 1: leave the anchors that occur more than once."""
         surveyed = self._map(Survey(self._survey, self._config), self._survey, "survey")
-        self.documents = sum(int(receipt.counts["documents"]) for receipt in surveyed)
         self._folder = self._under / content_name(surveyed)  # what follows depends on all bytes that were read
         self._folder.mkdir(parents=True, exist_ok=True)
         memory, workers = self._settings.memory, self._settings.workers
@@ -173,8 +157,7 @@ class _Run:
         """Phase 4, and its parts put together to shards."""
         target = self._folder / "write"
         task = Write(target, self._config, self._collected, self._runs, self._repeats, self._labels, self._survey)
-        receipts = self._map(task, target, "write")
-        shards, plans = assemble_shards(
-            self._executor, receipts, target, self._settings.progress, self._config.form, self._config.shard_bytes
+        config = self._config
+        return write_shards(
+            self._job, self._executor, task, self._units, target, "dedup: write", config.form, config.shard_bytes
         )
-        return by_label(self._labels, target, receipts, shards, plans)

@@ -11,7 +11,7 @@ from megadata.corpus.dedup import records
 from megadata.corpus.dedup.substrings.config import SubstringConfig
 from megadata.corpus.dedup.substrings.stretches import ANCHOR, stretches
 from megadata.corpus.dedup.survey import note_ids, numbered
-from megadata.documents.ids import NOTE
+from megadata.documents.ids import NOTE, file_paths
 from megadata.kernels.base import U64, Bool
 from megadata.runtime.exchange import Exchange, KeyRange
 from megadata.runtime.receipts import Receipt, UnitWriter
@@ -31,7 +31,7 @@ class Survey:
         documents = 0
         with UnitWriter(self.folder, unit) as writer:
             for _, start, docs in numbered(unit, self.config.read):
-                note_ids(docs, records.paths_of(docs), unit, np.arange(start, start + len(docs)), ids)
+                note_ids(docs, file_paths(docs), unit, np.arange(start, start + len(docs)), ids)
                 documents += len(docs)
                 for some in stretches(docs.text, docs.offsets, self.config):
                     hashes, counts = np.unique(some.hashes, return_counts=True)

@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 
 from megadata.corpus.characters import class_table
-from megadata.corpus.dedup import records
 from megadata.corpus.dedup.output import UnitLines, writer_of
 from megadata.corpus.dedup.spans.cut import span_starts
 from megadata.corpus.dedup.spans.takeout import TakeOut, write_record
@@ -17,6 +16,7 @@ from megadata.corpus.dedup.substrings.collect import Members
 from megadata.corpus.dedup.substrings.config import SubstringConfig
 from megadata.corpus.dedup.substrings.stretches import RUN
 from megadata.documents.batch import DocBatch
+from megadata.documents.ids import file_paths
 from megadata.documents.inputs import read_span
 from megadata.documents.source import Problems
 from megadata.kernels import substrings as kernels
@@ -140,7 +140,7 @@ class _UnitOutput:
 
     def batch(self, docs: DocBatch, label: str) -> None:
         """Take what occurs before out of one batch."""
-        paths = records.paths_of(docs)
+        paths = file_paths(docs)
         docs = self._lines.with_unique_ids(docs, paths)
         found = self._matches.between(self._index, self._index + len(docs))
         owner = found.document - self._index
