@@ -5,24 +5,16 @@ from __future__ import annotations
 import re
 from html import unescape
 
-HEAD_BYTES = 1 << 16
-"""Where heads end at the latest; what stands further on is not looked at."""
+HEAD_BYTES = 24 << 10
+"""What stands further on is not looked at: searching whole heads takes a twentieth of the time that the pages' text takes."""
 _LONGEST = {"title": 300, "author": 200}
 """Characters; what is longer is no title and no author."""
 _LANGUAGE = re.compile(rb"""\b(?:xml:)?lang\s*=\s*["']?([a-zA-Z]{2,3})\b""")
 _CONTENT = re.compile(rb"""\bcontent\s*=\s*(?:"([^"]{0,2000})"|'([^']{0,2000})')""", re.IGNORECASE)
 _TOLD_BY = {
-    "title": (b"og:title", b"twitter:title"),
-    "author": (b"author", b"article:author", b"dc.creator", b"DC.creator", b"parsely-author"),
-    "date": (
-        b"article:published_time",
-        b"datePublished",
-        b"date",
-        b"pubdate",
-        b"DC.date.issued",
-        b"dc.date",
-        b"parsely-pub-date",
-    ),
+    "title": (b"og:title",),
+    "author": (b"author", b"article:author"),
+    "date": (b"article:published_time", b"datePublished", b"date"),
 }
 """Names of the meta elements that tell something, the best first."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d[\d:.,]*\s?(?:Z|UTC|[+-]\d\d:?\d\d)?)?")
@@ -36,7 +28,7 @@ _LINKED_AUTHOR = re.compile(
 def page_facts(page: str | bytes) -> dict[str, object]:
     """``title``, ``author``, ``date`` (as ISO 8601) and ``language`` of a page, those that it tells."""
     data = page[:HEAD_BYTES] if isinstance(page, bytes) else page[:HEAD_BYTES].encode("utf-8", "replace")
-    head = data[: data.find(b"</head")]
+    head = data.partition(b"</head")[0]
     tags = head.split(b"<meta")[1:] or head.split(b"<META")[1:]
     metas = b"<meta".join([b"", *(tag[: tag.find(b">") + 1] for tag in tags)])
     facts: dict[str, object] = {}
