@@ -169,6 +169,18 @@ def test_editions_of_one_book_agree(real_data: Path) -> None:
     assert one[1000:1100] == other[other.index(one[1000], 900) :][:100] or set(one) >= set(other[2000:3000])
 
 
+def test_contents_of_plain_books_are_left_out_and_no_chapter_with_them(real_data: Path) -> None:
+    begins = {
+        84: "Letter 1\n\nTo Mrs. Saville",
+        11: "CHAPTER I.\nDown the Rabbit-Hole\n\nAlice",
+        2701: "ETYMOLOGY.\n\n(Supplied",
+    }
+    for number, beginning in begins.items():
+        ((book,), _) = read(real_data / f"books/gutenberg_orig/{number}/{number}-0.txt", "gutenberg")
+        assert not re.search(r"^contents\W*$", book["text"][:10_000], re.IGNORECASE | re.MULTILINE), number
+        assert beginning in book["text"][:2000], number
+
+
 def test_most_files_without_a_label_are_decoded_right(real_data: Path) -> None:
     from megadata.corpus.sources.charset import codec, decode
 

@@ -27,7 +27,7 @@ class _OneBook:
 
     kind: ClassVar[str]
     default_source: ClassVar[str] = "books"
-    version: ClassVar[str] = "4"
+    version: ClassVar[str] = "5"
 
     def spans(self, file: InputFile, unit_bytes: int) -> list[Span]:
         """A book is read whole."""
@@ -54,7 +54,7 @@ class _OneBook:
 
 
 class PlainBook(_OneBook):
-    """A book as plain text: the frame of Project Gutenberg taken off, broken lines joined to paragraphs."""
+    """A book as plain text: the frame of Project Gutenberg and contents taken off, broken lines joined to paragraphs."""
 
     kind: ClassVar[str] = "gutenberg"
     suffixes: ClassVar[tuple[str, ...]] = (".txt",)
@@ -71,7 +71,7 @@ class PlainBook(_OneBook):
         if is_paged(text):
             text = unpage(strip_frame(text))
         else:
-            text = strip_aozora(text) if is_aozora(text) else rewrap(strip_frame(text))
+            text = strip_aozora(text) if is_aozora(text) else without_contents(rewrap(strip_frame(text)))
         return Record(tidy(text), id=file.name)
 
 
