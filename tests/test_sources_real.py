@@ -179,6 +179,9 @@ def test_contents_of_plain_books_are_left_out_and_no_chapter_with_them(real_data
         ((book,), _) = read(real_data / f"books/gutenberg_orig/{number}/{number}-0.txt", "gutenberg")
         assert not re.search(r"^contents\W*$", book["text"][:10_000], re.IGNORECASE | re.MULTILINE), number
         assert beginning in book["text"][:2000], number
+    for number, beginning in list(begins.items())[:2]:
+        ((page,), _) = read(real_data / f"books/gutenberg_orig/{number}/{number}-h.htm", "html", family="books")
+        assert beginning in page["text"][:500], number
 
 
 def test_most_files_without_a_label_are_decoded_right(real_data: Path) -> None:

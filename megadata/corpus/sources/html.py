@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import ClassVar
 
+from megadata.corpus.sources.bookcontents import without_contents
 from megadata.corpus.sources.charset import decode
 from megadata.corpus.sources.extract import extract, tidy
 from megadata.corpus.sources.gutenberg import strip_frame
@@ -29,7 +30,7 @@ class Html:
 
     kind: ClassVar[str] = "html"
     default_source: ClassVar[str] = "web"
-    version: ClassVar[str] = "6"
+    version: ClassVar[str] = "7"
     suffixes: ClassVar[tuple[str, ...]] = (".html", ".htm", ".xhtml", ".shtml")
 
     def sniff(self, head: bytes, name: str) -> bool:
@@ -68,7 +69,7 @@ def canonical_url(html: str) -> str | None:
 
 def whole_page(html: str, where: str, problems: Problems) -> str | None:
     """Text of a book that is one page; None where it is set aside."""
-    text = tidy(strip_frame(page_text(html)))
+    text = tidy(without_contents(strip_frame(page_text(html))))
     if not text:
         problems.add("no_text", where, "no text, or too deep to be parsed", html[:500])
     return text or None
