@@ -159,6 +159,17 @@ TEI = (
     b"</p><lg><l>c</l><l>d</l></lg><table><row><cell>1</cell></row></table></div></body></text></TEI>"
 )
 
+WIKITEXT = """{{Infobox mine|depth={{convert|5|km|mi}}|name=[[Salt]]}}
+A '''salt mine''' is a [[mine|place]] where <math>\\ce{NaCl}</math> is dug.<ref>{{cite book|title=Salt}}</ref>
+{| class="wikitable"
+! Year !! Tonnes
+|-
+| 1905 || {{formatnum:1200}}
+|}
+== See also ==
+* [[File:Mine.jpg|thumb|200px|A mine]] [[Category:Mines]]
+"""
+
 
 @cache
 def seeds() -> list[Seed]:
@@ -200,6 +211,7 @@ def seeds() -> list[Seed]:
         Seed("mediawiki", "d.xml", dump),
         Seed("mediawiki", "d.xml.bz2", multistream(dump_head(), ["".join(PAGES[:2]), "".join(PAGES[2:])])),
         Seed("wikidoc", "wiki_00", doc),
+        Seed("wikitext", "Salt_mine.wiki", WIKITEXT.encode()),
         Seed("epub", "b.epub", book),
         Seed("tei", "t.xml", TEI),
         Seed("gutenberg", "g.txt", BOOK.encode()),
