@@ -238,9 +238,10 @@ def test_files_of_wikitext_are_pages_named_by_their_file(tmp_path: Path) -> None
         data = source.encode()
         (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
     (tmp_path / "plain.txt").write_text("A text [of] a wiki {without} markup.\n")
+    (tmp_path / "doc.wiki").write_text('<doc id="1" url="u" title="t">\nt\n\nx\n</doc>')
     (tmp_path / "r.wiki").write_text("#REDIRECT [[Ada L]]")
     files = expand([str(tmp_path)], "wikipedia").files
-    assert {f.name: f.kind for f in files if f.kind != "wikitext"} == {"plain.txt": "txt"}
+    assert {f.name: f.kind for f in files if f.kind != "wikitext"} == {"plain.txt": "txt", "doc.wiki": "wikidoc"}
     assert {f.name: f.kind for f in expand([str(tmp_path)]).files}["d.txt"] == "txt"
     ((document,), _) = read(tmp_path / "Ada_L.wiki", "wikitext")
     assert document["text"] == "Ada was a writer of notes.\n\nLife\n\nShe was born."

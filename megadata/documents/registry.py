@@ -60,7 +60,7 @@ ENDINGS = {
     ".xml": ("mediawiki", "tei"),
     ".epub": ("epub",),
     ".tei": ("tei",),
-    ".wiki": ("wikitext",),
+    ".wiki": ("wikidoc", "wikitext"),
     ".wikitext": ("wikitext",),
     ".mediawiki": ("wikitext",),
     ".tar": ("tar",),

@@ -75,7 +75,7 @@ class WikiDoc:
     kind: ClassVar[str] = "wikidoc"
     default_source: ClassVar[str] = "wikipedia"
     version: ClassVar[str] = "2"
-    suffixes: ClassVar[tuple[str, ...]] = ()
+    suffixes: ClassVar[tuple[str, ...]] = (".wiki",)
     ranges: ClassVar[bool] = True
 
     def sniff(self, head: bytes, name: str) -> bool:
