@@ -6,6 +6,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ import orjson
 from megadata.errors import CorpusError, OutputError
 
 _BLOCK = 1 << 20
+_TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp", re.DOTALL)
+"""Names that `temporary_name` gives."""
 
 
 def temporary_name(path: Path) -> Path:
@@ -107,7 +110,8 @@ def digest_file(path: Path | str) -> str:
 def remove_temporaries(folder: Path) -> None:
     """Delete what killed runs left half-written directly in `folder`."""
     for leftover in folder.glob(".*.tmp"):
-        leftover.unlink(missing_ok=True)
+        if _TEMPORARY.fullmatch(leftover.name) and leftover.is_file():
+            leftover.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -119,6 +123,9 @@ def lock_folder(folder: Path, option: str = "-o") -> Iterator[None]:
             folder.mkdir(parents=True, exist_ok=True)
             file = path.open("a+b")
         except OSError as error:
+            for place in (*reversed(folder.parents), folder):
+                if place.exists() and not place.is_dir():
+                    raise OutputError(f"{place}: expected a folder, found a file; choose another -o") from error
             raise explain(error, folder) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -18,6 +18,7 @@ from megadata.errors import OutputError
 from megadata.runtime.executor import LATER, Executor
 from megadata.runtime.files import sync_folder
 from megadata.runtime.manifest import STATE, StepSpec, discard
+from megadata.runtime.owned import claim, is_shard
 from megadata.runtime.progress import Reporter
 from megadata.runtime.receipts import Receipt, receipt_path
 from megadata.runtime.shards import SHARD_BYTES, Assembler, Shard, ShardPlan, ShardPlanner
@@ -181,17 +182,18 @@ def map_to_shards(
 def publish(folder: Path, output: Path, shards: list[Shard], streams: dict[str, Path]) -> list[dict[str, Any]]:
     """Move finished shards to the output, in place of those of earlier runs; their records for the manifest.
 
-    `streams` tells in which folder below `output` each stream's shards belong.
+    `streams` tells in which folder below `output` each stream's shards belong. No file is replaced or deleted that is not ours.
     """
+    places = {shard: (streams[shard.stream] / shard.name).as_posix() for shard in shards}
+    mine = claim(output, places.values())
     (output / "manifest.json").unlink(missing_ok=True)
-    wanted = {output / streams[s.stream] / s.name for s in shards}
-    for below in streams.values():
-        for old in (output / below).glob("docs-*"):
-            if old not in wanted:
-                old.unlink()
+    for name in sorted(mine.difference(places.values())):
+        old = output / name
+        if is_shard(old.name) and Path(name).parent in streams.values():
+            old.unlink(missing_ok=True)
     records = []
-    for shard in shards:
-        target = output / streams[shard.stream] / shard.name
+    for shard, name in places.items():
+        target = output / name
         made = folder / "shards" / shard.stream / shard.name
         target.parent.mkdir(parents=True, exist_ok=True)
         if made.exists():
@@ -200,7 +202,7 @@ def publish(folder: Path, output: Path, shards: list[Shard], streams: dict[str, 
             raise OutputError(f"{target}: a finished shard has vanished; delete {folder} and run again")
         records.append(
             {
-                "name": str(target.relative_to(output)),
+                "name": name,
                 "documents": shard.documents,
                 "bytes": shard.bytes,
                 "size": shard.size,

@@ -14,12 +14,12 @@ from megadata.corpus.dedup.spans.config import SpanConfig
 from megadata.corpus.dedup.spans.cut import SEEN
 from megadata.corpus.dedup.spans.report import SpanReport, totals_of
 from megadata.corpus.dedup.spans.survey import FindFrequent, Survey
-from megadata.corpus.dedup.spans.takeout import record_of
+from megadata.corpus.dedup.spans.takeout import FILE, record_of
 from megadata.corpus.dedup.spans.write import RECORD, Write
 from megadata.documents.ids import NOTE, find_repeats
 from megadata.documents.inputs import Inputs, plan
 from megadata.documents.job import Job, open_job, refuse_label_of_removed, spec_of
-from megadata.documents.publish import Written, publish_outputs, write_shards
+from megadata.documents.publish import BESIDE, Written, publish_outputs, write_shards
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.executor import Executor
 from megadata.runtime.files import atomic_write
@@ -42,7 +42,10 @@ def dedup_spans(inputs: Inputs, output: Path, config: SpanConfig, settings: RunS
         With one sentence each; run again, the same command goes on where it stopped.
     """
     refuse_label_of_removed(inputs.labels)
-    with open_job(inputs, output, _spec(inputs, config), config.read, config.unit_bytes, settings) as job:
+    beside, apart = (*BESIDE, FILE), inputs.apart
+    with open_job(
+        inputs, output, _spec(inputs, config), config.read, config.unit_bytes, settings, beside=beside, apart=apart
+    ) as job:
         if job.current is not None:
             return SpanReport(output, config.mode, job.current.totals, True, inputs.passed_over)
         with job.workers() as (executor, files):
