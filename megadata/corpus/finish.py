@@ -79,7 +79,7 @@ def finish(
     inputs, reads, more = known or (input_digests(receipts), [read for r in receipts for read in r.read], {})
     totals = _totals(receipts, more)
     names = [f"removed/{s.name}" if s.stream == "removed" else s.name for s in shards]
-    claim(output, [*names, *BESIDE])
+    claim(output, names, BESIDE)
     outputs = publish(folder, output, shards, {"kept": Path(), "removed": Path("removed")})
     for name in ("keys.idx", NAME):
         (output / name).unlink(missing_ok=True)

@@ -124,7 +124,7 @@ def publish_outputs(
     names = [
         (below[s.stream] / s.name).as_posix() for one, below in zip(written, places, strict=True) for s in one.shards
     ]
-    claim(output, [*names, *job.beside])
+    claim(output, names, job.beside)
     for label in dict.fromkeys(("", *labels)):
         (output / label / "manifest.json").unlink(missing_ok=True)
     outputs: list[dict[str, Any]] = []

@@ -6,6 +6,7 @@ files beside them, so that what a kill leaves in an output without a manifest is
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -50,10 +51,10 @@ def refuse_foreign(output: Path, folders: Iterable[str | Path], beside: Iterable
     _refuse(output, there, known(output, beside))
 
 
-def claim(output: Path, names: Iterable[str]) -> set[str]:
+def claim(output: Path, names: Iterable[str], beside: Iterable[str] = ()) -> set[str]:
     """Note, before they are written, that files are ours; the names of all that are."""
-    names = set(names)
-    mine = known(output, names)
+    names = {*names, *beside}
+    mine = known(output, beside)
     _refuse(output, [name for name in names if (output / name).exists()], mine)
     write_json(output / STATE / NOTE, sorted(mine | names))
     return mine | names
@@ -67,6 +68,6 @@ def settle_claim(output: Path, names: Iterable[str]) -> None:
 def _refuse(output: Path, there: Iterable[str], mine: set[str]) -> None:
     for name in sorted(set(there) - mine):
         raise OutputError(
-            f"{output / name}: expected none of this name, or one that megadata made here, found another, which would be "
-            "replaced; move it away or choose another -o"
+            f"{os.path.normpath(output / name)}: expected none of this name, or one that megadata made here, found another, "
+            "which would be replaced; move it away or choose another -o"
         )
