@@ -218,3 +218,14 @@ def test_real_tables_are_read_as_other_readers_read_them(real_data):
         at = rows[0].index(column) if column.isalpha() else int(column)
         assert [d["text"] for d in found] == [row[at] for row in (rows[1:] if column.isalpha() else rows)]
         assert not problems.counts
+
+
+def test_columns_of_one_name_get_numbers_that_no_other_column_has(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("text,text,text.1,,text,\nfirst,second,third,fourth,fifth,sixth\n")
+    file = expand([str(path)]).files[0]
+    names = ("text.2", "text.1", "column 3", "text.3", "column 5")
+    for name, expected in zip(names, ("second", "third", "fourth", "fifth", "sixth"), strict=True):
+        read = ReadOptions(text_field=name)
+        [batch] = [b for unit in plan([file]) for b in read_unit(unit, read, Problems())]
+        assert list(batch.texts) == [expected]
