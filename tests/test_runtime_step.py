@@ -274,3 +274,15 @@ def test_planning_shards_takes_time_in_proportion_to_the_units():
     [last] = [*plans, *planner.finish()]
     assert (len(last.units), last.documents) == (50_000, 50_000)
     assert time.process_time() - began < 10, "once three minutes: the bytes of a shard were summed anew for every unit"
+
+
+def test_an_atomic_write_blames_its_file_for_nothing_but_failed_writes(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match=r"input\.txt"), atomic_write(tmp_path / "a.bin"):
+        (tmp_path / "input.txt").read_bytes()
+    with pytest.raises(OutputError, match=r"/dev/full: the disk is full"):  # noqa: SIM117
+        with monkeypatch.context() as patched:
+            patched.setattr(files_module, "temporary_name", lambda _: Path("/dev/full"))
+            patched.setattr(Path, "unlink", lambda *_, **__: None)
+            with atomic_write(Path("/dev/full")) as file:
+                file.write(b"x" * 100_000)
+    assert list(tmp_path.iterdir()) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import io
 import os
 import re
 import secrets
@@ -41,24 +42,50 @@ def atomic_write(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
     """Open a temporary file and rename it to `path` when the block ends well.
 
     With `sync` the bytes are on disk before the rename, so a power cut leaves the old file or the new one, never half of it.
+    What fails in the block for other reasons than writing here, such as reading elsewhere, keeps its own error.
     """
     temporary = temporary_name(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with _failed_write_of(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = io.BufferedWriter(_Target(temporary, path))
+        with file:
             yield file
-            file.flush()
+            with _failed_write_of(path):
+                file.flush()
+                if sync:
+                    os.fsync(file.fileno())
+        with _failed_write_of(path):
+            temporary.replace(path)
             if sync:
-                os.fsync(file.fileno())
-        temporary.replace(path)
-        if sync:
-            sync_folder(path.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise explain(error, path) from error
+                sync_folder(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def _failed_write_of(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise explain(error, path) from error
+
+
+class _Target(io.FileIO):
+    """A temporary file whose failures are told of the file it is for."""
+
+    def __init__(self, temporary: Path, path: Path) -> None:
+        super().__init__(temporary, "w")
+        self._path = path
+
+    def write(self, data: Any, /) -> int:
+        with _failed_write_of(self._path):
+            return super().write(data)
+
+    def truncate(self, size: int | None = None, /) -> int:
+        with _failed_write_of(self._path):
+            return super().truncate(size)
 
 
 def sync_folder(folder: Path) -> None:
