@@ -279,7 +279,7 @@ def test_planning_shards_takes_time_in_proportion_to_the_units():
 def test_an_atomic_write_blames_its_file_for_nothing_but_failed_writes(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match=r"input\.txt"), atomic_write(tmp_path / "a.bin"):
         (tmp_path / "input.txt").read_bytes()
-    with pytest.raises(OutputError, match=r"/dev/full: the disk is full"):  # noqa: SIM117
+    with pytest.raises(OutputError, match=r"/dev/full: the disk is full"):
         with monkeypatch.context() as patched:
             patched.setattr(files_module, "temporary_name", lambda _: Path("/dev/full"))
             patched.setattr(Path, "unlink", lambda *_, **__: None)

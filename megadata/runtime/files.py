@@ -152,7 +152,7 @@ def lock_folder(folder: Path, option: str = "-o") -> Iterator[None]:
         except OSError as error:
             for place in (*reversed(folder.parents), folder):
                 if place.exists() and not place.is_dir():
-                    raise OutputError(f"{place}: expected a folder, found a file; choose another -o") from error
+                    raise OutputError(f"{place}: expected a folder, found a file; choose another {option}") from error
             raise explain(error, folder) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -26,10 +26,11 @@ from megadata.corpus.decontaminate.evaluation import Evaluation
 from megadata.corpus.decontaminate.index import Index, build
 from megadata.corpus.decontaminate.write import OUTCOMES, Count, Write, added, counts_path
 from megadata.corpus.dedup import normaliser
-from megadata.documents.ids import STREAMS, qualified, repeats_of
+from megadata.documents.ids import STREAMS, qualified
 from megadata.documents.inputs import Inputs, plan, source_versions
 from megadata.documents.job import Job, open_job, refuse_label_of_removed, spec_of
 from megadata.documents.publish import BESIDE, Beside, Written, publish_outputs
+from megadata.documents.repeats import repeats_of
 from megadata.documents.settle import settle
 from megadata.errors import CorpusError
 from megadata.kernels.base import I64
@@ -296,7 +297,7 @@ def _name_of(part: _Part) -> evidence.Name:
 
     def name(unit: int, offset: int, own: str, path: str) -> str:
         occurrence = repeated(unit).get(("removed", offset)) if offset >= 0 else None
-        return own if occurrence is None else qualified(own, path, occurrence)
+        return qualified(own, path, occurrence)
 
     return name
 

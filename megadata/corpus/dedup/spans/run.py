@@ -16,10 +16,11 @@ from megadata.corpus.dedup.spans.report import SpanReport, totals_of
 from megadata.corpus.dedup.spans.survey import FindFrequent, Survey
 from megadata.corpus.dedup.spans.takeout import FILE, record_of
 from megadata.corpus.dedup.spans.write import RECORD, Write
-from megadata.documents.ids import NOTE, find_repeats
+from megadata.documents.ids import NOTE
 from megadata.documents.inputs import Inputs, plan
 from megadata.documents.job import Job, open_job, refuse_label_of_removed, spec_of
 from megadata.documents.publish import BESIDE, Written, publish_outputs, write_shards
+from megadata.documents.repeats import find_repeats
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.executor import Executor
 from megadata.runtime.files import atomic_write
@@ -89,7 +90,7 @@ class _Run:
         """Leave the table of windows that occur too often, sorted by digest."""
         memory, workers = self._settings.memory, self._settings.workers
         if not self._table.exists():
-            find_repeats(Exchange(self._survey / "ids", NOTE), self._repeats, memory, workers)
+            find_repeats(self._executor, Exchange(self._survey / "ids", NOTE), self._repeats, memory)
             task = FindFrequent(self._survey / "seen", self._folder / "ranges", self._config.more_than)
             ranges = Exchange(self._survey / "seen", SEEN).ranges(memory, workers, 2 * workers)
             paths: dict[int, Path] = {}

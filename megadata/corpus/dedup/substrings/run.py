@@ -25,10 +25,11 @@ from megadata.corpus.dedup.substrings.find import SHARE, FindFirst
 from megadata.corpus.dedup.substrings.stretches import ANCHOR, RUN, STRETCH
 from megadata.corpus.dedup.substrings.survey import FindRepeated, Survey
 from megadata.corpus.dedup.substrings.write import RECORD, Write
-from megadata.documents.ids import NOTE, find_repeats
+from megadata.documents.ids import NOTE
 from megadata.documents.inputs import Inputs, plan
 from megadata.documents.job import Job, open_job, refuse_label_of_removed, spec_of
 from megadata.documents.publish import BESIDE, Written, publish_outputs, write_shards
+from megadata.documents.repeats import find_repeats
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.executor import Executor
 from megadata.runtime.files import atomic_write
@@ -119,7 +120,7 @@ class _Run:
         self._folder.mkdir(parents=True, exist_ok=True)
         memory, workers = self._settings.memory, self._settings.workers
         if not self._repeated.exists():
-            find_repeats(Exchange(self._survey / "ids", NOTE), self._repeats, memory, workers)
+            find_repeats(self._executor, Exchange(self._survey / "ids", NOTE), self._repeats, memory)
             anchors = Exchange(self._survey / "anchors", ANCHOR)
             ranges = anchors.ranges(memory, workers, 2 * workers)
             paths: dict[int, Path] = {}
