@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, ClassVar
 
 import orjson
 
+from megadata.documents import jsontext
 from megadata.documents.batch import DocBatch
 from megadata.documents.fields import Rows
 from megadata.documents.source import Problems, ReadOptions
@@ -82,7 +83,7 @@ class Element:
         """Read the bytes; whether they are JSON."""
         assert self.data is not None
         try:
-            self.record = orjson.loads(self.data)
+            self.record = jsontext.loads(self.data)
         except orjson.JSONDecodeError as error:
             self.problem = str(error)
         return not self.problem
