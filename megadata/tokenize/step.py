@@ -232,7 +232,7 @@ class _Run:
                 (self.state / old["name"]).unlink(missing_ok=True)
         manifest = Manifest(spec.name, spec.identity, spec.describe(), input_digests(receipts), outputs, totals)
         manifest.save(self.state, receipts)
-        settle_claim(self.state, [record["name"] for record in outputs])
+        settle_claim(self.state, [_beside_state(path) for path in made])
         shutil.rmtree(self.state / STATE / "work", ignore_errors=True)
         self._remembered.unlink(missing_ok=True)
         return report_of(totals, self.prefix.parent)
