@@ -61,8 +61,9 @@ def claim(output: Path, names: Iterable[str], beside: Iterable[str] = ()) -> set
 
 
 def settle_claim(output: Path, names: Iterable[str]) -> None:
-    """Note what a finished output consists of: of `names` those that are there."""
-    write_json(output / STATE / NOTE, sorted(name for name in set(names) if (output / name).exists()))
+    """Note which files of a finished output are ours: `names` and what was ours before, of these the ones that are there."""
+    ours = known(output).union(names)
+    write_json(output / STATE / NOTE, sorted(name for name in ours if (output / name).exists()))
 
 
 def _refuse(output: Path, there: Iterable[str], mine: set[str]) -> None:
