@@ -140,3 +140,13 @@ def test_no_damage_makes_a_reader_fail(tmp_path_factory, seed, name):
 def test_a_real_zip_of_plain_text_is_read(real_data):
     found, problems = docs(real_data / "books/nltk/shakespeare.zip", kind=None)
     assert len(found) + sum(problems.counts.values()) >= 8
+
+
+@pytest.mark.parametrize("unit_bytes", [1, 1 << 20])
+def test_the_members_of_a_zip_share_one_budget_in_all_spans(tmp_path, monkeypatch, unit_bytes):
+    monkeypatch.setattr(archives, "FREE_BYTES", 100_000)
+    bomb = b'{"text": "' + b"x" * 39_000 + b'"}\n'
+    path = make(tmp_path / "a.zip", {**{f"{i}.jsonl": bomb for i in range(40)}, "last.txt": b"A small one still fits."})
+    found, problems = docs(path, unit_bytes, max_expansion=2)
+    assert [d["id"] for d in found] == [f"a.zip/{i}.jsonl:0" for i in range(2)] + ["a.zip/last.txt"]
+    assert problems.counts == {"expansion_too_large": 38}

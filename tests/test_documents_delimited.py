@@ -189,6 +189,50 @@ def test_damage_inside_an_array_costs_its_record(tmp_path):
     assert found[1]["id"] == f"a.json:{third}"
 
 
+DAMAGE = {
+    "a quote is missing": lambda record: record.replace(b'x"', b"x", 1),
+    "a bracket is missing": lambda record: record.rstrip(b"}\n "),
+    "a bracket is too much": lambda record: record.replace(b"{", b"{[", 1),
+    "the end is missing": lambda record: record[: record.index(b"x")],
+    "no number": lambda record: b"one".join(record.rsplit(b"1", 1)),
+}
+
+
+@pytest.mark.parametrize(("block", "limit"), [(7, 100), (7, 1 << 20), (1 << 20, 1 << 20)])
+@pytest.mark.parametrize("indent", [False, True])
+@pytest.mark.parametrize("array", [False, True])
+@pytest.mark.parametrize("damaged", [0, 1, 4, 8, 9])
+@pytest.mark.parametrize("name", list(DAMAGE))
+def test_a_damaged_record_costs_no_other(tmp_path, monkeypatch, name, damaged, array, indent, limit, block):
+    monkeypatch.setattr(jsonarray, "_BLOCK", block)
+    option = orjson.OPT_INDENT_2 if indent else 0
+    whole = [{"text": f"{i} {{, [x", "of": [{"n": 1}, {"n": 2}]} for i in range(10)]
+    records = [orjson.dumps(record, option=option) for record in whole]
+    records[damaged] = DAMAGE[name](records[damaged])
+    data = (b"[" if array else b"") + (b",\n" if array else b"\n").join(records) + (b"]" if array else b"")
+    found, problems = docs(tmp_path / "a.json", data, kind="json", max_record_bytes=limit)
+    expected = [r["text"] for i, r in enumerate(whole) if i != damaged]
+    assert [d["text"] for d in found] == expected
+    assert 1 <= problems.counts.total() <= 6, "a bracket that is left over is told of"
+
+
+def test_damage_without_end_is_scanned_in_linear_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(jsonarray, "_SPARE", 1 << 16)
+    data = b'[{"text": "a"}, {"text": "b"}, ' + b'{"text": "c", ' * 100_000
+    scanned = 0
+    before = jsonarray._scan_block
+
+    def counting(scan, block, base):
+        nonlocal scanned
+        scanned += len(block)
+        return before(scan, block, base)
+
+    monkeypatch.setattr(jsonarray, "_scan_block", counting)
+    found, _ = docs(tmp_path / "a.json", data, kind="json")
+    assert [d["text"] for d in found] == ["a", "b"]
+    assert scanned < 4 * len(data)
+
+
 @pytest.mark.parametrize(
     ("name", "data", "kind"),
     [
@@ -218,3 +262,14 @@ def test_real_tables_are_read_as_other_readers_read_them(real_data):
         at = rows[0].index(column) if column.isalpha() else int(column)
         assert [d["text"] for d in found] == [row[at] for row in (rows[1:] if column.isalpha() else rows)]
         assert not problems.counts
+
+
+def test_columns_of_one_name_get_numbers_that_no_other_column_has(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("text,text,text.1,,text,\nfirst,second,third,fourth,fifth,sixth\n")
+    file = expand([str(path)]).files[0]
+    names = ("text.2", "text.1", "column 3", "text.3", "column 5")
+    for name, expected in zip(names, ("second", "third", "fourth", "fifth", "sixth"), strict=True):
+        read = ReadOptions(text_field=name)
+        [batch] = [b for unit in plan([file]) for b in read_unit(unit, read, Problems())]
+        assert list(batch.texts) == [expected]

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from megadata.documents import jsonl
 from megadata.documents.batch import DocBatch
 from megadata.documents.fields import Rows
+from megadata.documents.inputs import expand, plan, read_unit
 from megadata.documents.jsonl import Jsonl
 from megadata.documents.shards import encode, encode_lines
 from megadata.documents.source import Problems, ReadOptions
@@ -157,3 +158,33 @@ def test_lines_are_written_as_orjson_writes_them(texts, url, reason, value):
         rest = docs.slice(1, len(docs))
         assert list(encode_lines(rest, *(one[1:] for one in told))) == expected[1:]
     assert bytes(encode(docs, *told).data) == b"".join(expected)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "json"])
+def test_what_python_writes_for_no_number_is_null(tmp_path, kind):
+    odd = {
+        "text": 'NaN "Infinity" \\',
+        "metadata": {"a": float("nan"), "b": [float("-inf"), float("inf"), 1.5], "NaN": "NaN"},
+    }
+    path = tmp_path / f"a.{kind}"
+    path.write_text(
+        json.dumps(odd) + "\n" + json.dumps({"text": "next"}) if kind == "jsonl" else json.dumps([odd], indent=1)
+    )
+    problems = Problems()
+    [batch] = [b for u in plan(expand([str(path)]).files) for b in read_unit(u, ReadOptions(), problems)]
+    assert not problems.counts
+    row = next(iter(batch))
+    assert row["text"] == odd["text"]
+    assert orjson.loads(row["metadata"])["a"] is None
+    assert orjson.loads(row["metadata"])["b"] == [None, None, 1.5]
+    assert orjson.loads(row["metadata"])["NaN"] == "NaN"
+
+
+def test_no_number_outside_of_a_value_is_still_no_json(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "x"}\n{"text": "y", NaN}\n{"text": "z", "n": NaNa}\n')
+    problems = Problems()
+    assert [
+        t for u in plan(expand([str(path)]).files) for b in read_unit(u, ReadOptions(), problems) for t in b.texts
+    ] == ["x"]
+    assert problems.counts == {"bad_json": 2}

@@ -314,7 +314,7 @@ def test_records_that_all_lack_the_text_are_an_error_that_names_their_fields(
     assert here(typed(command, tokenizer, source, tmp_path / "out", "--set", "read.text_field=body")).code == 0
 
 
-PLANS = ("corpus.clean", "corpus.dedup.run", "tokenize.step", "tokenize.train")
+PLANS = ("documents.job", "corpus.dedup.run", "tokenize.step", "tokenize.train")
 
 
 def after_planning(monkeypatch: pytest.MonkeyPatch, harm: Callable[[], object]) -> None:

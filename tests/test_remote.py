@@ -97,7 +97,7 @@ def test_what_fails_once_is_tried_again(fault, ranges):
             r"cannot be read \(Service Unavailable\), 3 times in a row; check the network and the storage, then run the same",
         ),
         (403, r"access was refused \(Forbidden\); check the credentials for http:// and who may read the object$"),
-        (404, "expected an object, found none; check the address$"),
+        (404, r"expected an object, found none \(HTTP 404\); check the address$"),
         (400, r"cannot be read \(Bad Request\); check the address$"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -19,8 +20,9 @@ from megadata.runtime.executor import LocalExecutor
 from megadata.runtime.files import atomic_write, lock_folder, write_json
 from megadata.runtime.manifest import Manifest, StepSpec, input_digests
 from megadata.runtime.progress import Reporter
-from megadata.runtime.receipts import Receipt, UnitWriter, receipt_path
-from megadata.runtime.step import assemble_shards, map_to_shards, map_units, publish, work_folder
+from megadata.runtime.receipts import CHANGED, Part, Receipt, UnitWriter, part_path, receipt_path
+from megadata.runtime.shards import Shard, ShardPlanner
+from megadata.runtime.step import assemble_shards, map_units, mark_spent, publish, work_folder
 from megadata.runtime.streams import open_decoded
 from megadata.runtime.units import InputFile, Span, Unit, cut, pack_units
 
@@ -59,17 +61,23 @@ def corpus(tmp_path):
     return path
 
 
+def mapped(folder: Path, corpus: Path, task=None, executor=None) -> tuple[list[Receipt], list[Shard]]:
+    executor = executor or LocalExecutor(1)
+    receipts = map_units(executor, task or Route(folder), units_of(corpus), folder, Reporter(), "route")
+    mark_spent(folder)
+    shards, _ = assemble_shards(executor, receipts, folder, Reporter(), shard_bytes=2000)
+    return receipts, shards
+
+
 def made(folder: Path, corpus: Path, workers: int = 1, die: tuple[int, ...] = ()) -> dict[str, bytes]:
     executor = LocalExecutor(workers, lambda _: None)
     try:
-        mapped = map_to_shards(
-            executor, Route(folder, die), units_of(corpus), folder, Reporter(), "route", shard_bytes=2000
-        )
+        receipts, shards = mapped(folder, corpus, Route(folder, die), executor)
     finally:
         executor.close()
-    assert mapped.total()["lines"] == 1000
-    written = {f"{s.stream}/{s.name}": (folder / "shards" / s.stream / s.name).read_bytes() for s in mapped.shards}
-    assert [s.sha256 for s in mapped.shards] == [sha256(content).hexdigest() for content in written.values()]
+    assert sum(r.counts["lines"] for r in receipts) == 1000
+    written = {f"{s.stream}/{s.name}": (folder / "shards" / s.stream / s.name).read_bytes() for s in shards}
+    assert [s.sha256 for s in shards] == [sha256(content).hexdigest() for content in written.values()]
     return written
 
 
@@ -78,15 +86,6 @@ def test_shards_are_the_same_for_any_number_of_workers_and_after_dying_workers(t
     assert len(alone) > 4
     assert made(tmp_path / "two", corpus, workers=2) == alone
     assert made(tmp_path / "five", corpus, workers=5, die=(0, 7, 8)) == alone
-
-
-def test_assembling_at_the_end_gives_the_same_shards(tmp_path, corpus):
-    executor = LocalExecutor(1)
-    folder = tmp_path / "late"
-    receipts = map_units(executor, Route(folder), units_of(corpus), folder, Reporter(), "route")
-    shards, _ = assemble_shards(executor, receipts, folder, Reporter(), shard_bytes=2000)
-    late = {f"{s.stream}/{s.name}": (folder / "shards" / s.stream / s.name).read_bytes() for s in shards}
-    assert late == made(tmp_path / "pipelined", corpus)
 
 
 def test_shards_hold_every_line_in_order_and_can_be_entered(tmp_path, corpus):
@@ -119,9 +118,7 @@ def test_a_run_that_was_killed_is_taken_up_where_it_was(tmp_path, corpus):
     number = len(units_of(corpus))
     for stop_at in (3, 11, number):
         try:
-            map_to_shards(
-                LocalExecutor(1), Counting(stop_at), units_of(corpus), folder, Reporter(), "r", shard_bytes=2000
-            )
+            mapped(folder, corpus, Counting(stop_at))
         except Stop:
             continue
     assert sorted(calls) == list(range(number)), "a finished unit was made again"
@@ -160,11 +157,9 @@ def test_published_output_is_known_as_current_until_input_or_output_change(tmp_p
     spec = StepSpec(name="route", version="1", config={})
     folder = work_folder(output, spec)
     units = units_of(corpus)
-    mapped = map_to_shards(LocalExecutor(1), Route(folder), units, folder, Reporter(), "route")
-    records = publish(folder, output, mapped.shards, {"kept": Path(), "removed": Path("removed")})
-    Manifest("route", spec.identity, spec.describe(), input_digests(mapped.receipts), records).save(
-        output, mapped.receipts
-    )
+    receipts, shards = mapped(folder, corpus)
+    records = publish(folder, output, shards, {"kept": Path(), "removed": Path("removed")})
+    Manifest("route", spec.identity, spec.describe(), input_digests(receipts), records).save(output, receipts)
     manifest = Manifest.load(output)
     assert manifest is not None
     assert manifest.is_current(output, spec.identity, units)
@@ -219,10 +214,75 @@ def test_a_digest_is_taken_from_an_earlier_phase_only_while_the_file_lies_there_
         known = writer.finish()
     digested = []
     monkeypatch.setattr(receipts, "digest_span", lambda span: digested.append(span) or "new")
-    for content, expected in ((b"one\n", known.read[0].digest), (b"two\n", "new")):
+    for content, expected in ((b"one\n", known.read[0].digest), (b"two\n", CHANGED)):
         if content != b"one\n":
             path.write_bytes(content)
             os.utime(path, ns=(status.st_mtime_ns + 1, status.st_mtime_ns + 1))
         with UnitWriter(tmp_path / "second", unit, known=known) as writer:
             assert writer.finish().read[0].digest == expected
     assert len(digested) == 1
+
+
+def test_a_receipt_vouches_for_no_bytes_that_were_written_after_they_were_read(tmp_path, corpus):
+    folder, units = tmp_path / "out", units_of(corpus)
+    with UnitWriter(folder, units[0]) as writer:
+        before = corpus.read_bytes()
+        corpus.write_bytes(b"y" + before[1:])
+        os.utime(corpus, ns=(0, corpus.stat().st_mtime_ns + 1))
+        receipt = writer.finish()
+    assert receipt.read[0].digest == CHANGED
+    assert not receipt.fits(units[0])
+    assert not receipt.fits(units_of(corpus)[0])
+
+
+@pytest.mark.parametrize(
+    ("left", "spent"),  # a part that is gone from a spent phase is most often in a shard: see the next test
+    [(b"", False), (b"half", False), (None, False), (b"", True), (b"half", True)],
+)
+def test_parts_that_a_power_cut_has_torn_are_made_again(tmp_path, corpus, left, spent):
+    folder, calls = tmp_path / "out", []
+    receipts = map_units(LocalExecutor(1), Route(folder), units_of(corpus), folder, Reporter(), "route")
+    if spent:
+        mark_spent(folder)
+    torn = part_path(folder, "kept", receipts[3].unit)
+    torn.unlink() if left is None else torn.write_bytes(left)
+
+    def counting(unit: Unit) -> Receipt:
+        calls.append(unit.ordinal)
+        return Route(folder)(unit)
+
+    mapped(folder, corpus, counting)
+    assert calls == [3]
+    assert made(folder, corpus) == made(tmp_path / "whole", corpus)
+
+
+def test_a_part_that_vanished_under_the_assembler_is_told_and_made_again_by_the_next_run(tmp_path, corpus):
+    folder = tmp_path / "out"
+    receipts = map_units(LocalExecutor(1), Route(folder), units_of(corpus), folder, Reporter(), "route")
+    mark_spent(folder)
+    part_path(folder, "kept", receipts[3].unit).unlink()
+    with pytest.raises(OutputError, match=r"000003\.part: expected \d+ bytes, found -1; run the same command again"):
+        assemble_shards(LocalExecutor(1), receipts, folder, Reporter(), shard_bytes=2000)
+    assert made(folder, corpus) == made(tmp_path / "whole", corpus)
+
+
+def test_planning_shards_takes_time_in_proportion_to_the_units():
+    planner = ShardPlanner()
+    part = Part(1, 1, "", [[1, 1]])
+    began = time.process_time()
+    plans = [plan for unit in range(50_000) for plan in planner.add(Receipt(unit, [], {"kept": part}, {}))]
+    [last] = [*plans, *planner.finish()]
+    assert (len(last.units), last.documents) == (50_000, 50_000)
+    assert time.process_time() - began < 10, "once three minutes: the bytes of a shard were summed anew for every unit"
+
+
+def test_an_atomic_write_blames_its_file_for_nothing_but_failed_writes(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match=r"input\.txt"), atomic_write(tmp_path / "a.bin"):
+        (tmp_path / "input.txt").read_bytes()
+    with pytest.raises(OutputError, match=r"/dev/full: the disk is full"):
+        with monkeypatch.context() as patched:
+            patched.setattr(files_module, "temporary_name", lambda _: Path("/dev/full"))
+            patched.setattr(Path, "unlink", lambda *_, **__: None)
+            with atomic_write(Path("/dev/full")) as file:
+                file.write(b"x" * 100_000)
+    assert list(tmp_path.iterdir()) == []

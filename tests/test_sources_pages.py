@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import random
 import textwrap
+import tracemalloc
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sources_support import read, texts
 
+from megadata.corpus.sources import pages as paged
 from megadata.corpus.sources.pages import is_paged, unpage
 
 SENTENCES = (
@@ -172,3 +175,24 @@ def test_no_word_of_pages_without_heads_is_lost(sizes: list[int]) -> None:
 def test_any_text_goes_through(text: str, feeds: int) -> None:
     unpage("\f".join([text] * feeds))
     unpage(text.replace("a", "\f"))
+
+
+@given(st.lists(st.text("ab     ", min_size=31, max_size=70), min_size=10, max_size=14))
+def test_the_gutter_is_where_most_lines_have_a_gap(drawn: list[str]) -> None:
+    counted = Counter[int]()
+    for line in drawn:
+        for gap in paged._GUTTER.finditer(line):
+            counted.update(range(gap.start(1), gap.end(1)))
+    expected = max(((many, at) for at, many in counted.items()), default=None)
+    assert paged._gutter(drawn) == expected
+
+
+def test_wide_blanks_take_no_memory_for_every_place_in_them() -> None:
+    page_lines = ["left" + " " * 100_000 + f"right {n}" for n in range(40)]
+    tracemalloc.start()
+    try:
+        unpage("\f".join(["\n".join(page_lines)] * 2))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 60_000_000, f"{peak} bytes for a text of 8 million"

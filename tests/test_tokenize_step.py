@@ -10,7 +10,7 @@ import pytest
 from oracles_tokenize import corpus, digests, ids_of, shuffle_order, sized_tokenizer, small_tokenizer, write_jsonl
 
 from megadata.documents import fields, inputs
-from megadata.errors import ConfigError, CorpusError, TokenizerError
+from megadata.errors import ConfigError, CorpusError, OutputError, TokenizerError
 from megadata.indexed.format import parse_index
 from megadata.indexed.meta import read_meta
 from megadata.indexed.reader import IndexedDataset
@@ -451,3 +451,16 @@ def test_a_folder_is_no_prefix(tmp_path):
         ConfigError, match=r"expected the beginning of file names, found a folder; add a name, as in .*/corpus"
     ):
         tokenize([file], tmp_path, small_tokenizer(), TokenizeConfig(), RunSettings(workers=1))
+
+
+def test_files_of_a_dataset_that_we_did_not_make_are_not_replaced(tmp_path):
+    file = write_jsonl(tmp_path / "a.jsonl", RECORDS[:5])
+    (tmp_path / "out").mkdir()
+    for name, config in (("web.bin", {}), ("web-train.idx", {"split": {"train": 1.0}})):
+        (tmp_path / "out" / name).write_text("mine")
+        with pytest.raises(OutputError, match=rf"out/{name}: expected none of this name, .* choose another -o"):
+            run(tmp_path / "out", [file], **config)
+        assert (tmp_path / "out" / name).read_text() == "mine"
+        (tmp_path / "out" / name).unlink()
+        assert run(tmp_path / "out", [file], **config).documents == 5
+        assert run(tmp_path / "out", [file], seed=7, **config).documents == 5, "our own are replaced"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from megadata import formats
 from megadata.config import configclass, to_dict
-from megadata.corpus.finish import finish, record_path, records
+from megadata.corpus.finish import BESIDE, finish, record_path, records
 from megadata.corpus.record import Record, Recorder, RuleRecord, beginning, by_source
 from megadata.corpus.rules import RuleList, load_rules
 from megadata.corpus.scorelayout import NAME, Layout
@@ -17,20 +17,20 @@ from megadata.corpus.step import Outcome
 from megadata.documents.batch import DocBatch
 from megadata.documents.crawls import CrawlNotes
 from megadata.documents.ids import NOTE, IdNotes, file_paths
-from megadata.documents.inputs import Inputs, plan, read_span, refuse_overlap, refuse_unfit, source_versions
+from megadata.documents.inputs import Inputs, read_span, refuse_unfit, source_versions
+from megadata.documents.job import open_job
 from megadata.documents.registry import READERS
 from megadata.documents.shards import encode, unreadable_lines
 from megadata.documents.source import Problems, ReadOptions
-from megadata.documents.unpack import unpack
 from megadata.errors import ConfigError
 from megadata.runtime.allocator import keep_freed_memory
 from megadata.runtime.exchange import Exchange
-from megadata.runtime.files import lock_folder, read_json, remove_temporaries, write_json
-from megadata.runtime.manifest import STATE, Manifest, StepSpec, clear_work
+from megadata.runtime.files import read_json, write_json
+from megadata.runtime.manifest import Manifest, StepSpec
 from megadata.runtime.receipts import Receipt, UnitWriter
 from megadata.runtime.settings import RunSettings
 from megadata.runtime.shards import SHARD_BYTES
-from megadata.runtime.step import map_units, work_folder
+from megadata.runtime.step import map_units
 from megadata.runtime.units import UNIT_BYTES, Unit
 
 if TYPE_CHECKING:
@@ -242,7 +242,6 @@ def clean(inputs: Inputs, output: Path, config: CleanConfig, settings: RunSettin
     CorpusError, ConfigError, OutputError, WorkerError
         With one sentence each; run again, the same command goes on where it stopped.
     """
-    refuse_overlap(inputs.files, output)
     if config.scores and config.newest:
         raise ConfigError(
             "--scores: expected no --newest, which removes documents after they are scored; leave one out"
@@ -254,30 +253,28 @@ def clean(inputs: Inputs, output: Path, config: CleanConfig, settings: RunSettin
         "labels": sorted({(f.name, f.source, f.family) for f in inputs.files}),
     }
     spec = spec_for(settled, rules, inputs.upstream)
-    units = plan(inputs.files, config.unit_bytes)
-    with lock_folder(output / STATE):
-        remove_temporaries(output)
-        manifest = Manifest.load(output)
-        scored = not config.scores or (output / NAME).exists()
-        if manifest is not None and scored and manifest.is_current(output, spec.identity, units):
-            clear_work(output)
-            known = Recorder()
-            known.add(formats.check("stats", read_json(output / "stats.json"), output / "stats.json")["sources"])
-            return CleanReport(output, manifest.totals, True, inputs.passed_over, known.sources)
-        if manifest is not None and scored:
-            settings.progress.note(f"{output}: what other inputs or settings made is replaced")
-        folder = work_folder(output, spec)
+
+    def stands() -> bool:
+        return not config.scores or (output / NAME).exists()
+
+    with open_job(inputs, output, spec, config.read, config.unit_bytes, settings, stands, beside=BESIDE) as job:
+        if job.current is not None:
+            return current_report(job.current, output, inputs.passed_over)
         layout = Layout.of(rules, config.removed == "text") if config.scores else None
-        task = CleanTask(folder, rules, config.read, config.removed, config.newest, layout)
-        with settings.executor() as executor:
-            files = unpack(
-                executor, inputs.files, folder / "unpacked", settings.progress, config.read, config.unit_bytes
-            )
-            units = plan(files, config.unit_bytes)
-            receipts = map_units(executor, task, units, folder, settings.progress, "clean")
+        task = CleanTask(job.folder, rules, config.read, config.removed, config.newest, layout)
+        with job.workers() as (executor, files):
+            units = job.units(files)
+            receipts = map_units(executor, task, units, job.folder, settings.progress, "clean")
             if not any(name.startswith("documents_in|") for receipt in receipts for name in receipt.counts):
                 refuse_unfit(files, config.read)
-            record = records(folder, units)
+            record = records(job.folder, units)
             about = {"named": named_rules(config), "removed": config.removed, "form": config.form}
-            totals = finish(executor, receipts, units, folder, output, spec, config, settings, record, (layout, about))
+            totals = finish(job, executor, receipts, units, config, record, (layout, about))
     return CleanReport(output, totals, False, inputs.passed_over, record.sources)
+
+
+def current_report(made: Manifest, output: Path, passed_over: list[str]) -> CleanReport:
+    """The report of an output that is what its step would make."""
+    known = Recorder()
+    known.add(formats.check("stats", read_json(output / "stats.json"), output / "stats.json")["sources"])
+    return CleanReport(output, made.totals, True, passed_over, known.sources)

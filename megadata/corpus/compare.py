@@ -12,16 +12,17 @@ import orjson
 from megadata.config import to_dict
 from megadata.corpus.rules import RuleList, load_rules
 from megadata.documents.batch import DocBatch
-from megadata.documents.inputs import Inputs, plan, read_span, refuse_overlap, source_versions
+from megadata.documents.inputs import Inputs, read_span, source_versions
+from megadata.documents.job import open_job
 from megadata.documents.registry import READERS
 from megadata.documents.source import Problems, ReadOptions
-from megadata.documents.unpack import unpack
 from megadata.errors import OutputError
-from megadata.runtime.files import atomic_write, digest_file, lock_folder, remove_temporaries
-from megadata.runtime.manifest import STATE, Manifest, StepSpec, clear_work, input_digests
+from megadata.runtime.files import atomic_write, digest_file
+from megadata.runtime.manifest import Manifest, StepSpec, input_digests
+from megadata.runtime.owned import claim
 from megadata.runtime.receipts import Receipt, UnitWriter, part_path
 from megadata.runtime.settings import RunSettings
-from megadata.runtime.step import map_units, work_folder
+from megadata.runtime.step import map_units
 from megadata.runtime.streams import open_decoded
 from megadata.runtime.units import UNIT_BYTES, Unit
 
@@ -121,7 +122,6 @@ def compare(
         With one sentence each; run again, the same command goes on where it stopped.
     """
     read = read or ReadOptions()
-    refuse_overlap(inputs.files, output)
     families = sorted({f.family for f in inputs.files})
     first, second = ({f: load_rules(name) for f in families} for name in names)
     spec = StepSpec(
@@ -137,36 +137,30 @@ def compare(
         libraries=("ftfy", "orjson", "pyarrow", "zstandard", *READERS),
         upstream=inputs.upstream,
     )
-    units = plan(inputs.files, unit_bytes)
-    with lock_folder(output / STATE):
-        remove_temporaries(output)
-        manifest = Manifest.load(output)
-        if manifest is not None and manifest.step != spec.name:
-            raise OutputError(
-                f"{output}: expected a folder of its own for --compare, found the output of {manifest.step}; name another"
-            )
-        if manifest is not None and manifest.is_current(output, spec.identity, units):
-            clear_work(output)
-            return _compared(output, names, manifest.totals, True)
-        folder = work_folder(output, spec)
-        with settings.executor() as executor:
-            files = unpack(executor, inputs.files, folder / "unpacked", settings.progress, read, unit_bytes)
-            units = plan(files, unit_bytes)
-            task = CompareTask(folder, (first, second), read)
-            receipts = map_units(executor, task, units, folder, settings.progress, "compare")
+    before = Manifest.load(output)
+    if before is not None and before.step != spec.name:
+        raise OutputError(
+            f"{output}: expected a folder of its own for --compare, found the output of {before.step}; name another"
+        )
+    with open_job(inputs, output, spec, read, unit_bytes, settings, beside=(NAME,)) as job:
+        if job.current is not None:
+            return _compared(output, names, job.current.totals, True)
+        with job.workers() as (executor, files):
+            task = CompareTask(job.folder, (first, second), read)
+            receipts = map_units(executor, task, job.units(files), job.folder, settings.progress, "compare")
         counts: Counter[str] = Counter()
+        claim(output, [NAME])
         (output / "manifest.json").unlink(missing_ok=True)
         with atomic_write(output / NAME) as file:
             for receipt in receipts:
                 counts.update({k: int(v) for k, v in receipt.counts.items()})
                 if "differ" in receipt.parts:
-                    file.write(part_path(folder, "differ", receipt.unit).read_bytes())
+                    file.write(part_path(job.folder, "differ", receipt.unit).read_bytes())
         written = {"name": NAME, "size": (output / NAME).stat().st_size, "sha256": digest_file(output / NAME)}
         made = Manifest(
             spec.name, spec.identity, spec.describe(), input_digests(receipts), [written], dict(sorted(counts.items()))
         )
         made.save(output, receipts)
-        clear_work(output)
     return _compared(output, names, made.totals)
 
 

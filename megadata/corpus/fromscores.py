@@ -17,10 +17,9 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from megadata import formats
 from megadata.corpus.align import REMEDY, Plan, align
-from megadata.corpus.clean import LEVELS, LIBRARIES, CleanConfig, CleanReport, spec_for
-from megadata.corpus.finish import finish, record_path, records
+from megadata.corpus.clean import LEVELS, LIBRARIES, CleanConfig, CleanReport, current_report, spec_for
+from megadata.corpus.finish import BESIDE, finish, record_path, records
 from megadata.corpus.record import EXCERPT, Recorder
 from megadata.corpus.redecide import PLACES, Redecided, Rows, redecide
 from megadata.corpus.rules import RuleList, Why, load_rules
@@ -28,13 +27,14 @@ from megadata.corpus.scored import Scored, open_scores
 from megadata.corpus.scorelayout import BEGIN_COLUMN, SIZES, begin_column
 from megadata.documents.batch import DocBatch
 from megadata.documents.ids import NOTE, IdNotes
+from megadata.documents.job import open_output
 from megadata.errors import ConfigError
 from megadata.runtime.exchange import Exchange
-from megadata.runtime.files import lock_folder, read_json, remove_temporaries, write_json
-from megadata.runtime.manifest import STATE, Manifest, StepSpec, clear_work, library_versions
+from megadata.runtime.files import write_json
+from megadata.runtime.manifest import Manifest, StepSpec, library_versions
 from megadata.runtime.receipts import Receipt, UnitWriter
 from megadata.runtime.settings import RunSettings
-from megadata.runtime.step import map_units, work_folder
+from megadata.runtime.step import map_units
 from megadata.runtime.units import Unit
 
 _HELD = {"none": 0, "ids": 1, "text": 2}
@@ -225,29 +225,24 @@ def clean_from_scores(task: FromScores, output: Path, settings: RunSettings) -> 
     scored, spec = task.scored, task.spec
     if output.resolve() == scored.folder.resolve():
         raise ConfigError(f"{output}: holds the scored documents, which are read; write to another folder")
-    with lock_folder(output / STATE):
-        remove_temporaries(output)
-        manifest = Manifest.load(output)
-        if manifest is not None:
-            if (manifest.identity, manifest.inputs) == (spec.identity, scored.manifest.inputs) and manifest.stands(
-                output
-            ):
-                clear_work(output)
-                known = Recorder()
-                known.add(formats.check("stats", read_json(output / "stats.json"), output / "stats.json")["sources"])
-                return CleanReport(output, manifest.totals, True, records=known.sources)
-            settings.progress.note(f"{output}: what other inputs or settings made is replaced")
+
+    def is_current(made: Manifest) -> bool:
+        same = (made.identity, made.inputs) == (spec.identity, scored.manifest.inputs)
+        return same and made.stands(output)
+
+    work = StepSpec(name="from-scores", version="1", config=spec.describe())
+    with open_output(output, spec, settings, is_current, BESIDE, work=work) as job:
+        if job.current is not None:
+            return current_report(job.current, output, [])
         whole = task.check()
-        folder = work_folder(output, StepSpec(name="from-scores", version="1", config=spec.describe()))
         units = scored.units()
         with settings.executor() as executor:
-            receipts = map_units(executor, RescoreTask(folder, task), units, folder, settings.progress, "decide")
-            record = records(folder, units)
+            rescore = RescoreTask(job.folder, task)
+            receipts = map_units(executor, rescore, units, job.folder, settings.progress, "decide")
+            record = records(job.folder, units)
             config = CleanConfig(**{n: task.settings[n] for n in ("removed", "form", "unit_bytes", "shard_bytes")})
-            known_inputs = (scored.manifest.inputs, scored.reads, task.unread)
-            totals = finish(
-                executor, receipts, units, folder, output, spec, config, settings, record, known=known_inputs
-            )
+            known = (scored.manifest.inputs, scored.reads, task.unread)
+            totals = finish(job, executor, receipts, units, config, record, known=known)
     moved = (sum(whole.back.values()), sum(whole.gone.values()))
     return CleanReport(output, totals, records=record.sources, moved=moved)
 

@@ -26,7 +26,7 @@ from megadata.runtime.units import InputFile, Span
 
 ARCHIVES = ("tar", "zip", "wacz")
 FREE_BYTES = 1 << 30
-"""Decoded bytes that any archive or member may have, however small it is."""
+"""Decoded bytes that any archive may have, however small it is."""
 _BLOCK = 1 << 20
 _MOST_HEAD = 1 << 20
 _WHOLE = 1 << 62
@@ -92,7 +92,7 @@ class Zip:
 
     kind: ClassVar[str] = "zip"
     default_source: ClassVar[str] = "text"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     suffixes: ClassVar[tuple[str, ...]] = ()
     ranges: ClassVar[bool] = False
 
@@ -117,34 +117,55 @@ class Zip:
         file = span.file
         try:
             with open_raw(file.path) as raw, zipfile.ZipFile(raw) as archive:
-                for info in sorted(archive.infolist(), key=lambda one: (one.header_offset, one.filename)):
+                members = sorted(archive.infolist(), key=lambda one: (one.header_offset, one.filename))
+                too_much = self._past_budget(members, file, options)
+                for info in members:
                     start = min(max(info.header_offset, 0), max(file.size - 1, 0))
                     inside = span.start <= start and (span.stop == -1 or start < span.stop)
                     if inside and not info.filename:
                         problems.add("damaged_zip", f"{file.name}:{start}", "a member without a name")
-                    elif inside and not info.is_dir() and self._reads(info.filename, problems):
+                    elif inside and not info.is_dir() and not self._reads(info.filename):
+                        self._skip(problems)
+                    elif inside and id(info) in too_much:
+                        problems.add("expansion_too_large", f"{file.name}/{info.filename}", _too_much(options))
+                    elif inside and not info.is_dir():
                         yield from self._one(archive, info, file, options, problems)
         except _DAMAGE as error:
             problems.add("damaged_zip", file.name, str(error))
 
-    def _reads(self, name: str, problems: Problems) -> bool:
+    def _reads(self, name: str) -> bool:
         """Whether a member is read."""
         return not _hidden(name)
+
+    def _skip(self, problems: Problems) -> None:
+        """Count a member that is not read."""
+
+    def _past_budget(self, members: list[zipfile.ZipInfo], file: InputFile, options: ReadOptions) -> set[int]:
+        """The members that no room is left for, by what the directory says of all of them, so that every span knows the same.
+
+        None unfolds to more than its directory entry says, so what is read stays within the budget of the archive.
+        """
+        left = max(file.size * options.max_expansion, FREE_BYTES)
+        past = set()
+        for info in members:
+            if info.is_dir() or not self._reads(info.filename):
+                continue
+            if info.file_size <= left:
+                left -= info.file_size
+            else:
+                past.add(id(info))
+        return past
 
     @staticmethod
     def _one(
         archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: InputFile, options: ReadOptions, problems: Problems
     ) -> Iterator[DocBatch]:
         name = f"{file.name}/{info.filename}"
-        limit = max(info.compress_size * options.max_expansion, FREE_BYTES)
         try:
             if info.flag_bits & 1:
                 problems.add("encrypted_member", name, "the member is encrypted")
                 return
-            with archive.open(info) as content, _copied(content, name, limit) as (copy, size):
-                if size > limit:
-                    problems.add("expansion_too_large", name, _too_much(options))
-                    return
+            with archive.open(info) as content, _copied(content, name, info.file_size) as (copy, _):
                 yield from _member(file, name, copy, options, problems)
         except _DAMAGE as error:
             problems.add("damaged_zip", name, str(error))
@@ -161,11 +182,11 @@ class Wacz(Zip):
         """A zip archive whose first member is one of a package's."""
         return head.startswith(b"PK\x03\x04") and head[30:].startswith((b"archive/", b"datapackage.json"))
 
-    def _reads(self, name: str, problems: Problems) -> bool:
-        if name.startswith("archive/") and not _hidden(name):
-            return True
+    def _reads(self, name: str) -> bool:
+        return name.startswith("archive/") and not _hidden(name)
+
+    def _skip(self, problems: Problems) -> None:
         problems.skip("beside_archives")
-        return False
 
 
 class _Head(tarfile.TarInfo):

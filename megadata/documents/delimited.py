@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -36,7 +36,7 @@ class Delimited:
 
     kind: ClassVar[str] = "csv"
     default_source: ClassVar[str] = "text"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     suffixes: ClassVar[tuple[str, ...]] = (".csv", ".tsv", ".tab")
     ranges: ClassVar[bool] = False
 
@@ -96,13 +96,19 @@ def _read(stream: BinaryIO, rows: Rows, file: InputFile, options: ReadOptions) -
 
 
 def _unique(names: list[str]) -> list[str]:
-    """Names of columns; the second of a name gets a number, as pandas has it."""
-    seen: dict[str, int] = {}
+    """Names of columns; the second of a name gets the first number that makes a name no other column has, as pandas has it."""
+    own = [name.strip() or f"column {number}" for number, name in enumerate(names)]
+    taken = set(own)
+    seen: Counter[str] = Counter()
     result = []
-    for number, name in enumerate(names):
-        name = name.strip() or f"column {number}"
-        count = seen[name] = seen.get(name, -1) + 1
-        result.append(f"{name}.{count}" if count else name)
+    for name in own:
+        unique = name
+        while seen[name] and unique in taken:
+            unique = f"{name}.{seen[name]}"
+            seen[name] += 1
+        seen[name] = seen[name] or 1
+        taken.add(unique)
+        result.append(unique)
     return result
 
 

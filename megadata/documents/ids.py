@@ -1,14 +1,13 @@
 """Document ids: unique over an output, and an index of them that finds any document without a scan.
 
 While units are written, each notes for every document the hash of its id and where its line begins. From these notes, sorted by
-the exchange, repeated ids are found, and then the key index is written: ``keys.idx``, sorted records of `KEY`.
+the exchange, repeated ids are found (`repeats`), and then the key index is written: ``keys.idx``, sorted records of `KEY`.
 """
 
 from __future__ import annotations
 
 import hashlib
 from array import array
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -110,38 +109,13 @@ class IdNotes:
         return rows
 
 
-REPEAT = np.dtype([("unit", "<u4"), ("stream", "<u4"), ("offset", "<u8"), ("occurrence", "<u8")])
-"""A document whose id must be qualified: where its line is, and its number among equals of the same file."""
+def qualified(own: str, path: str, occurrence: int | None) -> str:
+    """The id a document has in the output: with its path (and a number from the second on) where others have the same.
 
-
-def find_repeats(exchange: Exchange, target: Path, memory: int, workers: int) -> int:
-    """Write the documents whose ids occur more than once, as an array of `REPEAT` sorted by unit; how many there are."""
-    found: list[tuple[int, int, int, int]] = []
-    for key_range in exchange.ranges(memory, workers):
-        rows = exchange.read(key_range).records
-        same = (rows["key"][1:] == rows["key"][:-1]) & (rows["check"][1:] == rows["check"][:-1])
-        if not same.any():
-            continue
-        repeated = np.concatenate([same, [False]]) | np.concatenate([[False], same])
-        seen: dict[tuple[int, int, int], int] = defaultdict(int)
-        for row in rows[repeated].tolist():
-            key, check, path, unit, stream, offset = row
-            found.append((unit, stream, offset, seen[key, check, path]))
-            seen[key, check, path] += 1
-    with atomic_write(target, sync=False) as file:
-        np.save(file, np.sort(np.array(found, REPEAT)))
-    return len(found)
-
-
-def repeats_of(path: Path, unit: int) -> dict[tuple[str, int], int]:
-    """Occurrence numbers of the repeated ids of one unit, by (stream, offset of the line)."""
-    repeats = np.load(path, mmap_mode="r")
-    low, high = np.searchsorted(repeats["unit"], [unit, unit + 1])
-    return {(STREAMS[stream], offset): number for _, stream, offset, number in repeats[low:high].tolist()}
-
-
-def qualified(own: str, path: str, occurrence: int) -> str:
-    """An id that others have as well, with the path of its document (and a number from the second on)."""
+    `occurrence` is its number among documents of the same id and path; None where no other document has the id.
+    """
+    if occurrence is None:
+        return own
     return f"{path}:{own}" + (f"#{occurrence}" if occurrence else "")
 
 

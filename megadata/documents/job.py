@@ -1,8 +1,9 @@
-"""The frame of a step over documents: one run at a time on an output, nothing made twice, and work that a kill leaves whole."""
+"""The frame of a step over documents: one run at a time on an output, nothing made twice, nothing in place of what is not ours,
+and work that a kill leaves whole."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +15,12 @@ from megadata.documents.source import ReadOptions
 from megadata.documents.unpack import unpack
 from megadata.errors import ConfigError
 from megadata.runtime.executor import Executor
-from megadata.runtime.files import lock_folder
+from megadata.runtime.files import lock_folder, remove_temporaries
 from megadata.runtime.manifest import STATE, Manifest, StepSpec, clear_work
+from megadata.runtime.owned import refuse_foreign
 from megadata.runtime.settings import RunSettings
 from megadata.runtime.step import work_folder
-from megadata.runtime.units import InputFile
+from megadata.runtime.units import InputFile, Unit
 
 LIBRARIES = ("orjson", "pyarrow", "zstandard", *READERS)
 """Libraries that shape what a step reads and writes."""
@@ -49,21 +51,72 @@ def refuse_label_of_removed(labels: tuple[str, ...]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """A step on its output, which is locked."""
+class Opened:
+    """An output that is locked for a step."""
 
-    inputs: Inputs
     output: Path
     spec: StepSpec
-    read: ReadOptions
-    unit_bytes: int
     settings: RunSettings
     folder: Path
     """Where everything under way lies."""
+    beside: tuple[str, ...]
+    """Names of all files that the step may leave beside its shards."""
     before: Manifest | None
     """What made what lies in the output."""
-    current: Manifest | None = None
+    current: Manifest | None
     """The same, where nothing is left to do."""
+
+
+@contextmanager
+def open_output(
+    output: Path,
+    spec: StepSpec,
+    settings: RunSettings,
+    is_current: Callable[[Manifest], bool],
+    beside: Sequence[str],
+    apart: Sequence[str] = (),
+    stands: Callable[[], bool] = lambda: True,
+    work: StepSpec | None = None,
+) -> Iterator[Opened]:
+    """Lock an output for the length of the block, and delete the work under way when the block is done.
+
+    Parameters
+    ----------
+    is_current : whether what a manifest tells of is what the step would make.
+    beside : files that the step may write beside its shards.
+    apart : names of the inputs that get a folder each, where they do.
+    stands : whether what the step leaves elsewhere is there too.
+    work : what the work under way is named after, where that is not what the output is.
+
+    Raises
+    ------
+    OutputError
+        If another process is at work there, or files of ours would replace somebody else's.
+    """
+    folders = [below for label in apart or ("",) for below in (label, f"{label}/removed".lstrip("/"))]
+    leaves = (*beside, *(f"{label}/keys.idx" for label in apart))
+    with lock_folder(output / STATE):
+        remove_temporaries(output)
+        before = Manifest.load(output)
+        current = before is not None and is_current(before)
+        if before is not None and current and stands():
+            clear_work(output)
+            yield Opened(output, spec, settings, output / STATE, leaves, before, before)
+            return
+        refuse_foreign(output, folders, leaves)
+        if before is not None and not current:
+            settings.progress.note(f"{output}: what other inputs or settings made is replaced")
+        yield Opened(output, spec, settings, work_folder(output, work or spec), leaves, before, None)
+        clear_work(output)
+
+
+@dataclass(frozen=True, slots=True)
+class Job(Opened):
+    """A step over documents, on its output."""
+
+    inputs: Inputs
+    read: ReadOptions
+    unit_bytes: int
     files: list[InputFile] = field(default_factory=list)
     """The input files as they can be read from any place, as soon as there are workers."""
 
@@ -83,6 +136,10 @@ class Job:
         if not any(key == f"documents_in|{label}" if label else key.startswith("documents_in|") for key in counts):
             refuse_unfit([file for file in self.files if not label or file.source == label], self.read)
 
+    def units(self, files: Sequence[InputFile]) -> list[Unit]:
+        """Units over the files that `workers` gives."""
+        return plan(files, self.unit_bytes)
+
 
 @contextmanager
 def open_job(
@@ -93,25 +150,23 @@ def open_job(
     unit_bytes: int,
     settings: RunSettings,
     stands: Callable[[], bool] = lambda: True,
+    *,
+    beside: Sequence[str],
+    apart: Sequence[str] = (),
 ) -> Iterator[Job]:
-    """Lock the output for the length of the block, and delete the work under way when the block is done.
-
-    `stands` tells whether what the step leaves beside its output is there too.
+    """`open_output` for a step over `inputs`.
 
     Raises
     ------
     ConfigError, OutputError
-        If the inputs lie in the output, or another process is at work there.
+        If the inputs lie in the output, and as `open_output`.
     """
     refuse_overlap(inputs.files, output)
     sources()
-    with lock_folder(output / STATE):
-        before = Manifest.load(output)
-        current = before is not None and before.is_current(output, spec.identity, plan(inputs.files, unit_bytes))
-        if before is not None and current and stands():
-            yield Job(inputs, output, spec, read, unit_bytes, settings, output / STATE, before, before)
-            return
-        if before is not None:
-            settings.progress.note(f"{output}: what other inputs or settings made is replaced")
-        yield Job(inputs, output, spec, read, unit_bytes, settings, work_folder(output, spec), before)
-        clear_work(output)
+
+    def is_current(made: Manifest) -> bool:
+        return made.is_current(output, spec.identity, plan(inputs.files, unit_bytes))
+
+    with open_output(output, spec, settings, is_current, beside, apart, stands) as opened:
+        told = (opened.folder, opened.beside, opened.before, opened.current)
+        yield Job(output, spec, settings, *told, inputs, read, unit_bytes)

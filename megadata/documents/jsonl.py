@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from megadata.documents import jsontext
 from megadata.documents.batch import DocBatch, text_column
 from megadata.documents.damage import Damage
 from megadata.documents.fields import OWN_FIELDS, Rows
@@ -28,7 +29,7 @@ class Jsonl:
 
     kind: ClassVar[str] = "jsonl"
     default_source: ClassVar[str] = "text"
-    version: ClassVar[str] = "3"
+    version: ClassVar[str] = "4"
     suffixes: ClassVar[tuple[str, ...]] = (".jsonl", ".ndjson")
     ranges: ClassVar[bool] = True
 
@@ -109,7 +110,7 @@ class _Parser:
 
 def _parse(rows: Rows, position: int, line: bytes) -> None:
     try:
-        record = orjson.loads(line.removeprefix(BOM) if position == 0 else line)
+        record = jsontext.loads(line.removeprefix(BOM) if position == 0 else line)
     except orjson.JSONDecodeError as error:
         rows.fail("bad_json", position, str(error) if _is_utf8(line) else "not UTF-8", line)
         return

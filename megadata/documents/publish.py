@@ -14,11 +14,15 @@ from megadata.runtime.exchange import Exchange
 from megadata.runtime.executor import Executor
 from megadata.runtime.files import digest_file, write_json
 from megadata.runtime.manifest import Manifest, forget, input_digests
+from megadata.runtime.owned import claim, settle_claim
 from megadata.runtime.receipts import Receipt
 from megadata.runtime.settings import RunSettings
 from megadata.runtime.shards import Shard, ShardPlan
 from megadata.runtime.step import assemble_shards, map_units, publish
 from megadata.runtime.units import Unit
+
+BESIDE = ("keys.idx", "stats.json")
+"""Files that every step leaves beside its shards."""
 
 
 def stream(label: str, kind: str) -> str:
@@ -113,11 +117,18 @@ def publish_outputs(
         job.refuse_without_documents(totals, one.label)
     output, spec = job.output, job.spec
     labels = tuple(one.label for one in written if one.label)
+    places = [
+        {name: one.place / ("removed" if kind == "removed" else "") for kind, name in one.streams.items()}
+        for one in written
+    ]
+    names = [
+        (below[s.stream] / s.name).as_posix() for one, below in zip(written, places, strict=True) for s in one.shards
+    ]
+    claim(output, names, job.beside)
     for label in dict.fromkeys(("", *labels)):
         (output / label / "manifest.json").unlink(missing_ok=True)
     outputs: list[dict[str, Any]] = []
-    for one in written:
-        below = {name: one.place / ("removed" if kind == "removed" else "") for kind, name in one.streams.items()}
+    for one, below in zip(written, places, strict=True):
         outputs += publish(one.folder, output, one.shards, below)
     for one in written:
         if form == "jsonl.zst":
@@ -146,6 +157,7 @@ def publish_outputs(
     save(output, receipts, outputs, totals)
     if job.before is not None:
         forget(job.before, {record["name"] for record in outputs}, labels, output)
+    settle_claim(output, [*names, *job.beside])
 
 
 def _write_keys(written: Written, target: Path, settings: RunSettings) -> None:

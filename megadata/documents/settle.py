@@ -13,7 +13,8 @@ from pathlib import Path
 import orjson
 
 from megadata.documents.crawls import OLDER_CRAWL, find_older, older_of
-from megadata.documents.ids import NOTE, IdNotes, find_repeats, qualify, repeats_of
+from megadata.documents.ids import NOTE, IdNotes, qualify
+from megadata.documents.repeats import find_repeats, repeats_of
 from megadata.errors import CorpusError
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.executor import Executor
@@ -45,7 +46,7 @@ def settle(
     """
     repeats = folder / "repeats.npy"
     if not repeats.exists():
-        number = find_repeats(Exchange(folder / "ids", NOTE), repeats, settings.memory, settings.workers)
+        number = find_repeats(executor, Exchange(folder / "ids", NOTE), repeats, settings.memory)
         if number:
             settings.progress.note(
                 f"{number} documents have ids that others have as well; they are qualified by their paths"

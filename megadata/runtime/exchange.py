@@ -262,6 +262,17 @@ class Exchange:
             at += high - low
         return records[sort_order(records)]
 
+    def pieces(self, key_range: KeyRange, most: int) -> Iterator[NDArray[np.void]]:
+        """The records of one range without their payload, at most so many at a time: run after run, each in order."""
+        for run in self._runs():
+            low, high = run.bounds(key_range.start, key_range.stop)
+            for start in range(low, high, most):
+                stop = min(start + most, high)
+                records = np.empty(stop - start, self.fields)
+                for name, column in run.columns.items():
+                    records[name] = column[start:stop]
+                yield records
+
     def _read(self, runs: Iterable[_Run], key_range: KeyRange, scratch: Path | None = None) -> Partition:
         size = key_range.records
         records = np.empty(size, self.fields)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import io
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +19,8 @@ import orjson
 from megadata.errors import CorpusError, OutputError
 
 _BLOCK = 1 << 20
+_TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp", re.DOTALL)
+"""Names that `temporary_name` gives."""
 
 
 def temporary_name(path: Path) -> Path:
@@ -38,24 +42,50 @@ def atomic_write(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
     """Open a temporary file and rename it to `path` when the block ends well.
 
     With `sync` the bytes are on disk before the rename, so a power cut leaves the old file or the new one, never half of it.
+    What fails in the block for other reasons than writing here, such as reading elsewhere, keeps its own error.
     """
     temporary = temporary_name(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with _failed_write_of(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = io.BufferedWriter(_Target(temporary, path))
+        with file:
             yield file
-            file.flush()
+            with _failed_write_of(path):
+                file.flush()
+                if sync:
+                    os.fsync(file.fileno())
+        with _failed_write_of(path):
+            temporary.replace(path)
             if sync:
-                os.fsync(file.fileno())
-        temporary.replace(path)
-        if sync:
-            sync_folder(path.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise explain(error, path) from error
+                sync_folder(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def _failed_write_of(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise explain(error, path) from error
+
+
+class _Target(io.FileIO):
+    """A temporary file whose failures are told of the file it is for."""
+
+    def __init__(self, temporary: Path, path: Path) -> None:
+        super().__init__(temporary, "w")
+        self._path = path
+
+    def write(self, data: Any, /) -> int:
+        with _failed_write_of(self._path):
+            return super().write(data)
+
+    def truncate(self, size: int | None = None, /) -> int:
+        with _failed_write_of(self._path):
+            return super().truncate(size)
 
 
 def sync_folder(folder: Path) -> None:
@@ -107,7 +137,8 @@ def digest_file(path: Path | str) -> str:
 def remove_temporaries(folder: Path) -> None:
     """Delete what killed runs left half-written directly in `folder`."""
     for leftover in folder.glob(".*.tmp"):
-        leftover.unlink(missing_ok=True)
+        if _TEMPORARY.fullmatch(leftover.name) and leftover.is_file():
+            leftover.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -119,6 +150,9 @@ def lock_folder(folder: Path, option: str = "-o") -> Iterator[None]:
             folder.mkdir(parents=True, exist_ok=True)
             file = path.open("a+b")
         except OSError as error:
+            for place in (*reversed(folder.parents), folder):
+                if place.exists() and not place.is_dir():
+                    raise OutputError(f"{place}: expected a folder, found a file; choose another {option}") from error
             raise explain(error, folder) from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -24,12 +24,14 @@ from megadata import formats
 from megadata.errors import CorpusError
 from megadata.runtime.entering import seek_table
 from megadata.runtime.files import digest_of, read_json, temporary_name, write_json
-from megadata.runtime.streams import local_size, open_raw
+from megadata.runtime.streams import is_url, local_size, open_raw
 from megadata.runtime.units import Span, Unit
 
 FRAME_BYTES = 4 << 20
 """Lines a frame holds, in decoded bytes."""
 ZSTD_LEVEL = 3
+CHANGED = "changed while it was read"
+"""In place of a digest: nobody knows any more which bytes were read, and no run takes them for those of now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,11 @@ class Part:
     """SHA-256 of the lines."""
     frames: list[list[int]]
     """(stored, decoded) bytes of each zstd frame."""
+
+    @property
+    def stored(self) -> int:
+        """Bytes of the file."""
+        return sum(frame[0] for frame in self.frames)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +150,17 @@ def reads_of(unit: Unit, known: Receipt | None = None) -> list[Read]:
     """What a unit reads, digested; `known` is of an earlier phase, and right about files that lie there as they did."""
     if known is not None and known.unit == unit.ordinal and _untouched(known.read, unit):
         return known.read
-    return [
-        Read(s.file.name, s.start, s.stop, s.file.size, s.file.mtime_ns, digest_span(s), s.file.unpacked is not None)
-        for s in unit.spans
-    ]
+    return [_read(span) for span in unit.spans]
+
+
+def _read(span: Span) -> Read:
+    """What was read of a span; the bytes that lie there now, unless the file has changed since it was listed."""
+    file = span.file
+    digest, mtime_ns = digest_span(span), file.mtime_ns
+    seen = file.unpacked is not None or is_url(file.path)  # digested while it was decoded; compared when it was opened
+    if not seen and local_size(file.path) != (file.size, mtime_ns):
+        digest, mtime_ns = CHANGED, 0
+    return Read(file.name, span.start, span.stop, file.size, mtime_ns, digest, file.unpacked is not None)
 
 
 def _untouched(reads: list[Read], unit: Unit) -> bool:
@@ -279,6 +293,14 @@ class UnitWriter:
 def part_path(folder: Path, stream: str, ordinal: int) -> Path:
     """Where a unit's part of a stream lies."""
     return folder / "parts" / stream / f"{ordinal:06d}.part"
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file; -1 where there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return -1
 
 
 def receipt_path(folder: Path, ordinal: int) -> Path:

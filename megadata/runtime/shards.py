@@ -14,8 +14,9 @@ from pathlib import Path
 
 import orjson
 
+from megadata.errors import OutputError
 from megadata.runtime.files import atomic_write, digest_file, read_json, write_json
-from megadata.runtime.receipts import Receipt, part_path
+from megadata.runtime.receipts import Receipt, part_path, receipt_path, size_of
 from megadata.runtime.seekable import seek_table_bytes
 
 SHARD_BYTES = 512 << 20
@@ -31,6 +32,8 @@ class ShardPlan:
     ordinal: int
     units: tuple[int, ...]
     frames: tuple[tuple[int, int], ...]
+    stored: tuple[int, ...]
+    """Bytes of each unit's part."""
     documents: int
     bytes: int
 
@@ -60,6 +63,7 @@ class ShardPlanner:
     def __init__(self, shard_bytes: int = SHARD_BYTES) -> None:
         self._limit = shard_bytes
         self._open: dict[str, list[Receipt]] = {}
+        self._bytes: dict[str, int] = {}
         self._count: dict[str, int] = {}
 
     def add(self, receipt: Receipt) -> list[ShardPlan]:
@@ -67,9 +71,10 @@ class ShardPlanner:
         final = []
         for stream, part in receipt.parts.items():
             held = self._open.setdefault(stream, [])
-            if held and sum(r.parts[stream].bytes for r in held) + part.bytes > self._limit:
+            if held and self._bytes[stream] + part.bytes > self._limit:
                 final.append(self._close(stream))
             self._open[stream].append(receipt)
+            self._bytes[stream] = self._bytes.get(stream, 0) + part.bytes
         return final
 
     def finish(self) -> list[ShardPlan]:
@@ -79,6 +84,7 @@ class ShardPlanner:
     def _close(self, stream: str) -> ShardPlan:
         held = self._open[stream]
         self._open[stream] = []
+        self._bytes[stream] = 0
         ordinal = self._count.get(stream, 0)
         self._count[stream] = ordinal + 1
         parts = [r.parts[stream] for r in held]
@@ -87,6 +93,7 @@ class ShardPlanner:
             ordinal,
             tuple(r.unit for r in held),
             tuple((f[0], f[1]) for part in parts for f in part.frames),
+            tuple(part.stored for part in parts),
             sum(p.documents for p in parts),
             sum(p.bytes for p in parts),
         )
@@ -109,13 +116,19 @@ class Assembler:
             return Shard(**read_json(note))
         target = note.with_name(f"docs-{plan.ordinal:05d}.{self.form}")
         parts = [part_path(self.folder, plan.stream, unit) for unit in plan.units]
+        for unit, path, stored in zip(plan.units, parts, plan.stored, strict=True):
+            if size_of(path) != stored:
+                receipt_path(self.folder, unit).unlink(missing_ok=True)
+                raise OutputError(
+                    f"{path}: expected {stored} bytes, found {size_of(path)}; run the same command again, which makes it anew"
+                )
         if self.form == "parquet":
             _write_parquet(target, parts)
             digest = digest_file(target)
         else:
             digest = _write_frames(target, parts, plan)
         shard = Shard(plan.stream, target.name, plan.documents, plan.bytes, target.stat().st_size, digest)
-        write_json(note, asdict(shard), sync=False)
+        write_json(note, asdict(shard))  # on disk before the parts go
         for path in parts:
             path.unlink(missing_ok=True)
         return shard

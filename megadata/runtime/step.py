@@ -8,49 +8,22 @@ again, and the bytes are those of an undisturbed run.
 from __future__ import annotations
 
 import shutil
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from megadata.errors import OutputError
-from megadata.runtime.executor import LATER, Executor
+from megadata.runtime.executor import Executor
 from megadata.runtime.files import sync_folder
 from megadata.runtime.manifest import STATE, StepSpec, discard
+from megadata.runtime.owned import claim, is_shard
 from megadata.runtime.progress import Reporter
-from megadata.runtime.receipts import Receipt, receipt_path
+from megadata.runtime.receipts import Receipt, part_path, receipt_path, size_of
 from megadata.runtime.shards import SHARD_BYTES, Assembler, Shard, ShardPlan, ShardPlanner
 from megadata.runtime.units import Unit
 
 SPENT = "spent"
 """File in a map phase's folder that says its receipts have been used."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mapped:
-    """What a map phase gives: a receipt for each unit, in order, and the shards of each stream."""
-
-    receipts: list[Receipt]
-    shards: list[Shard]
-
-    def total(self) -> Counter[str]:
-        """Sum of all units' counters."""
-        counts: Counter[str] = Counter()
-        for receipt in self.receipts:
-            counts.update(receipt.counts)
-        return counts
-
-
-@dataclass(frozen=True, slots=True)
-class _MapOrAssemble:
-    """One task for both kinds of work, so that any free worker can do either."""
-
-    task: Callable[[Unit], Receipt]
-    assembler: Assembler
-
-    def __call__(self, item: Unit | ShardPlan) -> Receipt | Shard:
-        return self.assembler(item) if isinstance(item, ShardPlan) else self.task(item)
 
 
 def work_folder(output: Path, spec: StepSpec) -> Path:
@@ -68,17 +41,33 @@ def work_folder(output: Path, spec: StepSpec) -> Path:
 
 
 def valid_receipts(folder: Path, units: list[Unit]) -> dict[int, Receipt]:
-    """Receipts, by unit, of an earlier run over the same input; all of its work is deleted when the input has changed."""
+    """Receipts, by unit, of an earlier run over the same input; all of its work is deleted when the input has changed.
+
+    Where a power cut has left a receipt and not the whole of its parts, the unit is made again: the same input gives the
+    same bytes.
+    """
     found: dict[int, Receipt] = {}
     made = len(list((folder / "receipts").glob("*.json")))
+    torn = 0
     for unit in units:
         receipt = Receipt.load(receipt_path(folder, unit.ordinal))
         if receipt is not None and receipt.fits(unit):
-            found[unit.ordinal] = receipt
-    if len(found) < made or (len(found) < len(units) and (folder / SPENT).exists()):
+            if _is_torn(folder, receipt):
+                torn += 1
+            else:
+                found[unit.ordinal] = receipt
+    same = len(found) + torn
+    if same < made or (same < len(units) and (folder / SPENT).exists()):
         discard(folder)
         return {}
     return found
+
+
+def _is_torn(folder: Path, receipt: Receipt) -> bool:
+    """Whether a part is not what the receipt says; parts that are gone were put into shards, once the phase is spent."""
+    spent = (folder / SPENT).exists()
+    sizes = ((part.stored, size_of(part_path(folder, name, receipt.unit))) for name, part in receipt.parts.items())
+    return any(stored not in (0, size) and not (spent and size == -1) for stored, size in sizes)
 
 
 def mark_spent(folder: Path) -> None:
@@ -129,69 +118,21 @@ def assemble_shards(
     return sorted(shards, key=lambda s: (s.stream, s.name)), sorted(plans, key=lambda p: (p.stream, p.ordinal))
 
 
-def map_to_shards(
-    executor: Executor,
-    task: Callable[[Unit], Receipt],
-    units: list[Unit],
-    folder: Path,
-    progress: Reporter,
-    name: str,
-    form: str = "jsonl.zst",
-    shard_bytes: int = SHARD_BYTES,
-) -> Mapped:
-    """Run `task` on all units and assemble shards as they become final."""
-    done = valid_receipts(folder, units)
-    planner = ShardPlanner(shard_bytes)
-    ready: deque[ShardPlan] = deque()
-    shards: list[Shard] = []
-    planned = 0
-
-    def plan() -> None:
-        nonlocal planned
-        while planned < len(units) and units[planned].ordinal in done:
-            ready.extend(planner.add(done[units[planned].ordinal]))
-            planned += 1
-            if planned == len(units):
-                ready.extend(planner.finish())
-
-    def feed() -> Iterator[Any]:
-        pending = deque(u for u in units if u.ordinal not in done)
-        while ready or pending or planned < len(units):
-            if ready:
-                yield ready.popleft()
-            elif pending:
-                yield pending.popleft()
-            else:
-                yield LATER
-
-    plan()
-    remaining = [u for u in units if u.ordinal not in done]
-    with progress.stage(name, sum(map(unit_bytes, remaining))) as stage:
-        for item, result in executor.run(_MapOrAssemble(task, Assembler(folder, form)), feed()):
-            if isinstance(result, Shard):
-                shards.append(result)
-            else:
-                done[item.ordinal] = result
-                stage.advance(unit_bytes(item), units=1)
-                plan()
-    shards.sort(key=lambda s: (s.stream, s.name))
-    return Mapped([done[u.ordinal] for u in units], shards)
-
-
 def publish(folder: Path, output: Path, shards: list[Shard], streams: dict[str, Path]) -> list[dict[str, Any]]:
     """Move finished shards to the output, in place of those of earlier runs; their records for the manifest.
 
-    `streams` tells in which folder below `output` each stream's shards belong.
+    `streams` tells in which folder below `output` each stream's shards belong. No file is replaced or deleted that is not ours.
     """
+    places = {shard: (streams[shard.stream] / shard.name).as_posix() for shard in shards}
+    mine = claim(output, places.values())
     (output / "manifest.json").unlink(missing_ok=True)
-    wanted = {output / streams[s.stream] / s.name for s in shards}
-    for below in streams.values():
-        for old in (output / below).glob("docs-*"):
-            if old not in wanted:
-                old.unlink()
+    for name in sorted(mine.difference(places.values())):
+        old = output / name
+        if is_shard(old.name) and Path(name).parent in streams.values():
+            old.unlink(missing_ok=True)
     records = []
-    for shard in shards:
-        target = output / streams[shard.stream] / shard.name
+    for shard, name in places.items():
+        target = output / name
         made = folder / "shards" / shard.stream / shard.name
         target.parent.mkdir(parents=True, exist_ok=True)
         if made.exists():
@@ -200,7 +141,7 @@ def publish(folder: Path, output: Path, shards: list[Shard], streams: dict[str, 
             raise OutputError(f"{target}: a finished shard has vanished; delete {folder} and run again")
         records.append(
             {
-                "name": str(target.relative_to(output)),
+                "name": name,
                 "documents": shard.documents,
                 "bytes": shard.bytes,
                 "size": shard.size,

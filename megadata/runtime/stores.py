@@ -264,7 +264,9 @@ def _why(url: str, error: BaseException) -> str:
     if isinstance(error, ValueError) and "rotocol not known" in said:
         return f"unknown protocol {protocol}://; expected one of fsspec's, such as s3, gs, hf, http, https or memory"
     if _is_missing(error):
-        return "expected an object, found none; check the address"
+        status = _status(error)
+        told = "" if status is None else f" (HTTP {status})"
+        return f"expected an object, found none{told}; check the address"
     if isinstance(error, IsADirectoryError):
         return "expected an object, found a folder; name the folder itself as the input"
     if _is_refusal(error):

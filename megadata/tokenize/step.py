@@ -21,6 +21,7 @@ from megadata.indexed.meta import Meta, pack_bits
 from megadata.runtime.executor import Executor
 from megadata.runtime.files import lock_folder, read_json, write_json
 from megadata.runtime.manifest import STATE, Manifest, StepSpec, input_digests
+from megadata.runtime.owned import claim, refuse_foreign, settle_claim
 from megadata.runtime.receipts import Receipt
 from megadata.runtime.settings import RunSettings
 from megadata.runtime.step import map_units, work_folder
@@ -131,6 +132,8 @@ class _Run:
                 if manifest is not None and manifest.is_current(self.state, self.spec(encoder).identity, units):
                     self.settings.progress.note(f"{self.prefix}: up to date")
                     return report_of(manifest.totals, self.prefix.parent, skipped=True)
+            if not self.config.by and not self.config.split:  # else what names there will be is not known yet
+                refuse_foreign(self.state, (), map(_beside_state, _files_of(str(self.prefix))))
             choice = self._choose(units)
             with self.settings.executor() as executor:
                 try:
@@ -179,6 +182,8 @@ class _Run:
         limit = config.max_tokens_per_file
         counted = {r.ordinal: counts for r, counts in executor.run(CountRange(folder, limit is not None), ranges)}
         prefixes = {group_hash(name): f"{self.prefix}{name}" for name in names}
+        written = [_beside_state(path) for prefix in prefixes.values() for path in _files_of(prefix)]
+        claim(self.state, written)
         placed, files = place(ranges, counted, prefixes, limit, read_sums(folder))
         write_ranges(executor, PlaceRange(folder, self.dtype, config.sentences), placed, files, spec.identity, progress)
         words = pack_bits(self.tokenizer.word_start)
@@ -221,12 +226,13 @@ class _Run:
             "notes": self._notes(files, choice),
         }
         made = [path for p in files for path in _files_of(p)]
-        outputs = [{"name": f"../{path.name}", "size": path.stat().st_size} for path in made]
+        outputs = [{"name": _beside_state(path), "size": path.stat().st_size} for path in made]
         for old in before.outputs if before is not None else []:
             if all(old["name"] != new["name"] for new in outputs):
                 (self.state / old["name"]).unlink(missing_ok=True)
         manifest = Manifest(spec.name, spec.identity, spec.describe(), input_digests(receipts), outputs, totals)
         manifest.save(self.state, receipts)
+        settle_claim(self.state, [_beside_state(path) for path in made])
         shutil.rmtree(self.state / STATE / "work", ignore_errors=True)
         self._remembered.unlink(missing_ok=True)
         return report_of(totals, self.prefix.parent)
@@ -237,6 +243,11 @@ class _Run:
             if not any(Path(p).name.split("-")[-1] == name or f"-{name}-" in Path(p).name for p in files):
                 notes.append(f"split {name} has no documents, so nothing was written for it")
         return notes
+
+
+def _beside_state(path: Path) -> str:
+    """A file of a dataset as it is named from the folder of the step's state."""
+    return f"../{path.name}"
 
 
 def _files_of(prefix: str) -> list[Path]:

@@ -26,10 +26,11 @@ from megadata.corpus.decontaminate.evaluation import Evaluation
 from megadata.corpus.decontaminate.index import Index, build
 from megadata.corpus.decontaminate.write import OUTCOMES, Count, Write, added, counts_path
 from megadata.corpus.dedup import normaliser
-from megadata.documents.ids import STREAMS, qualified, repeats_of
+from megadata.documents.ids import STREAMS, qualified
 from megadata.documents.inputs import Inputs, plan, source_versions
 from megadata.documents.job import Job, open_job, refuse_label_of_removed, spec_of
-from megadata.documents.publish import Beside, Written, publish_outputs
+from megadata.documents.publish import BESIDE, Beside, Written, publish_outputs
+from megadata.documents.repeats import repeats_of
 from megadata.documents.settle import settle
 from megadata.errors import CorpusError
 from megadata.kernels.base import I64
@@ -122,7 +123,8 @@ def decontaminate(
     inputs = replace(inputs, files=_by_name(inputs))
     found = evaluation.find(against, config.evaluation)
     spec = _spec(inputs, found, config)
-    with open_job(inputs, output, spec, config.read, config.unit_bytes, settings) as job:
+    beside, apart = (*BESIDE, evidence.FILE), inputs.apart
+    with open_job(inputs, output, spec, config.read, config.unit_bytes, settings, beside=beside, apart=apart) as job:
         if job.current is not None:
             return _report(output, job.current.totals, True, inputs.passed_over)
         with job.workers() as (executor, files):
@@ -295,7 +297,7 @@ def _name_of(part: _Part) -> evidence.Name:
 
     def name(unit: int, offset: int, own: str, path: str) -> str:
         occurrence = repeated(unit).get(("removed", offset)) if offset >= 0 else None
-        return own if occurrence is None else qualified(own, path, occurrence)
+        return qualified(own, path, occurrence)
 
     return name
 

@@ -204,9 +204,8 @@ def _try(path: Path, config: DedupConfig, for_index: bool, settings: RunSettings
     trial.reading = time.process_time() - began
     alone = settings.replace(workers=1, memory=_LEAST_MEMORY, progress=watch, kept=None)
     with peak_memory() as peak:
-        job = Job(
-            inputs, work, StepSpec(name="dedup", version="", config={}), own.read, own.unit_bytes, alone, work, None
-        )
+        spec = StepSpec(name="dedup", version="", config={})
+        job = Job(work, spec, alone, work, (), None, None, inputs, own.read, own.unit_bytes)
         run = _AllCandidates(job, own, LocalExecutor(1), units, (), for_index)
         run.decide()
         receipts = run.write()[0].receipts

@@ -11,10 +11,10 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from megadata.corpus.dedup.verdicts import qualified
 from megadata.documents.batch import DocBatch
-from megadata.documents.ids import NOTE, STREAMS, IdNotes, repeats_of
+from megadata.documents.ids import NOTE, STREAMS, IdNotes, qualified
 from megadata.documents.publish import stream
+from megadata.documents.repeats import repeats_of
 from megadata.documents.shards import unreadable_lines
 from megadata.documents.source import Problems
 from megadata.runtime.exchange import Exchange

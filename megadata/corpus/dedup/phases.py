@@ -27,9 +27,10 @@ from megadata.corpus.dedup.saveindex import save_part
 from megadata.corpus.dedup.survey import Collect, Survey
 from megadata.corpus.dedup.verdicts import Found, Verdicts
 from megadata.corpus.dedup.write import Write
-from megadata.documents.ids import NOTE, find_repeats
+from megadata.documents.ids import NOTE
 from megadata.documents.job import Job
 from megadata.documents.publish import Written, stream, write_shards
+from megadata.documents.repeats import find_repeats
 from megadata.kernels.base import U8
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.executor import Executor
@@ -86,10 +87,10 @@ class Phases:
 
     def decide(self) -> None:
         """Phases 2 to 4: leave the verdicts."""
-        memory, workers, progress = self._settings.memory, self._settings.workers, self._settings.progress
+        memory, progress = self._settings.memory, self._settings.progress
         if not self._verdicts.complete:
             ids = Exchange(self._survey / "ids", NOTE)
-            number = find_repeats(ids, self._repeats, memory, workers)
+            number = find_repeats(self._executor, ids, self._repeats, memory)
             if number:
                 progress.note(
                     f"{number} documents have ids that others have as well; they are qualified by their paths"

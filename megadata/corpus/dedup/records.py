@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from megadata.documents.batch import DocBatch
+from megadata.documents.batch import DocBatch, flat_column
 from megadata.kernels import hashing, ragged
 from megadata.kernels.base import F32, I64, U8, U32, U64
 from megadata.runtime.exchange import Exchange
@@ -85,19 +85,10 @@ def spread(numbers: NDArray[np.generic]) -> U64:
     return numbers.astype(np.uint64) * _SPREAD
 
 
-def flat(column: pa.Array) -> tuple[U8, I64]:
-    """Bytes of a string column, and int64[D + 1] offsets into them."""
-    if len(column) == 0:
-        return np.zeros(0, np.uint8), np.zeros(1, np.int64)
-    raw = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1]
-    data = column.buffers()[2]
-    return np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8), raw.astype(np.int64)
-
-
 def hash_strings(column: pa.Array, which: int = 0) -> U64:
     """64-bit hashes of a string column; two kinds, which together make 128 bits."""
     out = np.empty(len(column), np.uint64)
-    hashing.hash_rows(*flat(column), _SEEDS[which], out)
+    hashing.hash_rows(*flat_column(column), _SEEDS[which], out)
     return out
 
 

@@ -19,7 +19,7 @@ from megadata.corpus.dedup.report import DedupReport
 from megadata.corpus.dedup.verdicts import EXACT, NEAR
 from megadata.documents.inputs import Inputs, plan
 from megadata.documents.job import open_job, refuse_label_of_removed, spec_of
-from megadata.documents.publish import Beside, publish_outputs
+from megadata.documents.publish import BESIDE, Beside, publish_outputs
 from megadata.errors import ConfigError, CorpusError
 from megadata.runtime.manifest import StepSpec
 from megadata.runtime.settings import RunSettings
@@ -68,7 +68,10 @@ def _dedup(
     def is_saved() -> bool:
         return _is_saved(save_index, config, output)
 
-    with open_job(inputs, output, spec, config.read, config.unit_bytes, settings, is_saved) as job:
+    leaves, apart = (*BESIDE, evidence.FILE), inputs.apart
+    with open_job(
+        inputs, output, spec, config.read, config.unit_bytes, settings, is_saved, beside=leaves, apart=apart
+    ) as job:
         if job.current is not None:
             return DedupReport(output, job.current.totals, True, inputs.passed_over)
         with job.workers() as (executor, files):

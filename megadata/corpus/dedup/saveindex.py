@@ -19,7 +19,7 @@ from megadata.corpus.dedup import indexfile, ranks, records, signatures
 from megadata.corpus.dedup.config import DedupConfig
 from megadata.corpus.dedup.indexfile import Column
 from megadata.corpus.dedup.records import Run
-from megadata.documents.batch import DocBatch
+from megadata.documents.batch import DocBatch, flat_column
 from megadata.kernels.base import U32
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.receipts import Receipt
@@ -62,7 +62,7 @@ class KeptNotes:
         self._rows[label] = first + len(docs)
         rows = np.arange(first, first + len(docs))
         shingles = signatures.shingle(docs.text, docs.offsets, self._config)
-        names, bounds = records.flat(docs.records.column("id"))
+        names, bounds = flat_column(docs.records.column("id"))
         place: dict[str, Any] = {"label": label, "unit": self._unit}
         digest: dict[str, Any] = {"key": shingles.digests[:, 0], "rest": shingles.digests[:, 1]}
         self._documents.add(

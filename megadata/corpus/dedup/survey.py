@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from megadata.corpus.dedup import ranks, records, signatures
 from megadata.corpus.dedup.config import DedupConfig
 from megadata.corpus.dedup.records import BANDS, COPIES, SETS, Numbering, Run
-from megadata.documents.batch import DocBatch
+from megadata.documents.batch import DocBatch, flat_column
 from megadata.documents.ids import NOTE
 from megadata.documents.inputs import read_span
 from megadata.documents.source import Problems, ReadOptions
@@ -52,7 +52,7 @@ class Survey:
                 facts = records.Facts.of(docs, self.config.quality)
                 note_ids(docs, facts.paths, unit, places, ids)
                 shingles = signatures.shingle(docs.text, docs.offsets, self.config)
-                names, bounds = records.flat(records.names_of(docs, facts.paths))
+                names, bounds = flat_column(records.names_of(docs, facts.paths))
                 rank, tie = ranks.measures(docs.sizes, facts.quality, self.config.quality_first)
                 copies.add(
                     names[int(bounds[0]) : int(bounds[-1])],
@@ -130,7 +130,7 @@ class Collect:
             sets,
             signatures.sign(shingles, self.config),
             signatures.distinct(shingles),
-            records.flat(records.names_of(docs, facts.paths)),
+            flat_column(records.names_of(docs, facts.paths)),
             key=records.spread(component[places]),
             priority=ranks.priorities(self.config.prefer, file.source, docs.column("source")),
             rank=rank,

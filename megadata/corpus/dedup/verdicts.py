@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from megadata.corpus.dedup import records
 from megadata.corpus.dedup.records import Numbering
-from megadata.documents.ids import repeats_of
+from megadata.documents.ids import qualified
+from megadata.documents.repeats import repeats_of
 from megadata.kernels.base import I64, U8, U32
 from megadata.runtime.files import atomic_write
 
@@ -85,13 +86,6 @@ def names_of(clusters: NDArray[np.void], found: Sequence[Found]) -> tuple[U8, I6
     order = np.argsort(keepers, kind="stable")
     rows = order[np.searchsorted(keepers[order], clusters["kept"])] if clusters.size else np.zeros(0, np.int64)
     return records.pick(data, bounds, rows.astype(np.int64))
-
-
-def qualified(own: str, path: str, occurrence: int | None) -> str:
-    """The id a document has in the output: its own, or qualified by its path where others have the same."""
-    if occurrence is None:
-        return own
-    return f"{path}:{own}" + (f"#{occurrence}" if occurrence else "")
 
 
 def _final_names(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import groupby, pairwise
+from itertools import accumulate, groupby, pairwise
 
 _EDGE = 4
 """Lines at the top and at the bottom of a page among which heads and feet are looked for."""
@@ -150,16 +150,26 @@ def _roman(numeral: str) -> int:
     return sum(-v if any(w > v for w in values[at + 1 : at + 2]) else v for at, v in enumerate(values))
 
 
+def _gutter(lines: list[str]) -> tuple[int, int] | None:
+    """How many lines have a gap where the most have one, and the last such place; None without any gap."""
+    steps = Counter[
+        int
+    ]()  # by how many the gaps at a place are more than before it: a gap costs two numbers, however wide
+    for line in lines:
+        for gap in _GUTTER.finditer(line):
+            steps[gap.start(1)] += 1
+            steps[gap.end(1)] -= 1
+    places = sorted(steps)
+    counts = accumulate(steps[place] for place in places)
+    return max(((many, after - 1) for many, after in zip(counts, places[1:], strict=False)), default=None)
+
+
 def _columns(lines: list[str]) -> list[str]:
     """The lines of a page; of one whose text was laid out in two columns side by side, first the left and then the right ones."""
     wide = [line for line in lines if len(line.strip()) > 30]
-    gaps = Counter[int]()
-    for line in wide:
-        for gap in _GUTTER.finditer(line):
-            gaps.update(range(gap.start(1), gap.end(1)))
-    if len(wide) < 10 or not gaps:
+    if len(wide) < 10 or (gutter := _gutter(wide)) is None:
         return lines
-    at, many = max(gaps.items(), key=lambda gap: (gap[1], gap[0]))
+    many, at = gutter
     split = [line for line in wide if line[at : at + 1].isspace() and line[at:].strip() and line[:at].strip()]
     if many < 0.7 * len(wide) or len(split) < 10:
         return lines

@@ -80,6 +80,10 @@ def _chapter(number: int, text: str) -> tuple[str, str]:
     return heading, f"CHAPTER {number}. {heading}\n\n\n{body.strip()}\n"
 
 
+def _name(number: int) -> str:
+    return f"volume-{number + 1:02}.txt"
+
+
 def build_book(folder: Path, *, quick: bool = False) -> BookReport:
     """Write the volumes of the language reference into `folder`, one text file each; volumes of an earlier build go.
 
@@ -95,8 +99,8 @@ def build_book(folder: Path, *, quick: bool = False) -> BookReport:
     plan = {title: names for title, names in plan.items() if names}
     if quick:
         plan = dict(list(plan.items())[:3])
-    for old in folder.glob("volume-*.txt"):
-        old.unlink()
+    for number in range(len(NUMERALS)):
+        (folder / _name(number)).unlink(missing_ok=True)
     paths: list[Path] = []
     chapters = size = 0
     for numeral, (title, names) in zip(NUMERALS, plan.items(), strict=False):
@@ -104,7 +108,7 @@ def build_book(folder: Path, *, quick: bool = False) -> BookReport:
         contents = "\n".join(f"   {number}. {heading}" for number, (heading, _) in enumerate(parts, start=1))
         front = f"THE PYTHON LANGUAGE REFERENCE\n\nVOLUME {numeral}\n\n{title.upper()}\n\n\nCONTENTS\n\n{contents}\n"
         text = "\n\n\n".join([front, *(chapter for _, chapter in parts), f"END OF VOLUME {numeral}\n"])
-        path = folder / f"volume-{len(paths) + 1:02}.txt"
+        path = folder / _name(len(paths))
         data = text.encode()
         with atomic_write(path, sync=False) as out:
             out.write(data)

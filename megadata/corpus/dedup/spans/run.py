@@ -14,12 +14,13 @@ from megadata.corpus.dedup.spans.config import SpanConfig
 from megadata.corpus.dedup.spans.cut import SEEN
 from megadata.corpus.dedup.spans.report import SpanReport, totals_of
 from megadata.corpus.dedup.spans.survey import FindFrequent, Survey
-from megadata.corpus.dedup.spans.takeout import record_of
+from megadata.corpus.dedup.spans.takeout import FILE, record_of
 from megadata.corpus.dedup.spans.write import RECORD, Write
-from megadata.documents.ids import NOTE, find_repeats
+from megadata.documents.ids import NOTE
 from megadata.documents.inputs import Inputs, plan
 from megadata.documents.job import Job, open_job, refuse_label_of_removed, spec_of
-from megadata.documents.publish import Written, publish_outputs, write_shards
+from megadata.documents.publish import BESIDE, Written, publish_outputs, write_shards
+from megadata.documents.repeats import find_repeats
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.executor import Executor
 from megadata.runtime.files import atomic_write
@@ -42,7 +43,10 @@ def dedup_spans(inputs: Inputs, output: Path, config: SpanConfig, settings: RunS
         With one sentence each; run again, the same command goes on where it stopped.
     """
     refuse_label_of_removed(inputs.labels)
-    with open_job(inputs, output, _spec(inputs, config), config.read, config.unit_bytes, settings) as job:
+    beside, apart = (*BESIDE, FILE), inputs.apart
+    with open_job(
+        inputs, output, _spec(inputs, config), config.read, config.unit_bytes, settings, beside=beside, apart=apart
+    ) as job:
         if job.current is not None:
             return SpanReport(output, config.mode, job.current.totals, True, inputs.passed_over)
         with job.workers() as (executor, files):
@@ -86,7 +90,7 @@ class _Run:
         """Leave the table of windows that occur too often, sorted by digest."""
         memory, workers = self._settings.memory, self._settings.workers
         if not self._table.exists():
-            find_repeats(Exchange(self._survey / "ids", NOTE), self._repeats, memory, workers)
+            find_repeats(self._executor, Exchange(self._survey / "ids", NOTE), self._repeats, memory)
             task = FindFrequent(self._survey / "seen", self._folder / "ranges", self._config.more_than)
             ranges = Exchange(self._survey / "seen", SEEN).ranges(memory, workers, 2 * workers)
             paths: dict[int, Path] = {}

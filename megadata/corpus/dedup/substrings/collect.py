@@ -14,7 +14,7 @@ from megadata.corpus.dedup.substrings.config import SubstringConfig
 from megadata.corpus.dedup.substrings.stretches import STRETCH, Stretches, stretches
 from megadata.corpus.dedup.substrings.survey import are_among
 from megadata.corpus.dedup.survey import numbered
-from megadata.documents.batch import DocBatch
+from megadata.documents.batch import DocBatch, flat_column
 from megadata.documents.ids import file_paths
 from megadata.kernels import ragged
 from megadata.kernels import substrings as kernels
@@ -98,7 +98,7 @@ class _Unit:
             records.hash_strings(names, 1),
         )
         self._names += [own.encode() for own in self._unique.of(docs, paths)]
-        flat, bounds = records.flat(pa.array([name.decode() for name in self._names[first:]], pa.string()))
+        flat, bounds = flat_column(pa.array([name.decode() for name in self._names[first:]], pa.string()))
         text, offsets = docs.text, docs.offsets
         order = np.empty(len(docs), np.int64)
         order[np.lexsort(rank[::-1])] = np.arange(len(docs))

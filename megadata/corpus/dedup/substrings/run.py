@@ -18,17 +18,18 @@ import numpy as np
 
 from megadata.config import to_dict
 from megadata.corpus.dedup.spans.report import SpanReport, totals_of
-from megadata.corpus.dedup.spans.takeout import record_of
+from megadata.corpus.dedup.spans.takeout import FILE, record_of
 from megadata.corpus.dedup.substrings.collect import Collect
 from megadata.corpus.dedup.substrings.config import SubstringConfig
 from megadata.corpus.dedup.substrings.find import SHARE, FindFirst
 from megadata.corpus.dedup.substrings.stretches import ANCHOR, RUN, STRETCH
 from megadata.corpus.dedup.substrings.survey import FindRepeated, Survey
 from megadata.corpus.dedup.substrings.write import RECORD, Write
-from megadata.documents.ids import NOTE, find_repeats
+from megadata.documents.ids import NOTE
 from megadata.documents.inputs import Inputs, plan
 from megadata.documents.job import Job, open_job, refuse_label_of_removed, spec_of
-from megadata.documents.publish import Written, publish_outputs, write_shards
+from megadata.documents.publish import BESIDE, Written, publish_outputs, write_shards
+from megadata.documents.repeats import find_repeats
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.executor import Executor
 from megadata.runtime.files import atomic_write
@@ -52,7 +53,10 @@ def dedup_substrings(inputs: Inputs, output: Path, config: SubstringConfig, sett
         With one sentence each; run again, the same command goes on where it stopped.
     """
     refuse_label_of_removed(inputs.labels)
-    with open_job(inputs, output, _spec(inputs, config), config.read, config.unit_bytes, settings) as job:
+    beside, apart = (*BESIDE, FILE), inputs.apart
+    with open_job(
+        inputs, output, _spec(inputs, config), config.read, config.unit_bytes, settings, beside=beside, apart=apart
+    ) as job:
         if job.current is not None:
             return SpanReport(output, MODE, job.current.totals, True, inputs.passed_over, config.cut)
         with job.workers() as (executor, files):
@@ -116,7 +120,7 @@ class _Run:
         self._folder.mkdir(parents=True, exist_ok=True)
         memory, workers = self._settings.memory, self._settings.workers
         if not self._repeated.exists():
-            find_repeats(Exchange(self._survey / "ids", NOTE), self._repeats, memory, workers)
+            find_repeats(self._executor, Exchange(self._survey / "ids", NOTE), self._repeats, memory)
             anchors = Exchange(self._survey / "anchors", ANCHOR)
             ranges = anchors.ranges(memory, workers, 2 * workers)
             paths: dict[int, Path] = {}
