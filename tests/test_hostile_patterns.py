@@ -7,12 +7,12 @@ import re
 import pytest
 from hostile_patterns import Pattern, attacks, grows_too_fast, inline_calls, patterns
 
-from megadata.corpus.sources.wikilines import _around
+from megadata.corpus.sources.wikilines import _empty_brackets
 
 READERS = ("megadata.corpus.sources", "megadata.documents")
 FOUND = [
     *patterns(*READERS),
-    *(Pattern(f"wikilines._around[{n}]", one, False) for n, one in enumerate(_around("\x01"))),
+    Pattern("wikilines._empty_brackets", _empty_brackets("\x01"), False),
 ]
 
 

@@ -21,6 +21,9 @@ _SEPARATOR = re.compile(rf"\s*(?:[,;/·•&]|\b(?:{_BETWEEN})\b)?\s*\Z")
 _LEADING = re.compile(r"\A([*#:;]*)[ \t]*(?:(?:[,;:·]|\.(?!\d)|[–—-](?=\s))[ \t]*)+(?=\S)")
 _OPENING, _CLOSING, _STOPS = ("(", "（"), (")", "）"), ("", ".", ",", ";", ":", "!", "?")
 _ENDS = (".", "!", "?", '."', '!"', '?"', ".”", ".»", "!”", "?”")
+_SOFT = ' \t,;:/·*#.!?"”»'
+"""What may go, or decides on what goes, before something that was left out."""
+_LONG, _NEAR = 4096, 1024
 _SPACES = re.compile(r"[ \t]{2,}")
 _RULE = re.compile(r"-{4,}")
 
@@ -95,9 +98,12 @@ def _closed(line: str, gone: str) -> str:
     before another, stops at the beginning.
     """
     pieces = line.split(gone)
-    closed = pieces[0]
+    settled, closed = "", pieces[0]
     last = len(pieces) - 1
     for at, piece in enumerate(pieces[1:], 1):
+        if len(closed) > _LONG and closed[-_NEAR:].strip(_SOFT):  # what is far behind is looked at no more
+            settled += closed[:-_NEAR]
+            closed = closed[-_NEAR:]
         if at < last and _SEPARATOR.match(piece):
             closed += " "
             continue
@@ -109,13 +115,14 @@ def _closed(line: str, gone: str) -> str:
             closed = closed.rstrip(" \t,;:/·") + right
         elif first in _STOPS and (first or at == last):
             left = closed.rstrip(" \t")
-            if first in (",", ";", ".", ":") and left.endswith((",", ";", ":")) and left.strip("*#:; "):
+            if first in (",", ";", ".", ":") and left.endswith((",", ";", ":")) and (settled or left.strip("*#:; ")):
                 left = left[:-1]
             elif first in (".", ",") and left.endswith(_ENDS) and not (right[1:2] == "." or right[1:2].isdigit()):
                 right = right[1:]
             closed = left + (piece[:1] if first in (":", ";", "!", "?") and piece[:1].isspace() else "") + right
         else:
             closed += piece
+    closed = settled + closed
     return closed if pieces[0].strip("*#:; \t") else _LEADING.sub(r"\1", closed)
 
 
