@@ -148,7 +148,7 @@ class Zip:
         left = max(file.size * options.max_expansion, FREE_BYTES)
         past = set()
         for info in members:
-            if info.is_dir() or not self._reads(info.filename):
+            if not info.filename or info.is_dir() or not self._reads(info.filename):
                 continue
             if info.file_size <= left:
                 left -= info.file_size
