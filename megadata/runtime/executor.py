@@ -104,15 +104,16 @@ class LocalExecutor:
         """In the calling process. What is loaded when the first unit is done is out of the collector's sight for the rest:
         walking it again and again takes a tenth of the time of a task that makes many small objects.
         """
-        frozen_before = gc.get_freeze_count()
+        frozen = callers = gc.get_freeze_count() > 0  # counting walks what is frozen: once, not after each unit
         try:
             for unit in units:
                 if unit is not LATER:
                     yield unit, _call(task, unit)
-                    if not gc.get_freeze_count():
+                    if not frozen:
                         gc.freeze()
+                        frozen = True
         finally:
-            if not frozen_before:
+            if not callers:
                 gc.unfreeze()  # what the caller holds is collected again
 
     def _run(self, task: Callable[[U], R], units: Iterator[U]) -> Iterator[tuple[U, R]]:
