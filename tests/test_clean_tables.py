@@ -62,7 +62,8 @@ def test_a_cache_that_cannot_be_written_is_no_obstacle(cache, monkeypatch):
 def test_the_kept_tables_are_those_that_are_made(cache):
     for kept, made in (
         ((characters.class_table(),), (characters._make_class_table(),)),
-        (repair.scan_tables(), repair._scan_tables()),
+        (repair.scan_tables(), repair._scan_tables(True, True, True)),
+        (repair.scan_tables(False, False, True), repair._scan_tables(False, False, True)),
     ):
         for table, fresh in zip(kept, made, strict=True):
             assert np.array_equal(table, fresh)
