@@ -8,7 +8,6 @@ from typing import ClassVar
 
 from megadata.corpus.sources.aozora import is_aozora, strip_aozora
 from megadata.corpus.sources.bookcontents import without_contents
-from megadata.corpus.sources.charset import decode
 from megadata.corpus.sources.epub import EpubError, read_epub
 from megadata.corpus.sources.extract import tidy
 from megadata.corpus.sources.gutenberg import is_gutenberg, strip_frame
@@ -16,7 +15,7 @@ from megadata.corpus.sources.pages import is_paged, unpage
 from megadata.corpus.sources.rewrap import rewrap
 from megadata.corpus.sources.safexml import XmlError
 from megadata.corpus.sources.tei import read_tei
-from megadata.corpus.sources.whole import is_binary, read_whole
+from megadata.corpus.sources.whole import decoded_text, read_whole
 from megadata.documents.batch import DocBatch, Record
 from megadata.documents.source import Problems, ReadOptions, batches
 from megadata.runtime.units import InputFile, Span
@@ -64,10 +63,9 @@ class PlainBook(_OneBook):
         return is_gutenberg(head)
 
     def _book(self, data: bytes, file: InputFile, options: ReadOptions, problems: Problems) -> Record | None:
-        if is_binary(data):
-            problems.add("not_text", file.name, "control characters among the first bytes")
+        text = decoded_text(data, file, problems)
+        if text is None:
             return None
-        text = decode(data, markup=False)
         if is_paged(text):
             text = unpage(strip_frame(text))
         else:

@@ -11,7 +11,7 @@ from megadata.corpus.sources.elements import Elements, span_chunks
 from megadata.corpus.sources.entities import unescape
 from megadata.corpus.sources.extract import tidy
 from megadata.corpus.sources.pages import is_paged, unpage
-from megadata.corpus.sources.whole import is_binary, read_whole
+from megadata.corpus.sources.whole import decoded_text, read_whole
 from megadata.corpus.sources.wikinames import database_of
 from megadata.documents.batch import DocBatch, Record
 from megadata.documents.damage import Damage
@@ -56,12 +56,9 @@ class PlainText:
 
     def _records(self, span: Span, options: ReadOptions, problems: Problems) -> Iterator[tuple[int, Record]]:
         data = read_whole(span.file, options, problems)
-        if data is None:
+        text = None if data is None else decoded_text(data, span.file, problems)
+        if text is None:
             return
-        if is_binary(data):
-            problems.add("not_text", span.file.name, "control characters among the first bytes")
-            return
-        text = decode(data, markup=False)
         text = tidy(unpage(text) if is_paged(text) else text)
         if text:
             yield 0, Record(text, id=span.file.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from megadata.corpus.sources.charset import decode
 from megadata.documents.damage import without_place
 from megadata.documents.source import Problems, ReadOptions
 from megadata.runtime.damage import DamagedStream
@@ -33,6 +34,14 @@ def read_whole(file: InputFile, options: ReadOptions, problems: Problems) -> byt
         problems.add("empty_file", file.name, "no bytes")
         return None
     return b"".join(blocks)
+
+
+def decoded_text(data: bytes, file: InputFile, problems: Problems) -> str | None:
+    """The text of a plain file; None where its bytes are no text, which `problems` then holds."""
+    if is_binary(data):
+        problems.add("not_text", file.name, "control characters among the first bytes")
+        return None
+    return decode(data, markup=False)
 
 
 def is_binary(data: bytes) -> bool:

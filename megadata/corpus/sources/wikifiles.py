@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import ClassVar
 
-from megadata.corpus.sources.charset import decode
-from megadata.corpus.sources.whole import is_binary, read_whole
+from megadata.corpus.sources.whole import decoded_text, read_whole
 from megadata.corpus.sources.wikinames import target_of
 from megadata.corpus.sources.wikitext import Wikitext, WikitextError
 from megadata.documents.batch import DocBatch, Record
@@ -46,12 +45,9 @@ class WikiPages:
 
     def _records(self, file: InputFile, options: ReadOptions, problems: Problems) -> Iterator[tuple[int, Record]]:
         data = read_whole(file, options, problems)
-        if data is None:
+        source = None if data is None else decoded_text(data, file, problems)
+        if source is None:
             return
-        if is_binary(data):
-            problems.add("not_text", file.name, "control characters among the first bytes")
-            return
-        source = decode(data, markup=False)
         if "&lt;ref" in source and "<ref" not in source:  # cut out of a dump as it stands
             source = html.unescape(source)
         title = PurePosixPath(file.name).name.partition(".")[0].replace("_", " ")
