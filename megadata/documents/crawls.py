@@ -24,6 +24,7 @@ from megadata.runtime.exchange import Exchange, KeyRange
 from megadata.runtime.executor import Executor
 from megadata.runtime.files import read_json, write_json
 from megadata.runtime.settings import RunSettings
+from megadata.runtime.step import map_ranges
 
 OLDER_CRAWL = "url.older_crawl"
 """Reason of a document that a newer crawl of its address replaces."""
@@ -131,12 +132,7 @@ def find_older(executor: Executor, folder: Path, settings: RunSettings) -> int:
     if not done.exists():
         shutil.rmtree(folder / "older", ignore_errors=True)
         ranges = Exchange(folder / "crawls", CRAWL).ranges(settings.memory, settings.workers)
-        with settings.progress.stage("newest crawls", sum(one.bytes for one in ranges)) as stage:
-            total = 0
-            for key_range, number in executor.run(FindOlder(folder), ranges):
-                total += number
-                stage.advance(key_range.bytes)
-        write_json(done, total)
+        write_json(done, sum(map_ranges(executor, FindOlder(folder), ranges, settings.progress, "newest crawls")))
     return int(read_json(done))
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from megadata.errors import OutputError
-from megadata.runtime.executor import Executor
+from megadata.runtime.exchange import KeyRange
+from megadata.runtime.executor import Executor, R
 from megadata.runtime.files import sync_folder
 from megadata.runtime.manifest import STATE, StepSpec, discard
 from megadata.runtime.owned import claim, is_shard
@@ -97,6 +98,18 @@ def map_units(
             done[unit.ordinal] = receipt
             stage.advance(unit_bytes(unit), units=1)
     return [done[u.ordinal] for u in units]
+
+
+def map_ranges(
+    executor: Executor, task: Callable[[KeyRange], R], ranges: list[KeyRange], progress: Reporter, name: str
+) -> list[R]:
+    """Run `task` on ranges of keys; the results in key order."""
+    results: dict[int, R] = {}
+    with progress.stage(name, sum(one.bytes for one in ranges)) as stage:
+        for key_range, result in executor.run(task, ranges):
+            results[key_range.ordinal] = result
+            stage.advance(key_range.bytes)
+    return [results[ordinal] for ordinal in sorted(results)]
 
 
 def assemble_shards(

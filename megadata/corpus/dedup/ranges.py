@@ -20,6 +20,7 @@ from megadata.kernels.base import I64, U8
 from megadata.runtime.exchange import Exchange, KeyRange, Partition
 from megadata.runtime.executor import Executor
 from megadata.runtime.progress import Reporter
+from megadata.runtime.step import map_ranges
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -171,9 +172,4 @@ def run_ranges(executor: Executor, task: RangeTask, memory: int, progress: Repor
     """Run a task on all ranges of its exchange; the results in key order."""
     budget = 4 * range_bytes(memory, executor.workers) * executor.workers  # of which the exchange takes a quarter
     ranges = task.exchange.ranges(budget, executor.workers, _RANGES_EACH * executor.workers)
-    paths: dict[int, Path] = {}
-    with progress.stage(name, sum(r.bytes for r in ranges)) as stage:
-        for key_range, path in executor.run(task, ranges):
-            paths[key_range.ordinal] = path
-            stage.advance(key_range.bytes)
-    return [Saved(paths[ordinal]) for ordinal in sorted(paths)]
+    return [Saved(path) for path in map_ranges(executor, task, ranges, progress, name)]

@@ -27,7 +27,7 @@ from megadata.runtime.files import atomic_write
 from megadata.runtime.manifest import StepSpec
 from megadata.runtime.receipts import Receipt, content_name
 from megadata.runtime.settings import RunSettings
-from megadata.runtime.step import map_units, mark_spent
+from megadata.runtime.step import map_ranges, map_units, mark_spent
 from megadata.runtime.units import Unit
 
 VERSION = "2"
@@ -93,12 +93,8 @@ class _Run:
             find_repeats(self._executor, Exchange(self._survey / "ids", NOTE), self._repeats, memory)
             task = FindFrequent(self._survey / "seen", self._folder / "ranges", self._config.more_than)
             ranges = Exchange(self._survey / "seen", SEEN).ranges(memory, workers, 2 * workers)
-            paths: dict[int, Path] = {}
-            with self._settings.progress.stage("dedup: those that repeat", sum(r.bytes for r in ranges)) as stage:
-                for key_range, path in self._executor.run(task, ranges):
-                    paths[key_range.ordinal] = path
-                    stage.advance(key_range.bytes)
-            found = [np.load(paths[ordinal])["frequent"] for ordinal in sorted(paths)]
+            paths = map_ranges(self._executor, task, ranges, self._settings.progress, "dedup: those that repeat")
+            found = [np.load(path)["frequent"] for path in paths]
             with atomic_write(self._table, sync=False) as file:
                 np.save(file, np.concatenate([np.empty(0, SEEN), *found]))
         mark_spent(self._survey)

@@ -36,7 +36,7 @@ from megadata.runtime.files import atomic_write
 from megadata.runtime.manifest import StepSpec
 from megadata.runtime.receipts import Receipt, content_name
 from megadata.runtime.settings import RunSettings
-from megadata.runtime.step import map_units, mark_spent
+from megadata.runtime.step import map_ranges, map_units, mark_spent
 from megadata.runtime.units import Unit
 
 VERSION = "2"
@@ -123,13 +123,10 @@ class _Run:
             find_repeats(self._executor, Exchange(self._survey / "ids", NOTE), self._repeats, memory)
             anchors = Exchange(self._survey / "anchors", ANCHOR)
             ranges = anchors.ranges(memory, workers, 2 * workers)
-            paths: dict[int, Path] = {}
             task = FindRepeated(anchors.folder, self._folder / "ranges")
-            with self._settings.progress.stage("dedup: anchors that repeat", sum(r.bytes for r in ranges)) as stage:
-                for key_range, path in self._executor.run(task, ranges):
-                    paths[key_range.ordinal] = path
-                    stage.advance(key_range.bytes)
-            _join([paths[ordinal] for ordinal in sorted(paths)], self._repeated)
+            progress = self._settings.progress
+            paths = map_ranges(self._executor, task, ranges, progress, "dedup: anchors that repeat")
+            _join(paths, self._repeated)
         mark_spent(self._survey)
         for spent in (self._survey / "anchors", self._survey / "ids", self._folder / "ranges"):
             shutil.rmtree(spent, ignore_errors=True)
@@ -148,9 +145,7 @@ class _Run:
             target = self._folder / f"runs-{memory}-{workers}"  # other ranges would not fit these
             target.mkdir(exist_ok=True)
             task = FindFirst(stretches.folder, target, self._config.length, memory // (2 * workers))
-            with self._settings.progress.stage("dedup: compare", sum(r.bytes for r in ranges)) as stage:
-                for key_range, _ in self._executor.run(task, ranges):
-                    stage.advance(key_range.bytes)
+            map_ranges(self._executor, task, ranges, self._settings.progress, "dedup: compare")
             Exchange(target, RUN).ranges(memory, workers)  # merges them where they are very many
             target.rename(self._runs)
         mark_spent(self._collected)
