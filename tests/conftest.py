@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,13 @@ def _only_this_machine(self: socket.socket, address: object) -> None:
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", _only_this_machine)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _servers_of_its_own() -> Iterator[None]:
+    """End the server that a module's workers were forked from: what it has loaded is nothing to the next module."""
+    yield
+    forkserver._forkserver._stop()
 
 
 @pytest.fixture(scope="session")
