@@ -117,7 +117,7 @@ def bench(kind: str, megabytes: int) -> None:
 
 def main() -> None:
     """Measure the kinds named, or all."""
-    megabytes = int(sys.argv[1]) if len(sys.argv) > 1 else 300
+    megabytes = int(sys.argv[1]) if len(sys.argv) > 1 else 500
     for kind in sys.argv[2:] or KINDS:
         bench(kind, megabytes)
 
