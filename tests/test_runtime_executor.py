@@ -19,7 +19,7 @@ import pytest
 
 from megadata.errors import ConfigError, OutputError, WorkerError
 from megadata.runtime import server
-from megadata.runtime.executor import LATER, LocalExecutor
+from megadata.runtime.executor import LocalExecutor
 from megadata.runtime.server import ONE_THREAD
 
 
@@ -83,21 +83,6 @@ def workers():
 @pytest.mark.parametrize("count", [1, 3])
 def test_every_unit_gets_its_result(workers, count):
     assert sorted(workers(count).run(Square(), range(20))) == [(u, u * u) for u in range(20)]
-
-
-@pytest.mark.parametrize("count", [1, 2])
-def test_units_may_be_held_back_until_a_result_is_in(workers, count):
-    seen = []
-
-    def units():
-        yield 1
-        while not seen:
-            yield LATER
-        yield seen[0] + 1
-
-    for unit, _ in workers(count).run(Square(), units()):
-        seen.append(unit)
-    assert seen == [1, 2]
 
 
 def test_a_unit_whose_worker_dies_is_tried_once_more(workers, tmp_path):

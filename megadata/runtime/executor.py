@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from megadata.errors import MegadataError, WorkerError
 from megadata.runtime import server
@@ -28,9 +28,6 @@ from megadata.runtime.files import explain
 
 U = TypeVar("U")
 R = TypeVar("R")
-
-LATER: Final = object()
-"""Given by an iterable of units that has nothing to hand out until another result is in."""
 
 _GRACE_SECONDS = 1.0
 
@@ -107,11 +104,10 @@ class LocalExecutor:
         frozen = callers = gc.get_freeze_count() > 0  # counting walks what is frozen: once, not after each unit
         try:
             for unit in units:
-                if unit is not LATER:
-                    yield unit, _call(task, unit)
-                    if not frozen:
-                        gc.freeze()
-                        frozen = True
+                yield unit, _call(task, unit)
+                if not frozen:
+                    gc.freeze()
+                    frozen = True
         finally:
             if not callers:
                 gc.unfreeze()  # what the caller holds is collected again
@@ -134,10 +130,6 @@ class LocalExecutor:
                     unit = next(units, None)
                     if unit is None:
                         exhausted = True
-                        break
-                    if unit is LATER:
-                        if not self._busy():  # what is awaited was lost
-                            exhausted = True
                         break
                     job = len(attempts)
                     attempts[job] = 0
