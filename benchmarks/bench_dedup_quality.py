@@ -194,7 +194,7 @@ def main() -> None:
         rows = pq.read_table(Path(scratch) / "out" / "duplicates.parquet").to_pylist()
     found = {int(row["removed_id"]): int(row["kept_id"]) for row in rows}
     similar = dict(zip(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True), pairs.similarity, strict=True))
-    below = sum(similar.get((min(one), max(one)), 0.0) < config.threshold for one in found.items())
+    below = sum(bool(similar.get((min(one), max(one)), 0.0) < config.threshold) for one in found.items())
     chained = sum(kept in found for kept in found.values())
     line = {"bench": "dedup/removed", "documents": len(documents), "copies": len(planted), "similar_pairs": int(pairs.left.size),
             "removed": len(found), "below_threshold": below, "for_a_removed_one": chained, "as_defined": found == expected,
