@@ -26,12 +26,13 @@ _FOLDER = (
 )
 
 
-def load_tokenizer(path: Path | str) -> Tokenizer:
+def load_tokenizer(path: Path | str, *, check: bool = True) -> Tokenizer:
     """Read a tokenizer.
 
     `path` is a ``tokenizer.json``, a rank file (``.tiktoken``), a SentencePiece ``.model``, a ``vocab.json`` or
     ``encoder.json`` with its merges beside it, a WordPiece ``vocab.txt``, or a folder that holds one of these (a
-    `transformers` model folder, whose ``tokenizer_config.json`` then names the special tokens).
+    `transformers` model folder, whose ``tokenizer_config.json`` then names the special tokens). Without `check`, what only
+    `tokenizers` can tell of a damaged one is left to the first use of `Tokenizer.library`.
 
     Raises
     ------
@@ -40,15 +41,17 @@ def load_tokenizer(path: Path | str) -> Tokenizer:
     """
     path = Path(path)
     if path.is_dir():
-        return _load_folder(path)
+        return _load_folder(path, check)
     if not path.is_file():
         raise TokenizerError(
             f"{path}: expected a tokenizer, found no such file; train one with `megadata train-tokenizer`"
         )
-    return _make(_content(path), path, {})
+    return _make(_content(path), path, {}, check)
 
 
-def from_content(content: Mapping[str, Any], where: str, config: Mapping[str, Any] | None = None) -> Tokenizer:
+def from_content(
+    content: Mapping[str, Any], where: str, config: Mapping[str, Any] | None = None, check: bool = True
+) -> Tokenizer:
     """The tokenizer that the parsed content of a tokenizer.json describes; `where` names it in messages."""
     try:
         kept = canonical(content)
@@ -69,7 +72,7 @@ def from_content(content: Mapping[str, Any], where: str, config: Mapping[str, An
         )
     made = Tokenizer(orjson.dumps(kept, option=orjson.OPT_SORT_KEYS), roles(special, config))
     try:
-        _ = made.library
+        _ = made.library if check else None
     except TokenizerError as error:
         raise TokenizerError(f"{where}: {error}") from error
     return made
@@ -81,8 +84,8 @@ def _names(value: Any) -> list[str]:
     return [named] if isinstance(named, str) else []
 
 
-def _make(content: dict[str, Any], path: Path, config: dict[str, Any]) -> Tokenizer:
-    return from_content(content, str(path), config)
+def _make(content: dict[str, Any], path: Path, config: dict[str, Any], check: bool) -> Tokenizer:
+    return from_content(content, str(path), config, check)
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -146,14 +149,14 @@ def _beside(path: Path, partners: Mapping[str, tuple[str, ...]]) -> Path:
     )
 
 
-def _load_folder(folder: Path) -> Tokenizer:
+def _load_folder(folder: Path, check: bool) -> Tokenizer:
     config = _json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
     lowercase = config.get("do_lower_case")
     ranked = sorted(folder.glob("*.tiktoken"))
     named = [folder / name for name in _FOLDER if (folder / name).is_file()]
     alone = sorted([*folder.glob("*tokenizer.json"), *folder.glob("*vocab.json")])
     for path in [*named, *ranked[:1], *alone[:1]]:
-        return _make(_content(path, lowercase if isinstance(lowercase, bool) else None), path, config)
+        return _make(_content(path, lowercase if isinstance(lowercase, bool) else None), path, config, check)
     raise TokenizerError(
         f"{folder}: expected a tokenizer in this folder ({', '.join(_FOLDER)}), found none; check the path"
     )

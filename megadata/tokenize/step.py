@@ -6,14 +6,13 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from megadata.config import to_dict
-from megadata.documents.inputs import Inputs, plan, read_unit, refuse_unfit, source_versions
+from megadata.documents.inputs import Inputs, plan, refuse_unfit, source_versions
 from megadata.documents.registry import READERS
-from megadata.documents.source import Problems, ReadOptions
+from megadata.documents.source import ReadOptions
 from megadata.documents.unpack import unpack
 from megadata.errors import ConfigError, CorpusError, TokenizerError
 from megadata.indexed.format import best_dtype, bin_path, docs_path, idx_path, meta_path, tokenizer_path
@@ -27,19 +26,17 @@ from megadata.runtime.settings import RunSettings
 from megadata.runtime.step import map_units, work_folder
 from megadata.runtime.units import InputFile, Unit
 from megadata.tokenize.config import TokenizeConfig
-from megadata.tokenize.encode import Choice, choose_encoder
+from megadata.tokenize.encode import Choice
 from megadata.tokenize.keys import group_hash
 from megadata.tokenize.layout import CountRange, Totals, cut_ranges, place, read_sums
 from megadata.tokenize.load import load_tokenizer
 from megadata.tokenize.report import TokenizeReport, report_of
 from megadata.tokenize.tokenizer import Tokenizer
-from megadata.tokenize.unit import EncoderDiffersError, EncodeUnit
+from megadata.tokenize.unit import EncoderDiffersError, EncodeUnit, Prepare
 from megadata.tokenize.write import PlaceRange, complete, is_finished, write_ranges
 
 VERSION = "1"
 """Raised whenever the same documents would be written differently."""
-_PROBE_DOCUMENTS = 8
-_PROBE_CHARACTERS = 512
 
 
 def tokenize(
@@ -66,8 +63,9 @@ def tokenize(
         When the vocabulary does not fit `config.dtype`, or `prefix` names a folder.
     """
     given = inputs if isinstance(inputs, Inputs) else Inputs(list(inputs))
-    run = _Run(given, _checked_prefix(prefix), _loaded(tokenizer, config), config, settings, options or ReadOptions())
-    return run()
+    loaded = _loaded(tokenizer, config)
+    where = "the tokenizer" if isinstance(tokenizer, Tokenizer) else str(tokenizer)
+    return _Run(given, _checked_prefix(prefix), loaded, config, settings, options or ReadOptions(), where)()
 
 
 def _checked_prefix(prefix: Path | str) -> Path:
@@ -80,7 +78,7 @@ def _checked_prefix(prefix: Path | str) -> Path:
 
 
 def _loaded(tokenizer: Tokenizer | Path | str, config: TokenizeConfig) -> Tokenizer:
-    loaded = tokenizer if isinstance(tokenizer, Tokenizer) else load_tokenizer(tokenizer)
+    loaded = tokenizer if isinstance(tokenizer, Tokenizer) else load_tokenizer(tokenizer, check=False)
     if config.eod and loaded.eod is None:
         raise TokenizerError(
             "the tokenizer has no end-of-document token (<|endoftext|>, </s> or the like); "
@@ -97,6 +95,8 @@ class _Run:
     config: TokenizeConfig
     settings: RunSettings
     options: ReadOptions
+    where: str
+    """How messages name the tokenizer."""
 
     @property
     def state(self) -> Path:
@@ -134,8 +134,8 @@ class _Run:
                     return report_of(manifest.totals, self.prefix.parent, skipped=True)
             if not self.config.by and not self.config.split:  # else what names there will be is not known yet
                 refuse_foreign(self.state, (), map(_beside_state, _files_of(str(self.prefix))))
-            choice = self._choose(units)
             with self.settings.executor() as executor:
+                choice = self._choose(executor, units)
                 try:
                     return self._write(executor, choice, manifest)
                 except EncoderDiffersError as difference:
@@ -153,17 +153,17 @@ class _Run:
     def _stamps(self) -> list[list[Any]]:
         return [[f.name, f.size, f.mtime_ns] for f in self.inputs.files]
 
-    def _choose(self, units: list[Unit]) -> Choice:
+    def _choose(self, executor: Executor, units: list[Unit]) -> Choice:
+        """What the first worker chooses; the others load the encoders meanwhile. This process needs none."""
         if self._remembered.exists():
             known = read_json(self._remembered)
             if known.get("inputs") == self._stamps():
                 return Choice("tokenizers", known["reason"])
-        sample: list[str] = []
-        for unit in units[:1]:
-            for batch in islice(read_unit(unit, self.options, Problems()), 1):
-                first = batch.slice(0, min(len(batch), _PROBE_DOCUMENTS))
-                sample = [text[:_PROBE_CHARACTERS] for text in first.texts]
-        choice = choose_encoder(self.tokenizer, sample)
+        task = Prepare(self.tokenizer, self.options, units[0] if units else None)
+        try:
+            choice = dict(executor.run(task, iter(range(executor.workers))))[0]
+        except TokenizerError as error:
+            raise TokenizerError(f"{self.where}: {error}") from error
         if choice.reason:
             self.settings.progress.note(f"encoding with `tokenizers`: {choice.reason}")
         return choice

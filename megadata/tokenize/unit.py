@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from megadata.documents.batch import DocBatch
-from megadata.documents.inputs import read_span
+from megadata.documents.inputs import read_span, read_unit
 from megadata.documents.source import Problems, ReadOptions
 from megadata.errors import MegadataError
 from megadata.runtime.exchange import Exchange, sort_order
@@ -20,7 +20,7 @@ from megadata.runtime.receipts import Part, Receipt, reads_of, receipt_path
 from megadata.runtime.units import Unit
 from megadata.tokenize import keys
 from megadata.tokenize.config import TokenizeConfig
-from megadata.tokenize.encode import first_difference, sample_of
+from megadata.tokenize.encode import Choice, backend, choose_encoder, first_difference, sample_of
 from megadata.tokenize.records import NO_TEXT, RECORD, as_bytes, interleave, text_column
 from megadata.tokenize.sentences import DEFAULT_LANGUAGE, flat_sentences
 from megadata.tokenize.tokenizer import Tokenizer
@@ -28,10 +28,38 @@ from megadata.tokenize.tokenizer import Tokenizer
 CHUNK_BYTES = 16 << 20
 """Text that is encoded at once; a larger unit becomes several runs."""
 RUNS_PER_UNIT = 1 << 20
+_PROBE_DOCUMENTS = 8
+_PROBE_CHARACTERS = 512
 
 
 class EncoderDiffersError(MegadataError):
     """The fast encoder gave other ids than `tokenizers` on a sample: the run starts over with `tokenizers`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Task: load the encoders in a worker; the first worker chooses between them, also by the first documents of a unit."""
+
+    tokenizer: Tokenizer
+    options: ReadOptions
+    unit: Unit | None
+
+    def __call__(self, worker: int) -> Choice:
+        """The choice; that of other workers than 0 is by the built-in texts alone.
+
+        Raises
+        ------
+        TokenizerError
+            When `tokenizers` cannot load the tokenizer.
+        """
+        backend(self.tokenizer, "tokenizers")
+        return choose_encoder(self.tokenizer, self._sample() if worker == 0 else ())
+
+    def _sample(self) -> list[str]:
+        batches = read_unit(self.unit, self.options, Problems()) if self.unit is not None else iter(())
+        first = next(batches, None)
+        documents = first.slice(0, min(len(first), _PROBE_DOCUMENTS)).texts if first is not None else []
+        return [text[:_PROBE_CHARACTERS] for text in documents]
 
 
 @dataclass(frozen=True, slots=True)
