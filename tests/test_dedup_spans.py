@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from megadata.cli import cli
 from megadata.corpus.dedup import explain, records
-from megadata.corpus.dedup.spans import SpanConfig, SpanReport, dedup_spans, run, survey
+from megadata.corpus.dedup.spans import SpanConfig, SpanReport, dedup_spans, frame, run, survey
 from megadata.corpus.dedup.spans.config import DEFAULTS
 from megadata.corpus.dedup.spans.cut import SEEN, Spans, cut, gathered
 from megadata.documents.batch import DocBatch
@@ -236,7 +236,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), [(survey.Exchange, "write"), (run, "atomic_write"), (run, "publish_outputs")]
+    ("module", "name"), [(survey.Exchange, "write"), (run, "atomic_write"), (frame, "publish_outputs")]
 )
 def test_a_run_that_is_killed_ends_with_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any, name: str

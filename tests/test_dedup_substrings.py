@@ -24,6 +24,7 @@ from oracles_dedup import repeated_bytes
 from megadata.cli import cli
 from megadata.config import build, to_dict
 from megadata.corpus.dedup import explain, records
+from megadata.corpus.dedup.spans import frame
 from megadata.corpus.dedup.spans.cut import span_starts
 from megadata.corpus.dedup.spans.report import SpanReport
 from megadata.corpus.dedup.substrings import SubstringConfig, collect, dedup_substrings, find, run, stretches, survey
@@ -279,7 +280,7 @@ class Killed(BaseException):
         (collect.records, "save_arrays"),
         (find.FindFirst, "_block"),
         (run, "mark_spent"),
-        (run, "publish_outputs"),
+        (frame, "publish_outputs"),
     ],
 )
 def test_a_run_that_is_killed_ends_with_the_same_bytes(

@@ -12,19 +12,18 @@ from megadata.config import to_dict
 from megadata.corpus.dedup import normaliser
 from megadata.corpus.dedup.spans.config import SpanConfig
 from megadata.corpus.dedup.spans.cut import SEEN
-from megadata.corpus.dedup.spans.report import SpanReport, totals_of
+from megadata.corpus.dedup.spans.frame import take_out_of
+from megadata.corpus.dedup.spans.report import SpanReport
 from megadata.corpus.dedup.spans.survey import FindFrequent, Survey
-from megadata.corpus.dedup.spans.takeout import FILE, record_of
 from megadata.corpus.dedup.spans.write import RECORD, Write
 from megadata.documents.ids import NOTE
-from megadata.documents.inputs import Inputs, plan
-from megadata.documents.job import Job, open_job, refuse_label_of_removed, spec_of
-from megadata.documents.publish import BESIDE, Written, publish_outputs, write_shards
+from megadata.documents.inputs import Inputs
+from megadata.documents.job import Job, spec_of
+from megadata.documents.publish import Written, write_shards
 from megadata.documents.repeats import find_repeats
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.executor import Executor
 from megadata.runtime.files import atomic_write
-from megadata.runtime.manifest import StepSpec
 from megadata.runtime.receipts import Receipt, content_name
 from megadata.runtime.settings import RunSettings
 from megadata.runtime.step import map_ranges, map_units, mark_spent
@@ -35,31 +34,15 @@ VERSION = "2"
 
 
 def dedup_spans(inputs: Inputs, output: Path, config: SpanConfig, settings: RunSettings) -> SpanReport:
-    """Remove spans that repeat; write shards, documents of which nothing is left, the spans, statistics and manifests.
+    """Remove spans that repeat; what is left and what is raised: see `take_out_of`."""
 
-    Raises
-    ------
-    CorpusError, ConfigError, OutputError, WorkerError
-        With one sentence each; run again, the same command goes on where it stopped.
-    """
-    refuse_label_of_removed(inputs.labels)
-    beside, apart = (*BESIDE, FILE), inputs.apart
-    with open_job(
-        inputs, output, _spec(inputs, config), config.read, config.unit_bytes, settings, beside=beside, apart=apart
-    ) as job:
-        if job.current is not None:
-            return SpanReport(output, config.mode, job.current.totals, True, inputs.passed_over)
-        with job.workers() as (executor, files):
-            run = _Run(job, config, executor, plan(files, config.unit_bytes))
-            run.decide()
-            written = run.write()
-        counts = totals_of(written[0].receipts)
-        publish_outputs(job, written, written[0].receipts, counts, config.form, lambda: record_of(job, written, RECORD))
-    return SpanReport(output, config.mode, counts, False, inputs.passed_over)
+    def phases(job: Job, executor: Executor, units: list[Unit]) -> list[Written]:
+        run = _Run(job, config, executor, units)
+        run.decide()
+        return run.write()
 
-
-def _spec(inputs: Inputs, config: SpanConfig) -> StepSpec:
-    return spec_of("dedup", VERSION, inputs, {**to_dict(config), "normaliser": normaliser.VERSION})
+    spec = spec_of("dedup", VERSION, inputs, {**to_dict(config), "normaliser": normaliser.VERSION})
+    return take_out_of(inputs, output, spec, config, settings, phases, RECORD)
 
 
 class _Run:

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from megadata.config import to_dict
-from megadata.corpus.dedup.spans.report import SpanReport, totals_of
-from megadata.corpus.dedup.spans.takeout import FILE, record_of
+from megadata.corpus.dedup.spans.frame import take_out_of
+from megadata.corpus.dedup.spans.report import SpanReport
 from megadata.corpus.dedup.substrings.collect import Collect
 from megadata.corpus.dedup.substrings.config import SubstringConfig
 from megadata.corpus.dedup.substrings.find import SHARE, FindFirst
@@ -26,14 +26,13 @@ from megadata.corpus.dedup.substrings.stretches import ANCHOR, RUN, STRETCH
 from megadata.corpus.dedup.substrings.survey import FindRepeated, Survey
 from megadata.corpus.dedup.substrings.write import RECORD, Write
 from megadata.documents.ids import NOTE
-from megadata.documents.inputs import Inputs, plan
-from megadata.documents.job import Job, open_job, refuse_label_of_removed, spec_of
-from megadata.documents.publish import BESIDE, Written, publish_outputs, write_shards
+from megadata.documents.inputs import Inputs
+from megadata.documents.job import Job, spec_of
+from megadata.documents.publish import Written, write_shards
 from megadata.documents.repeats import find_repeats
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.executor import Executor
 from megadata.runtime.files import atomic_write
-from megadata.runtime.manifest import StepSpec
 from megadata.runtime.receipts import Receipt, content_name
 from megadata.runtime.settings import RunSettings
 from megadata.runtime.step import map_ranges, map_units, mark_spent
@@ -41,37 +40,20 @@ from megadata.runtime.units import Unit
 
 VERSION = "2"
 """Raised whenever the same input and configuration would give other output."""
-MODE = "substrings"
 
 
 def dedup_substrings(inputs: Inputs, output: Path, config: SubstringConfig, settings: RunSettings) -> SpanReport:
-    """Remove strings that occur before; write shards, documents of which nothing is left, the matches, statistics and manifests.
+    """Remove strings that occur before; what is left and what is raised: see `take_out_of`."""
 
-    Raises
-    ------
-    CorpusError, ConfigError, OutputError, WorkerError
-        With one sentence each; run again, the same command goes on where it stopped.
-    """
-    refuse_label_of_removed(inputs.labels)
-    beside, apart = (*BESIDE, FILE), inputs.apart
-    with open_job(
-        inputs, output, _spec(inputs, config), config.read, config.unit_bytes, settings, beside=beside, apart=apart
-    ) as job:
-        if job.current is not None:
-            return SpanReport(output, MODE, job.current.totals, True, inputs.passed_over, config.cut)
-        with job.workers() as (executor, files):
-            run = _Run(job, config, executor, plan(files, config.unit_bytes))
-            run.survey()
-            run.collect()
-            run.find()
-            written = run.write()
-        counts = totals_of(written[0].receipts)
-        publish_outputs(job, written, written[0].receipts, counts, config.form, lambda: record_of(job, written, RECORD))
-    return SpanReport(output, MODE, counts, False, inputs.passed_over, config.cut)
+    def phases(job: Job, executor: Executor, units: list[Unit]) -> list[Written]:
+        run = _Run(job, config, executor, units)
+        run.survey()
+        run.collect()
+        run.find()
+        return run.write()
 
-
-def _spec(inputs: Inputs, config: SubstringConfig) -> StepSpec:
-    return spec_of("dedup", VERSION, inputs, {"mode": MODE, **to_dict(config)})
+    spec = spec_of("dedup", VERSION, inputs, {"mode": "substrings", **to_dict(config)})
+    return take_out_of(inputs, output, spec, config, settings, phases, RECORD)
 
 
 def _join(parts: list[Path], target: Path) -> None:
