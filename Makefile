@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 STAMP := $(VENV)/.installed
+PEERS := datatrove fasttext language litdata mds rensa textdedup
 
 .PHONY: demo test test-long test-peers check lint types contracts docs setup peers clean
 
@@ -36,7 +37,7 @@ contracts: setup
 docs: setup  ## fails when docs/cli.md differs from --help
 	$(BIN)/python -m megadata.commands.reference --check docs/cli.md
 
-peers: .peers/datatrove/.installed .peers/fasttext/.installed .peers/language/.installed .peers/rensa/.installed .peers/textdedup/.installed  ## environments of libraries that cannot share ours
+peers: $(PEERS:%=.peers/%/.installed)  ## environments of libraries that cannot share ours
 
 .peers/%/.installed: benchmarks/peers/%.txt
 	test -x .peers/$*/bin/python || $(PYTHON) -m venv .peers/$*

@@ -1,4 +1,4 @@
-"""`blend`, `inspect`, `verify`, `merge` and `export-dataset`: indexed datasets after they are written."""
+"""`blend`, `inspect`, `verify` and `merge`: indexed datasets after they are written."""
 
 from __future__ import annotations
 
@@ -206,43 +206,9 @@ def merge(prefixes: tuple[str, ...], output: Path, shuffle: bool, seed: int, as_
         click.echo(f"{output}: {report.documents:,} documents, {report.tokens:,} tokens")
 
 
-@click.command("export-dataset")
-@click.argument("prefix", type=PATH)
-@click.option("-o", "--output", required=True, type=PATH, metavar="DIR", help="Folder to write to.")
-@click.option(
-    "--to",
-    "target",
-    required=True,
-    type=click.Choice(["nanogpt", "litdata", "mds", "arrow", "parquet"]),
-    help="Whose format.",
-)
-@json_option
-def export_dataset(prefix: Path, output: Path, target: str, as_json: bool) -> None:
-    """Write an indexed dataset in another tool's format.
-
-    \b
-    Example:
-      megadata export-dataset data/web-train -o nano --to nanogpt
-    """
-    if target != "nanogpt":
-        raise ConfigError(
-            f"--to {target} is not part of this version; use --to nanogpt, or read the dataset with "
-            "megadata.IndexedDataset"
-        )
-    from megadata.indexed.adapters.nanogpt import nanogpt
-
-    paths = nanogpt({prefix.name: prefix}, output)
-    if as_json:
-        print_json({"outputs": paths})
-    else:
-        for path in paths:
-            click.echo(f"{path}: written")
-
-
 COMMANDS: dict[str, click.Command] = {
     "blend": blend,
     "inspect": inspect,
     "verify": verify,
     "merge": merge,
-    "export-dataset": export_dataset,
 }

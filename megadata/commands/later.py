@@ -17,7 +17,6 @@ _MEANWHILE = {
     "compare": "train each recipe with `megadata run` and compare the validation losses in metrics.jsonl",
     "import": "train from scratch with `megadata train`",
     "export": "the weights lie as safetensors in RUN/checkpoints",
-    "import-dataset": "Megatron .bin/.idx files are read as they are; tokenize other data with `megadata tokenize`",
     "trace": "use `samples.provenance(k)` from Python",
     "report": "read stats.json of each stage and metrics.jsonl of the run",
 }
@@ -29,7 +28,6 @@ _ARGUMENTS = {
     "compare": "RECIPE|BLEND... --tokens 20M --config gpt-tiny",
     "import": "DIR -o RUN",
     "export": "RUN -o HF_DIR",
-    "import-dataset": "PATH -o PREFIX",
     "trace": "RUN --step N",
     "report": "DIR|RUN -o report.html",
 }

@@ -22,7 +22,7 @@ from megadata.indexed.meta import Meta
 from megadata.indexed.order import I64, mix64_of, permute
 from megadata.indexed.reader import IndexedDataset
 from megadata.indexed.vocabulary import common_vocabulary
-from megadata.indexed.writer import IndexedWriter, bin_temporary, finish, preallocate
+from megadata.indexed.writer import IndexedWriter, bin_temporary, finish, preallocate, refuse_foreign
 
 COPY_BYTES = 1 << 30
 GATHER_BYTES = 64 << 20
@@ -67,6 +67,7 @@ def merge(
     """
     inputs = [IndexedDataset(prefix) for prefix in prefixes]
     _check(inputs, output)
+    refuse_foreign(output)
     meta = _common_meta(inputs)
     Path(output).parent.mkdir(parents=True, exist_ok=True)
     order = _Order(inputs, seed) if shuffle else None

@@ -98,11 +98,17 @@ def digest_of_blocks(blocks: tuple[str, ...] | list[str]) -> str:
     return sha256(b"".join(bytes.fromhex(block) for block in blocks)).hexdigest()
 
 
+def meta_temporary(prefix: str | Path) -> Path:
+    """Where the sidecar of PREFIX is written before it is complete; while it is there, so is a dataset of ours under way."""
+    path = meta_path(prefix)
+    return path.with_name(path.name + ".tmp")
+
+
 def write_meta(prefix: str | Path, meta: Meta) -> Path:
     """Write PREFIX.meta.json under a temporary name, flush it to disk, and rename it."""
     path = meta_path(prefix)
     content = formats.stamp("indexed", {**dataclasses.asdict(meta), "blocks": list(meta.blocks)})
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = meta_temporary(prefix)
     with temporary.open("w", encoding="utf-8") as file:
         json.dump(content, file, indent=1, ensure_ascii=False)
         file.write("\n")

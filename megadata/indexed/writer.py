@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from megadata.errors import ConfigError, OutputError
 from megadata.indexed.format import Tokens, bin_path, idx_path, meta_path, token_dtype, write_index
-from megadata.indexed.meta import BLOCK_BYTES, Meta, digest_of_blocks, write_meta
+from megadata.indexed.meta import BLOCK_BYTES, Meta, digest_of_blocks, meta_temporary, write_meta
 from megadata.indexed.reader import sampled_fingerprint
 
 READ_BYTES = 1 << 20
@@ -35,6 +35,24 @@ NOT_SUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 def bin_temporary(prefix: str | Path) -> Path:
     """Where the tokens of PREFIX are written before they are complete."""
     return Path(f"{prefix}.bin.tmp")
+
+
+def refuse_foreign(prefix: str | Path) -> None:
+    """Refuse to replace a .bin or .idx that no writer of ours left there: ours have a sidecar, complete or under way.
+
+    Raises
+    ------
+    OutputError
+        If there is one.
+    """
+    if meta_path(prefix).exists() or meta_temporary(prefix).exists():
+        return
+    for path in (bin_path(prefix), idx_path(prefix)):
+        if path.exists():
+            raise OutputError(
+                f"{path}: expected none of this name, or one with a sidecar of megadata, found another, which would be "
+                "replaced; move it away or choose another -o"
+            )
 
 
 def preallocate(path: str | Path, size: int) -> None:
@@ -180,6 +198,7 @@ def finish(
     idx_sha256 = write_index(index, kind, lengths, document_indices)
     for stale in (meta_path(prefix), idx_path(prefix)):
         stale.unlink(missing_ok=True)
+    meta_temporary(prefix).touch()
     temporary.replace(bin_path(prefix))
     index.replace(idx_path(prefix))
     complete = dataclasses.replace(

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
-from megadata.errors import ConfigError
+from megadata.indexed.foreign.flat import write_nanogpt
 from megadata.indexed.reader import IndexedDataset
-
-CHUNK = 1 << 24
-"""Tokens converted at a time."""
 
 
 def nanogpt(splits: Mapping[str, IndexedDataset | str | Path], folder: str | Path) -> list[Path]:
@@ -35,22 +29,7 @@ def nanogpt(splits: Mapping[str, IndexedDataset | str | Path], folder: str | Pat
         If an id does not fit uint16.
     """
     out = []
-    Path(folder).mkdir(parents=True, exist_ok=True)
     for name, data in splits.items():
         dataset = data if isinstance(data, IndexedDataset) else IndexedDataset(data)
-        path = Path(folder) / f"{name}.bin"
-        temporary = path.with_name(path.name + ".tmp")
-        with temporary.open("wb") as file:
-            for start in range(0, dataset.tokens, CHUNK):
-                tokens = dataset.window(start, min(CHUNK, dataset.tokens - start))
-                if tokens.dtype != np.uint16 and (tokens.min() < 0 or tokens.max() >= 1 << 16):
-                    raise ConfigError(
-                        f"{dataset.prefix}: nanoGPT's files hold uint16, id {tokens.max()} does not fit; "
-                        "tokenize with a vocabulary of at most 65,536 entries"
-                    )
-                file.write(tokens.astype("<u2").tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        out.append(path)
+        out += write_nanogpt(dataset, Path(folder), name)
     return out
