@@ -25,6 +25,13 @@ def test_keys_sort_documents_as_the_definition_says(ids, seed):
     assert [ids[i] for i in order] == shuffle_order(ids, seed)
 
 
+def test_copies_have_keys_of_their_own_and_the_first_that_of_the_document():
+    key, tie = shuffle_keys(["a", "b"], 7)
+    keys, ties = shuffle_keys(["a", "a", "a", "b"], 7, [0, 1, 2, 0])
+    assert (keys[0], ties[0], keys[3], ties[3]) == (key[0], tie[0], key[1], tie[1])
+    assert len(set(keys.tolist())) == len(set(ties.tolist())) == 4
+
+
 def test_another_seed_is_another_order():
     assert shuffle_order(IDS, 0) != shuffle_order(IDS, 1)
 
@@ -92,11 +99,7 @@ def test_splits_and_counts_are_read_from_text():
             parse_count(wrong)
 
 
-def test_what_this_version_lacks_is_refused():
-    with pytest.raises(Exception, match=r"tokenize: repeat is not available in this version"):
-        TokenizeConfig(repeat={"2": 2})
-    with pytest.raises(Exception, match=r"tokenize: pack is not available in this version"):
-        TokenizeConfig(pack=1024)
+def test_options_that_make_no_sense_are_refused():
     with pytest.raises(Exception, match=r"by must name the source or a field of the metadata, got 'text'"):
         TokenizeConfig(by="text")
     with pytest.raises(Exception, match=r"max_tokens_per_file must be at least 1, got 0"):

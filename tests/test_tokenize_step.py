@@ -81,7 +81,7 @@ def test_the_same_documents_give_the_same_bytes_in_every_version(tmp_path):
     records = [{"id": f"doc-{n}", "text": f"the {n} other\n\n the th" * (n % 4), "url": "u"} for n in range(40)]
     run(tmp_path / "out", [write_jsonl(tmp_path / "a.jsonl", records)], tokenizer=tokenizer, seed=1)
     found = digests(tmp_path / "out")
-    assert step.VERSION == "1"
+    assert step.VERSION == "2"
     assert {name: found[f"web.{name}"][:16] for name in ("bin", "idx", "tokenizer.json")} == GOLDEN
 
 
@@ -155,7 +155,7 @@ def test_a_run_killed_anywhere_goes_on_to_the_same_bytes(tmp_path, many_units, m
     options = {"split": {"train": 0.8, "validation": 0.2}, "sentences": sentences}
     run(tmp_path / "whole", [file], **options)
     places = [
-        (unit.EncodeUnit, "_payload", 7),
+        (unit, "interleave", 7),
         (unit.EncodeUnit, "_records", 3),
         (layout.CountRange, "__call__", 1),
         (write, "preallocate", 3),
@@ -366,6 +366,18 @@ def test_special_tokens_in_documents_do_not_end_them(tmp_path):
     ((_, ids),) = documents(tmp_path / "out" / "web")
     assert [i for i in ids if i in small_tokenizer().special.values()] == [small_tokenizer().eod]
     assert small_tokenizer().decode(ids[:-1]) == records[0]["text"]
+
+
+@pytest.mark.parametrize("encoder", ["gigatoken", "tokenizers"])
+def test_special_tokens_in_documents_are_ids_where_that_is_asked_for(tmp_path, monkeypatch, encoder):
+    if encoder == "tokenizers":
+        monkeypatch.setattr(unit, "choose_encoder", lambda *a: encode.Choice("tokenizers", "asked"))
+    records = [{"id": "a", "text": "one<|endoftext|>two [MASK] <|endoftext|>"}, *RECORDS[:20]]
+    report = run(tmp_path / "out", [write_jsonl(tmp_path / "a.jsonl", records)], parse_special=True)
+    assert report.encoder == encoder
+    ids = dict(documents(tmp_path / "out" / "web"))["a"]
+    special = small_tokenizer().special
+    assert [i for i in ids if i in special.values()] == [special[r] for r in ("eod", "mask", "eod", "eod")]
 
 
 def test_repeated_ids_keep_the_order_of_the_input(tmp_path, many_units):

@@ -21,7 +21,6 @@ from megadata.commands.options import (
     tell_passed_over,
     unread,
 )
-from megadata.errors import ConfigError
 
 if TYPE_CHECKING:
     from megadata.tokenize.report import TokenizeReport
@@ -103,8 +102,8 @@ def train_tokenizer(
     show_default=True,
     help="Width of a token; megatron follows Megatron's own limit of 65,500 for uint16.",
 )
-@click.option("--repeat", metavar="FIELD=TABLE", help="Repeat documents by a metadata field.")
-@click.option("--pack", type=int, metavar="LENGTH", help="Pack documents into sequences of this length.")
+@click.option("--repeat", metavar="FIELD=TABLE", help="Copies by a field, as cluster_size=2-4:2,5-:3.")
+@click.option("--pack", type=int, metavar="LENGTH", help="Pack documents into rows of so many tokens.")
 @click.option("--max-tokens-per-file", metavar="N", help="Start a new file after this many tokens.")
 @shared_options
 def tokenize(
@@ -131,9 +130,6 @@ def tokenize(
     Example:
       megadata tokenize unique/ -o data/web --tokenizer tokenizer.json --split train=.98,validation=.02
     """
-    for option, value in (("--repeat", repeat), ("--pack", pack)):
-        if value:
-            raise ConfigError(f"{option} is not part of this version; leave it out")
     settings = shared.settings("megadata.tokenize.step")
     from megadata.config import build, override
     from megadata.documents.inputs import expand
@@ -149,6 +145,8 @@ def tokenize(
         "shuffle": not no_shuffle,
         "seed": seed,
         "dtype": dtype,
+        "repeat": repeat,
+        "pack": pack,
         "max_tokens_per_file": parse_count(max_tokens_per_file) if max_tokens_per_file else None,
     }
     read, overrides = read_options({}, shared.overrides)
@@ -174,6 +172,8 @@ def show_tokenize(report: TokenizeReport) -> None:
         table.add_row(Path(one.prefix).name, f"{one.documents:,}", f"{one.sequences:,}", f"{one.tokens:,}")
     print_table(table)
     print_unread(unread(report.problems))
+    if report.copies:
+        click.echo(f"{report.copies:,} copies were written besides the {report.documents:,} documents")
     for note in report.notes:
         click.echo(note, err=True)
     if report.skipped:

@@ -50,7 +50,12 @@ class Batch:
 
 
 def gpt_batch(
-    tokens: I64, *, eod: int | None = None, document_aware: bool = False, mask_eod_loss: bool = False
+    tokens: I64,
+    *,
+    eod: int | None = None,
+    document_aware: bool = False,
+    mask_eod_loss: bool = False,
+    padding: int | None = None,
 ) -> Batch:
     """Inputs and labels for next-token prediction.
 
@@ -63,6 +68,9 @@ def gpt_batch(
         Count positions from 0 in each document, and give the documents' lengths for block-diagonal attention.
     mask_eod_loss : bool
         Give no loss to predicting the first token of a document from the EOD before it.
+    padding : int, optional
+        Id that fills rows of packed documents: nothing is predicted from it, nor is it predicted. Where it is the EOD, all but
+        the first of a run of them is padding.
 
     Raises
     ------
@@ -76,6 +84,9 @@ def gpt_batch(
     loss_mask = np.ones((size, length), np.float32)
     if mask_eod_loss:
         loss_mask[inputs == eod] = 0
+    if padding is not None:
+        fills = (inputs == padding, labels == padding)
+        loss_mask[fills[0] & fills[1] if padding == eod else fills[0] | fills[1]] = 0
     if document_aware:
         positions, documents = _by_document(inputs == eod)
     else:

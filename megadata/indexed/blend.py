@@ -239,6 +239,7 @@ class Blend:
             raise ConfigError(f"sequence_length must be at least 1, got {sequence_length}")
         streams = [self._stream(source, part) for source in self.sources]
         for source, stream in zip(self.sources, streams, strict=True):
+            stream.refuse_other_length(source.name, sequence_length)
             if stream.tokens < sequence_length:
                 raise ConfigError(
                     f"{self.origin}: source {source.name!r} has {stream.tokens} tokens, fewer than one sample of "
@@ -282,6 +283,7 @@ class Blend:
             stream = self._stream(source, part)
             if not stream.pieces and not source.validation and self.split is None:
                 continue
+            stream.refuse_other_length(source.name, sequence_length)
             vocabulary = common_vocabulary(piece.dataset for piece in stream.pieces)
             windows = SequentialSamples(source.name, stream, sequence_length, vocabulary)
             if len(windows):

@@ -134,7 +134,13 @@ class Loader:
         found = self.samples.batch(first, last)
         if isinstance(found, Batch):
             return found
-        return gpt_batch(found, eod=self.eod, document_aware=self.document_aware, mask_eod_loss=self.mask_eod_loss)
+        return gpt_batch(
+            found,
+            eod=self.eod,
+            document_aware=self.document_aware,
+            mask_eod_loss=self.mask_eod_loss,
+            padding=self.samples.vocabulary.padding,
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """What it takes to go on: plain values for JSON, the same on every rank.

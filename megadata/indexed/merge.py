@@ -110,6 +110,12 @@ def _common_meta(inputs: Sequence[IndexedDataset]) -> Meta:
     if len(known) < len(metas):
         return Meta(level="sentence" if any(len(data) > data.documents for data in inputs) else "document")
     first = known[0]
+    rows = {meta.pack for meta in known}
+    if len(rows) > 1:
+        described = " and ".join(
+            sorted(f"rows of {row} tokens" if row else "documents that are not packed" for row in rows)
+        )
+        raise ConfigError(f"merge: the inputs hold {described}; merge those that are alike")
     return Meta(
         vocabulary_size=first.vocabulary_size,
         eod=first.eod,
@@ -120,6 +126,8 @@ def _common_meta(inputs: Sequence[IndexedDataset]) -> Meta:
         level="sentence" if any(meta.level == "sentence" for meta in known) else "document",
         shuffled=len(known) == 1 and first.shuffled,
         seed=first.seed if len(known) == 1 else None,
+        pack=first.pack,
+        padding=first.padding,
         config={"merged": [{"config": dict(meta.config), "identity": meta.identity} for meta in known]},
     )
 

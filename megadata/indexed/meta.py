@@ -70,6 +70,10 @@ class Meta:
     """Seed of the shuffle."""
     level: Level = "document"
     """What one sequence is."""
+    pack: int | None = None
+    """Tokens of a row, where documents were packed into rows of one length: each row is a document of one sequence."""
+    padding: int | None = None
+    """Id that fills the rest of rows."""
     config: Mapping[str, Any] = field(default_factory=dict)
     """The configuration of the step that wrote the dataset."""
     identity: str | None = None
@@ -147,7 +151,7 @@ def _damaged(path: Path, what: str) -> IndexFormatError:
 
 
 _INTEGERS = ("tokens", "sequences", "documents")
-_OPTIONAL_COUNTS = ("vocabulary_size", "eod")
+_OPTIONAL_COUNTS = ("vocabulary_size", "eod", "pack", "padding")
 _OPTIONAL_STRINGS = (
     "tokenizer_sha256",
     "tokenizer_path",

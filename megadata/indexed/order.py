@@ -2,7 +2,8 @@
 
 An epoch of a source of T tokens has W = T // L windows of L tokens (a sample reads one token more, its last label). The windows
 start at a phase in [0, L) that is drawn anew for each epoch, so that their edges differ, and are visited in the order of a keyed
-bijection of [0, W). Every token is seen once an epoch, but for the T mod L < L tokens between the last window and the first.
+bijection of [0, W). Every token is seen once an epoch, but for the T mod L < L tokens between the last window and the first. The
+windows of packed rows are the rows: their phase is 0.
 
 The bijection is a generalised Feistel network on Z_a x Z_b with a * b just above W, walked until the value lies below W
 (Black and Rogaway 2002, doi:10.1007/3-540-45760-7_9). All functions work on arrays, with a key and a size for each element.
@@ -169,6 +170,8 @@ class Windows:
     """Hash of seed and source, shape (S,)."""
     blocks_of: U64 | None = None
     """With locality: windows in a block, shape (S,)."""
+    in_rows: NDArray[np.bool_] | None = None
+    """Sources of packed rows, whose windows are the rows in every epoch; shape (S,)."""
 
     @property
     def per_epoch(self) -> U64:
@@ -199,4 +202,6 @@ class Windows:
         else:
             order = permute_locally(slots, sizes, keys, self.blocks_of[source])
         phases = mix64(keys, PHASE_KEY) % length
+        if self.in_rows is not None:
+            phases[self.in_rows[source]] = 0
         return ((phases + order * length) % self.tokens[source]).astype(np.int64)

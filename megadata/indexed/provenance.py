@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ class DocumentSpan:
 
     prefix: str
     document: int
-    """Number of the document in its dataset."""
+    """Number of the document, or of the row of packed documents, in its dataset."""
     start: int
     """First token, counted from the start of the document."""
     length: int
@@ -41,11 +42,36 @@ def documents_of(tokens: TokenRange) -> list[DocumentSpan]:
     spans = []
     for document, row in zip(range(first, last + 1), rows, strict=True):
         begin, end = int(borders[document - first]), int(borders[document - first + 1])
-        start, stop = max(begin, tokens.start), min(end, tokens.start + tokens.length)
-        if stop > start:
-            known = {name: row.get(name) for name in ("id", "source", "url")}
-            spans.append(DocumentSpan(tokens.prefix, document, start - begin, stop - start, **known))
+        for part in _parts(row, end - begin):
+            start = max(begin + part.place, tokens.start)
+            stop = min(begin + part.place + part.tokens, tokens.start + tokens.length)
+            if stop > start:
+                inside = start - begin - part.place + part.start
+                spans.append(DocumentSpan(tokens.prefix, document, inside, stop - start, **part.known))
     return spans
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A document, or a part of one that was packed into a row."""
+
+    place: int
+    """Tokens before it in the row."""
+    start: int
+    """Tokens of the document before it."""
+    tokens: int
+    known: dict[str, Any]
+
+
+def _parts(row: dict[str, Any], size: int) -> list[_Part]:
+    """What a document of `size` tokens holds: itself, or the documents packed into a row, without its padding."""
+    names = ("id", "source", "url")
+    tokens = row.get("tokens")
+    if not isinstance(tokens, list):
+        return [_Part(0, 0, size, {name: row.get(name) for name in names})]
+    places = accumulate(tokens, initial=0)
+    known = (dict(zip(names, one, strict=True)) for one in zip(*(row[name] for name in names), strict=True))
+    return [_Part(*one) for one in zip(places, row["start"], tokens, known, strict=False)]
 
 
 def document_rows(prefix: str, documents: Sequence[int]) -> list[dict[str, Any]]:

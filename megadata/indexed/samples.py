@@ -88,6 +88,7 @@ class Samples:
             np.array([source.stream.tokens for source in self.sources], np.uint64),
             np.array(keys, np.uint64),
             np.array(blocks, np.uint64) if locality else None,
+            np.array([source.stream.row is not None for source in self.sources]),
         )
         self._near: tuple[int, I64, I64, I64] | None = None
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from megadata.errors import ConfigError
 from megadata.indexed.reader import IndexedDataset
 
 
@@ -86,6 +87,31 @@ class TokenStream:
             start += size
             length -= size
         return out
+
+    @property
+    def row(self) -> int | None:
+        """Tokens of a row, where the documents were packed into rows; None where they were not.
+
+        Raises
+        ------
+        ConfigError
+            If some of the datasets are packed and others are not, or otherwise.
+        """
+        rows = {piece.dataset.meta.pack if piece.dataset.meta else None for piece in self.pieces}
+        if len(rows) > 1:
+            named = ", ".join(piece.dataset.prefix for piece in self.pieces)
+            raise ConfigError(
+                f"{named}: packed into rows of different lengths, or not all packed; make them sources of their own"
+            )
+        return rows.pop() if rows else None
+
+    def refuse_other_length(self, name: str, sequence_length: int) -> None:
+        """Refuse samples of another length than the rows of packed documents have: they would cut and mix them."""
+        if self.row not in (None, sequence_length):
+            raise ConfigError(
+                f"source {name!r} was packed into rows of {self.row} tokens, the samples have {sequence_length}; "
+                f"use samples of {self.row} tokens or write the data again with --pack {sequence_length}"
+            )
 
     @property
     def fingerprint(self) -> str:

@@ -23,6 +23,8 @@ class Vocabulary:
     """Number of entries; ids are below it."""
     eod: int | None = None
     """Id that ends a document."""
+    padding: int | None = None
+    """Id that fills rows of packed documents; None where no dataset is packed."""
     special_tokens: Mapping[str, int] = field(default_factory=dict)
     """Ids by role: bos, eod, cls, sep, mask, pad, unk."""
     word_starts: NDArray[np.bool_] | None = None
@@ -60,6 +62,7 @@ def common_vocabulary(datasets: Iterable[IndexedDataset]) -> Vocabulary:
             "tokenizer_sha256": meta.tokenizer_sha256,
             "size": meta.vocabulary_size,
             "eod": meta.eod,
+            "padding": meta.padding,
             "special_tokens": dict(meta.special_tokens) or None,
         }
         for name, value in found.items():

@@ -8,7 +8,10 @@ from typing import Literal
 
 from megadata.config import configclass
 from megadata.errors import ConfigError
+from megadata.tokenize.repeat import parse_repeat
 
+MAX_PACK = 1 << 22
+"""Tokens of a row; longer ones would not fit the memory that packing is given."""
 _COUNTS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "G": 10**9, "T": 10**12}
 
 
@@ -27,6 +30,8 @@ class TokenizeConfig:
     """Share of the documents in each split. A document's split follows from a hash of its id alone."""
     eod: bool = True
     """Whether the end-of-document token follows the last token of each document that has tokens."""
+    parse_special: bool = False
+    """Whether special tokens written out in documents (``<|endoftext|>``) are given their ids; else they are text."""
     sentences: bool = False
     """Whether a sequence is a sentence (for BERT) instead of a document."""
     shuffle: bool = True
@@ -37,21 +42,35 @@ class TokenizeConfig:
     """Type of a stored token: uint16 up to 65,536 entries (auto) or below 65,500 (megatron), else int32; or as named."""
     max_tokens_per_file: int | None = None
     """Tokens after which a new file begins; a longer document has a file of its own."""
-    repeat: Mapping[str, int] | None = None
-    """How often documents of a cluster size are repeated."""
+    repeat: str | None = None
+    """How often documents are written, by a field of their metadata: ``cluster_size=1:1,2-4:2,5-:3``. Copies lie apart from each
+    other where documents are shuffled; a document that the table does not name is written once."""
     pack: int | None = None
-    """Length to which documents are packed."""
+    """Tokens of a row into which documents are packed, best fit first; only documents longer than a row are cut."""
 
     def __post_init__(self) -> None:
-        if self.repeat is not None or self.pack is not None:
-            name = "repeat" if self.repeat is not None else "pack"
-            raise ConfigError(f"tokenize: {name} is not available in this version; leave it out")
+        if self.repeat is not None:
+            parse_repeat(self.repeat)
+        if self.pack is not None:
+            self._check_pack(self.pack)
         if self.max_tokens_per_file is not None and self.max_tokens_per_file < 1:
             raise ConfigError(f"tokenize: max_tokens_per_file must be at least 1, got {self.max_tokens_per_file}")
         if self.by is not None and (not self.by or self.by in ("id", "text", "url")):
             raise ConfigError(f"tokenize: by must name the source or a field of the metadata, got {self.by!r}")
         if self.split is not None:
             _check_split(self.split)
+
+    def _check_pack(self, length: int) -> None:
+        if not 2 <= length <= MAX_PACK:
+            raise ConfigError(f"tokenize: pack must be 2 to {MAX_PACK} tokens, got {length}")
+        if self.sentences:
+            raise ConfigError(
+                "tokenize: pack makes rows for GPT and sentences sequences for BERT; leave one of them out"
+            )
+        if self.max_tokens_per_file is not None and self.max_tokens_per_file < length:
+            raise ConfigError(
+                f"tokenize: max_tokens_per_file must hold a row of {length} tokens, got {self.max_tokens_per_file}"
+            )
 
     @property
     def thresholds(self) -> list[tuple[str, int]]:

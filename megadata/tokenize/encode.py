@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import orjson
@@ -76,7 +76,7 @@ class _Gigatoken:
         import gigatoken
 
         content = dict(tokenizer.document)
-        content["added_tokens"] = [token for token in content["added_tokens"] if not token["special"]]
+        content["added_tokens"] = _matched(tokenizer)
         self._backend = gigatoken.Tokenizer.from_json(orjson.dumps(content)).backend
         self._tokenizer = tokenizer
         self._young = re.compile(f"[{_YOUNG}]") if content["normalizer"] else None
@@ -155,6 +155,12 @@ def backend(tokenizer: Tokenizer, name: str) -> Encoder:
     return _Gigatoken(tokenizer) if name == "gigatoken" else _Tokenizers(tokenizer)
 
 
+def _matched(tokenizer: Tokenizer) -> list[dict[str, Any]]:
+    """The added tokens that are looked for in text."""
+    added = tokenizer.document["added_tokens"]
+    return [token for token in added if tokenizer.parses_special or not token["special"]]
+
+
 def may_cut(tokenizer: Tokenizer) -> bool:
     """Whether cutting text before a space that follows a character other than white space can never change an id.
 
@@ -168,8 +174,7 @@ def may_cut(tokenizer: Tokenizer) -> bool:
         not token["lstrip"]
         and not token["rstrip"]
         and (token["content"].isspace() or not re.search(r"\s", token["content"]))
-        for token in content["added_tokens"]
-        if not token["special"]
+        for token in _matched(tokenizer)
     )
     return known and plain and normalizer in ("NFC", "BertNormalizer")
 

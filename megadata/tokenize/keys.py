@@ -21,10 +21,20 @@ UNKNOWN = "unknown"
 """Value of documents that lack the field they are parted by."""
 
 
-def shuffle_keys(ids: Sequence[str], seed: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """128 bits of BLAKE2b of each id, keyed by the seed, as two arrays: what documents are sorted by, and its tie-breaker."""
+def shuffle_keys(
+    ids: Sequence[str], seed: int, copies: Sequence[int] | None = None
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """128 bits of BLAKE2b of each id, keyed by the seed, as two arrays: what documents are sorted by, and its tie-breaker.
+
+    `copies` numbers the copies of a document, the first 0; each has a key of its own, the first the document's.
+    """
     key = seed.to_bytes(16, "little", signed=True)
-    digests = b"".join(hashlib.blake2b(own.encode(), digest_size=16, key=key).digest() for own in ids)
+    blake = hashlib.blake2b
+    if copies is None:
+        digests = b"".join([blake(own.encode(), digest_size=16, key=key).digest() for own in ids])
+    else:
+        numbered = zip(ids, (number.to_bytes(16, "little") for number in copies), strict=True)
+        digests = b"".join([blake(own.encode(), digest_size=16, key=key, salt=s).digest() for own, s in numbered])
     pairs = np.frombuffer(digests, "<u8").reshape(-1, 2)
     return np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
 

@@ -73,15 +73,16 @@ def text_column(values: Sequence[str | None] | pa.Array) -> tuple[Bytes, NDArray
 def interleave(streams: Sequence[tuple[Bytes, Counts]], rows_in_order: Counts) -> tuple[Bytes, Counts]:
     """From streams of rows, each (bytes of all rows, bytes of each row): row by row the bytes of every stream.
 
-    Returns the bytes, rows in the order given, and how many each of them has.
+    Returns the bytes, rows in the order given (each as often as it is named there), and how many each of them has.
     """
-    rows = rows_in_order.size
+    rows = streams[0][1].size
     lengths = np.concatenate([sizes for _, sizes in streams])
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
     order = (rows_in_order[:, None] + rows * np.arange(len(streams), dtype=np.int64)).reshape(-1)
-    out = np.empty(int(offsets[-1]), np.uint8)
+    sizes = lengths.reshape(len(streams), rows).sum(axis=0)[rows_in_order]
+    out = np.empty(int(sizes.sum()), np.uint8)
     ragged.gather(np.concatenate([data for data, _ in streams]), offsets, order, out)
-    return out, lengths.reshape(len(streams), rows).sum(axis=0)[rows_in_order]
+    return out, sizes
 
 
 def sizes_of(records: NDArray[np.void], itemsize: int, sentences: bool) -> Counts:

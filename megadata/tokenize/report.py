@@ -24,6 +24,9 @@ class TokenizeReport:
 
     datasets: tuple[Dataset, ...]
     documents: int
+    """Documents read."""
+    copies: int
+    """Documents written besides, because some are repeated; they count in all that follows."""
     bytes: int
     tokens: int
     empty: int
@@ -44,6 +47,8 @@ class TokenizeReport:
         lines.append(
             f"{self.bytes / 1e6:.1f} MB of text, {self.tokens} tokens of {self.dtype}, encoded with {self.encoder}"
         )
+        if self.copies:
+            lines.append(f"{self.copies} copies of documents were written besides the {self.documents} documents")
         if self.empty:
             lines.append(f"{self.empty} documents have no tokens")
         lines += [f"{count} records: {reason}" for reason, count in sorted(self.problems.items())]
@@ -53,6 +58,6 @@ class TokenizeReport:
 def report_of(totals: Mapping[str, Any], folder: Path, skipped: bool = False) -> TokenizeReport:
     """The report on datasets in `folder` from the totals of a manifest."""
     datasets = tuple(Dataset(**{**one, "prefix": str(folder / one["prefix"])}) for one in totals["datasets"])
-    names = ("documents", "bytes", "tokens", "empty", "dtype", "encoder", "problems")
+    names = ("documents", "copies", "bytes", "tokens", "empty", "dtype", "encoder", "problems")
     rest = {name: totals[name] for name in names}
     return TokenizeReport(datasets=datasets, notes=tuple(totals["notes"]), skipped=skipped, **rest)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from megadata.config import to_dict
 from megadata.documents.inputs import Inputs, plan, refuse_unfit, source_versions
@@ -30,12 +32,14 @@ from megadata.tokenize.encode import Choice
 from megadata.tokenize.keys import group_hash
 from megadata.tokenize.layout import CountRange, Totals, cut_ranges, place, read_sums
 from megadata.tokenize.load import load_tokenizer
+from megadata.tokenize.pack import PACKED_SCHEMA, PlaceRows, pack_datasets, padding_id
+from megadata.tokenize.records import DOCS_SCHEMA
 from megadata.tokenize.report import TokenizeReport, report_of
 from megadata.tokenize.tokenizer import Tokenizer
 from megadata.tokenize.unit import EncoderDiffersError, EncodeUnit, Prepare
 from megadata.tokenize.write import PlaceRange, complete, is_finished, write_ranges
 
-VERSION = "1"
+VERSION = "2"
 """Raised whenever the same documents would be written differently."""
 
 
@@ -51,6 +55,8 @@ def tokenize(
 
     A dataset is ``.bin``, ``.idx``, ``.meta.json``, ``.docs.parquet`` (row d is document d) and ``.tokenizer.json``. A document
     without tokens keeps its place, with no sequence and no end-of-document token, as Megatron's ``preprocess_data.py`` has it.
+    With `config.pack` a dataset's documents and sequences are rows of that many tokens, and row d of ``.docs.parquet`` lists what
+    lies in row d.
     What is under way lies in the folder ``.NAME.megadata`` beside the prefix; run again after a kill, it goes on from there.
 
     Raises
@@ -84,7 +90,7 @@ def _loaded(tokenizer: Tokenizer | Path | str, config: TokenizeConfig) -> Tokeni
             "the tokenizer has no end-of-document token (<|endoftext|>, </s> or the like); "
             "write without one (--no-eod) or train a tokenizer that has it"
         )
-    return loaded
+    return replace(loaded, parses_special=config.parse_special)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +131,8 @@ class _Run:
 
     def __call__(self) -> TokenizeReport:
         _ = self.dtype
+        if self.config.pack:
+            padding_id(self.tokenizer)
         units = plan(self.inputs.files)
         with lock_folder(self.state):
             manifest = Manifest.load(self.state)
@@ -179,21 +187,48 @@ class _Run:
             refuse_unfit(self.inputs.files, self.options)
             raise CorpusError(f"expected documents in {len(self.inputs.files)} files, found none; check the inputs")
         ranges = cut_ranges(folder, self.settings)
-        limit = config.max_tokens_per_file
+        limit = config.max_tokens_per_file if config.pack is None else None
         counted = {r.ordinal: counts for r, counts in executor.run(CountRange(folder, limit is not None), ranges)}
-        prefixes = {group_hash(name): f"{self.prefix}{name}" for name in names}
-        written = [_beside_state(path) for prefix in prefixes.values() for path in _files_of(prefix)]
-        claim(self.state, written)
+        finals = {group_hash(name): f"{self.prefix}{name}" for name in names}
+        claim(self.state, [_beside_state(path) for prefix in finals.values() for path in _files_of(prefix)])
+        apart = folder / "unpacked"
+        prefixes = {hash: str(apart / Path(final).name) for hash, final in finals.items()} if config.pack else finals
+        apart.mkdir(exist_ok=True)
         placed, files = place(ranges, counted, prefixes, limit, read_sums(folder))
         write_ranges(executor, PlaceRange(folder, self.dtype, config.sentences), placed, files, spec.identity, progress)
-        words = pack_bits(self.tokenizer.word_start)
-        for one, totals in files.items():
-            if not is_finished(one, spec.identity):
-                meta = self._meta(one, spec.identity, words)
-                complete(folder, one, totals, self.dtype, self.tokenizer, meta, self.settings.workers)
-        return self._publish(spec, receipts, files, choice, before)
+        self._complete(folder, files, spec.identity, self._meta(spec.identity))
+        notes: list[str] = []
+        if config.pack:
+            targets = {one: finals[hash] for hash, one in prefixes.items() if one in files}
+            files, note = self._pack(executor, folder, targets, spec.identity)
+            notes.append(note)
+        return self._publish(spec, receipts, files, choice, before, notes)
 
-    def _meta(self, prefix: str, identity: str, words: str) -> Meta:
+    def _pack(
+        self, executor: Executor, folder: Path, targets: dict[str, str], identity: str
+    ) -> tuple[dict[str, Totals], str]:
+        """Pack finished datasets; the files of rows, and what there is to say about them."""
+        length, padding = self.config.pack or 0, padding_id(self.tokenizer)
+        task = PlaceRows(folder / "packed", self.dtype, length, padding, tuple(targets))
+        most, progress = self.config.max_tokens_per_file, self.settings.progress
+        files, packed = pack_datasets(executor, targets, task, most, identity, progress)
+        meta = replace(self._meta(identity), appended_eod=False, pack=length, padding=padding)
+        self._complete(task.folder, files, identity, meta, PACKED_SCHEMA)
+        share = packed.padding / max(packed.rows * length, 1)
+        return files, (
+            f"packed into {packed.rows:,} rows of {length:,} tokens: {share:.2%} padding, nothing left out, "
+            f"{packed.cut:,} documents longer than a row were cut"
+        )
+
+    def _complete(
+        self, folder: Path, files: dict[str, Totals], identity: str, meta: Meta, schema: pa.Schema = DOCS_SCHEMA
+    ) -> None:
+        for one, totals in files.items():
+            if not is_finished(one, identity):
+                named = replace(meta, tokenizer_path=tokenizer_path(one).name)
+                complete(folder, one, totals, self.dtype, self.tokenizer, named, self.settings.workers, schema)
+
+    def _meta(self, identity: str) -> Meta:
         config = self.config
         return Meta(
             vocabulary_size=self.tokenizer.vocabulary_size,
@@ -201,8 +236,7 @@ class _Run:
             appended_eod=config.eod,
             special_tokens=dict(self.tokenizer.special),
             tokenizer_sha256=self.tokenizer.sha256,
-            tokenizer_path=tokenizer_path(prefix).name,
-            word_start=words,
+            word_start=pack_bits(self.tokenizer.word_start),
             shuffled=config.shuffle,
             seed=config.seed if config.shuffle else None,
             level="sentence" if config.sentences else "document",
@@ -211,19 +245,25 @@ class _Run:
         )
 
     def _publish(
-        self, spec: StepSpec, receipts: list[Receipt], files: dict[str, Totals], choice: Choice, before: Manifest | None
+        self,
+        spec: StepSpec,
+        receipts: list[Receipt],
+        files: dict[str, Totals],
+        choice: Choice,
+        before: Manifest | None,
+        notes: list[str],
     ) -> TokenizeReport:
         counts: Counter[str] = Counter()
         for receipt in receipts:
             counts.update({name: int(count) for name, count in receipt.counts.items()})
-        known = ("documents", "bytes", "tokens", "sequences", "empty")
+        known = ("documents", "copies", "bytes", "tokens", "sequences", "empty")
         totals = {
             "datasets": [{"prefix": Path(p).name, **asdict(t)} for p, t in files.items()],
             **{name: counts.pop(name, 0) for name in known},
             "problems": dict(sorted(counts.items())),
             "dtype": best_dtype(self.tokenizer.vocabulary_size, self.config.dtype).name,
             "encoder": choice.name,
-            "notes": self._notes(files, choice),
+            "notes": [*notes, *self._notes(files, choice)],
         }
         made = [path for p in files for path in _files_of(p)]
         outputs = [{"name": _beside_state(path), "size": path.stat().st_size} for path in made]

@@ -52,22 +52,29 @@ def canonical(content: Mapping[str, Any]) -> dict[str, Any]:
 class Tokenizer:
     """Text to token ids and back. Cheap to pickle: libraries load it where it is used.
 
-    Special tokens written out in a document's text (``<|endoftext|>``) are text: encoding never gives their ids.
+    Special tokens written out in a document's text (``<|endoftext|>``) are text: encoding never gives their ids, unless
+    `parses_special`.
     """
 
     content: bytes
     """JSON of what decides ids, keys sorted, as `tokenizers` reads it: the same for every file that holds this tokenizer."""
     special: Mapping[str, int]
     """Role (bos, eod, cls, sep, mask, pad, unk) -> id, for the roles this tokenizer has."""
+    parses_special: bool = False
+    """Whether special tokens written out in text are given their ids."""
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Tokenizer) and (self.content, self.special) == (other.content, other.special)
+        return isinstance(other, Tokenizer) and self._parts == other._parts
 
     def __hash__(self) -> int:
         return hash(self.content)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Tokenizer, (self.content, dict(self.special))
+        return Tokenizer, self._parts
+
+    @property
+    def _parts(self) -> tuple[bytes, dict[str, int], bool]:
+        return self.content, dict(self.special), self.parses_special
 
     @cached_property
     def document(self) -> dict[str, Any]:
@@ -82,13 +89,13 @@ class Tokenizer:
 
     @cached_property
     def library(self) -> tokenizers.Tokenizer:
-        """The tokenizer as `tokenizers` loads it, with special tokens in text read as text."""
+        """The tokenizer as `tokenizers` loads it."""
         try:
             loaded = tokenizers.Tokenizer.from_buffer(self.content)
         except Exception as error:  # tokenizers raises plain Exception
             raise TokenizerError(f"the tokenizer cannot be loaded by `tokenizers`: {error}; check the file") from error
-        loaded.encode_special_tokens = True
-        if self.kind == "Unigram":
+        loaded.encode_special_tokens = not self.parses_special
+        if self.kind == "Unigram" and not self.parses_special:
             self._hide_special(loaded)
         return loaded
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from megadata.runtime.units import Unit
 from megadata.tokenize import keys
 from megadata.tokenize.config import TokenizeConfig
 from megadata.tokenize.encode import Choice, backend, choose_encoder, first_difference, sample_of
-from megadata.tokenize.records import NO_TEXT, RECORD, as_bytes, interleave, text_column
+from megadata.tokenize.records import NO_TEXT, RECORD, Bytes, Counts, as_bytes, interleave, text_column
+from megadata.tokenize.repeat import parse_repeat
 from megadata.tokenize.sentences import DEFAULT_LANGUAGE, flat_sentences
 from megadata.tokenize.tokenizer import Tokenizer
 
@@ -110,22 +112,47 @@ class EncodeUnit:
         exchange = Exchange(self.folder / "runs", RECORD)
         counts: Counter[str] = Counter()
         groups: Counter[str] = Counter()
+        run = unit.ordinal * RUNS_PER_UNIT
         for chunk in self._chunks(unit, problems):
             docs = chunk.docs
             encoded = self._encode(chunk, unit)
             records, names = self._records(chunk, encoded)
+            streams = self._streams(chunk, encoded, records)
+            rows = self._copies(chunk, records)
+            if rows.size != len(docs):
+                records, names = self._of_copies(chunk, records, rows), [names[row] for row in rows]
             order = sort_order(records)  # sorted here, the payload is moved once
-            payload, lengths = self._payload(chunk, encoded, records, order)
-            exchange.write(chunk.run, records[order], payload, lengths)
+            for piece in _pieces(streams, rows[order]):
+                payload, lengths = interleave(streams, rows[order[piece]])
+                exchange.write(run, records[order[piece]], payload, lengths)
+                run += 1
             groups.update(names)
-            counts.update({"documents": len(docs), "bytes": int(docs.sizes.sum())})
-            counts.update({"tokens": int(records["tokens"].sum()), "sequences": int(records["sequences"].sum())})
+            counts.update({"documents": len(docs), "copies": rows.size - len(docs)})
+            counts.update({"bytes": int(docs.sizes[rows].sum()), "tokens": int(records["tokens"].sum())})
+            counts.update({"sequences": int(records["sequences"].sum())})
             counts.update({"empty": int((records["tokens"] == 0).sum())})
         counts.update(problems.counts)
         parts = {name: Part(count, 0, "", []) for name, count in sorted(groups.items())}
         receipt = Receipt(unit.ordinal, reads_of(unit), parts, dict(sorted(counts.items())))
         receipt.save(receipt_path(self.folder, unit.ordinal))
         return receipt
+
+    def _copies(self, chunk: _Chunk, records: NDArray[np.void]) -> NDArray[np.int64]:
+        """Numbers of the documents, each as often as it is to be written."""
+        rows = np.arange(records.size)
+        if self.config.repeat is None:
+            return rows
+        return np.repeat(rows, parse_repeat(self.config.repeat).copies(keys.metadata_of(chunk.docs)))
+
+    def _of_copies(self, chunk: _Chunk, records: NDArray[np.void], rows: NDArray[np.int64]) -> NDArray[np.void]:
+        """Records of copies: as those of their documents, but each with a place of its own in the shuffle."""
+        found = records[rows]
+        heads = np.flatnonzero(np.diff(rows, prepend=-1))
+        number = np.arange(rows.size) - np.repeat(heads, np.diff(heads, append=rows.size))
+        ids = chunk.docs.ids
+        found["hash"], found["tie"] = keys.shuffle_keys([ids[row] for row in rows], self.config.seed, number.tolist())
+        found["key"] = found["hash"] if self.config.shuffle else found["place"]
+        return found
 
     def _chunks(self, unit: Unit, problems: Problems) -> Iterator[_Chunk]:
         held: list[DocBatch] = []
@@ -185,9 +212,8 @@ class EncodeUnit:
         records["group"] = np.fromiter((numbers[name] for name in groups), np.uint64, len(groups))
         return records, groups
 
-    def _payload(
-        self, chunk: _Chunk, encoded: Encoded, records: NDArray[np.void], order: NDArray[np.int64]
-    ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    def _streams(self, chunk: _Chunk, encoded: Encoded, records: NDArray[np.void]) -> list[tuple[Bytes, Counts]]:
+        """The payload as streams for `interleave`; the sizes of texts are put into the records."""
         columns = chunk.docs.records
         kind = np.dtype(self.dtype)
         streams = [(as_bytes(encoded.ids.astype(kind)), encoded.tokens * kind.itemsize)]
@@ -203,7 +229,14 @@ class EncodeUnit:
             data, marks, sizes = text_column(values)
             records[name] = marks
             streams.append((data, sizes))
-        return interleave(streams, order)
+        return streams
+
+
+def _pieces(streams: list[tuple[Bytes, Counts]], rows: NDArray[np.int64]) -> list[slice]:
+    """Stretches of the rows, in order, whose payload is about `CHUNK_BYTES`: copies can be many times the documents."""
+    ends = np.cumsum(np.sum([sizes for _, sizes in streams], axis=0)[rows])
+    borders = np.searchsorted(ends, np.arange(CHUNK_BYTES, int(ends[-1]) if rows.size else 0, CHUNK_BYTES))
+    return [slice(a, b) for a, b in pairwise([0, *np.unique(borders).tolist(), rows.size]) if b > a]
 
 
 def group_names(docs: DocBatch, ids: Sequence[str], config: TokenizeConfig) -> list[str]:

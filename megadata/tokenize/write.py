@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +22,7 @@ from megadata.runtime.exchange import Exchange
 from megadata.runtime.executor import Executor
 from megadata.runtime.files import atomic_write, read_json, write_json
 from megadata.runtime.progress import Reporter
-from megadata.tokenize.layout import Placed, Totals
+from megadata.tokenize.layout import Piece, Placed, Totals
 from megadata.tokenize.records import DOCS_SCHEMA, RECORD, docs_table, pick, sizes_of
 from megadata.tokenize.tokenizer import Tokenizer
 
@@ -33,6 +33,24 @@ ROW_GROUP = 1 << 16
 def side_path(folder: Path, prefix: str, name: str) -> Path:
     """Where lengths, bounds and provenance of a dataset wait for its completion."""
     return folder / "out" / f"{Path(prefix).name}.{name}"
+
+
+class PlacingTask(Protocol):
+    """What writes the documents of a range, or the rows of a window, to their places."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the work lies."""
+        ...
+
+    @property
+    def dtype(self) -> str:
+        """Type of a token."""
+        ...
+
+    def __call__(self, placed: Placed) -> None:
+        """Write them; last, the receipt."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +76,32 @@ class PlaceRange:
                 lengths = records["tokens"][chosen].astype("<i4")
                 lengths = lengths[lengths > 0]
             bounds = np.cumsum(records["sequences"][chosen], dtype=np.int64) + piece.at.sequences
-            write_tokens(bin_temporary(piece.prefix), kind, piece.at.tokens, tokens, sync=True)
-            write_tokens(side_path(self.folder, piece.prefix, "lengths"), "<i4", piece.at.sequences, lengths, sync=True)
-            write_tokens(
-                side_path(self.folder, piece.prefix, "bounds"), "<i8", piece.at.documents + 1, bounds, sync=True
-            )
-            target = side_path(self.folder, piece.prefix, f"{placed.key_range.ordinal:06d}.docs")
             table = docs_table(records, part.payload, sizes, chosen)
-            with atomic_write(target) as file, pa.ipc.new_file(file, DOCS_SCHEMA) as writer:
-                writer.write_table(table)
-        write_json(_receipt(self.folder, placed), {"records": placed.key_range.records}, sync=False)
+            write_piece(self.folder, piece, placed, (tokens, lengths, bounds, table))
+        write_json(range_receipt(self.folder, placed), {"records": placed.key_range.records}, sync=False)
 
 
-def _receipt(folder: Path, placed: Placed) -> Path:
+def write_piece(
+    folder: Path, piece: Piece, placed: Placed, found: tuple[NDArray[Any], NDArray[Any], NDArray[np.int64], pa.Table]
+) -> None:
+    """Write tokens, sequence lengths, document bounds (without the first) and provenance of a piece to their places."""
+    tokens, lengths, bounds, table = found
+    write_tokens(bin_temporary(piece.prefix), tokens.dtype, piece.at.tokens, tokens, sync=True)
+    write_tokens(side_path(folder, piece.prefix, "lengths"), "<i4", piece.at.sequences, lengths, sync=True)
+    write_tokens(side_path(folder, piece.prefix, "bounds"), "<i8", piece.at.documents + 1, bounds, sync=True)
+    target = side_path(folder, piece.prefix, f"{placed.key_range.ordinal:06d}.docs")
+    with atomic_write(target) as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+
+
+def range_receipt(folder: Path, placed: Placed) -> Path:
+    """The file that says that a range was written."""
     return folder / "placed" / f"{placed.key_range.ordinal:06d}.json"
 
 
 def write_ranges(
     executor: Executor,
-    task: PlaceRange,
+    task: PlacingTask,
     placed: list[Placed],
     files: dict[str, Totals],
     identity: str,
@@ -96,7 +121,7 @@ def write_ranges(
             preallocate(side_path(folder, prefix, "lengths"), totals.sequences * 4)
             preallocate(side_path(folder, prefix, "bounds"), (totals.documents + 1) * 8)
         write_json(folder / "plan.json", plan)
-    pending = [p for p in placed if not _receipt(folder, p).exists()]
+    pending = [p for p in placed if not range_receipt(folder, p).exists()]
     with progress.stage("write", sum(p.key_range.bytes for p in pending)) as stage:
         for done, _ in executor.run(task, pending):
             stage.advance(done.key_range.bytes)
@@ -128,11 +153,18 @@ def is_finished(prefix: str, identity: str) -> bool:
 
 
 def complete(
-    folder: Path, prefix: str, totals: Totals, dtype: str, tokenizer: Tokenizer, meta: Meta, workers: int
+    folder: Path,
+    prefix: str,
+    totals: Totals,
+    dtype: str,
+    tokenizer: Tokenizer,
+    meta: Meta,
+    workers: int,
+    schema: pa.Schema = DOCS_SCHEMA,
 ) -> Meta:
     """Put the sidecars in place and complete the dataset."""
     parts = sorted((folder / "out").glob(f"{Path(prefix).name}.*.docs"))
-    with atomic_write(docs_path(prefix)) as file, pq.ParquetWriter(file, DOCS_SCHEMA, compression="zstd") as writer:
+    with atomic_write(docs_path(prefix)) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
         for group in _row_groups(parts):
             writer.write_table(group, row_group_size=ROW_GROUP)
     tokenizer.save(tokenizer_path(prefix))

@@ -42,7 +42,12 @@ class RunData:
         found = samples.batch(start, stop)
         if isinstance(found, Batch):
             return found
-        return gpt_batch(found, eod=samples.vocabulary.eod, document_aware=self.config.data.document_mask)
+        return gpt_batch(
+            found,
+            eod=samples.vocabulary.eod,
+            document_aware=self.config.data.document_mask,
+            padding=samples.vocabulary.padding,
+        )
 
 
 def open_data(config: TrainConfig, blend: Blend) -> RunData:
