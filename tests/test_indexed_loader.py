@@ -210,11 +210,20 @@ def test_without_options_a_batch_is_as_gpt_2_was_trained():
     assert batch.rows(1, 2).input_ids.tolist() == [[5, 6, 7, 8]]
 
 
+def samples_of_bert(folder):
+    meta = Meta(vocabulary_size=1000, special_tokens=SPECIAL)
+    return Blend.of({"d": make(folder / "bert", 500, meta=meta)}).samples(L)
+
+
 def test_document_options_need_an_eod(tmp_path):
     samples = Blend.of({"d": make(tmp_path / "d", 500)}).samples(L)
     with pytest.raises(ConfigError, match="the data's sidecars do not say it; give eod, or write the sidecar"):
         Loader(samples, 2, document_aware=True)
-    assert Loader(samples, 2, document_aware=True, eod=11).eod == 11
+    given = int(samples[0][3])
+    batch = Loader(samples, 2, document_aware=True, eod=given, prefetch=0).batch_at(0)
+    assert batch.document_lengths[0, 0] == samples[0].tolist().index(given) + 1
+    with pytest.raises(ConfigError, match="MaskedSamples make whole batches; give document_aware"):
+        Loader(MaskedSamples(samples_of_bert(tmp_path)), 2, document_aware=True)
 
 
 @pytest.mark.parametrize(
@@ -233,12 +242,12 @@ def test_a_loader_that_cannot_be_is_refused(samples, arguments, message):
 def test_an_error_in_the_thread_is_raised_where_the_batch_is_taken(samples, monkeypatch):
     calls = []
 
-    def fails(self: Samples, start: int, stop: int) -> np.ndarray:
+    def fails(self: Samples, source: np.ndarray, start: np.ndarray) -> np.ndarray:
         calls.append(start)
         raise IndexFormatError("d.bin: gone")
 
     loader = Loader(samples, 4)
-    monkeypatch.setattr(Samples, "batch", fails)
+    monkeypatch.setattr(Samples, "read", fails)
     for _ in range(2):
         with pytest.raises(IndexFormatError, match=r"d\.bin: gone"):
             next(loader)

@@ -132,7 +132,7 @@ def test_words_are_masked_as_a_whole(batch):
 
 
 def test_without_whole_words_tokens_are_chosen_one_by_one(prefix):
-    masking = Masking(whole_words=False)
+    masking = Masking(unit="tokens")
     batch = MaskedSamples.of(Blend.of({"d": prefix}), LENGTH, masking=masking).batch(0, 300)
     chosen = batch.labels != IGNORED
     wanted = np.maximum(1, np.rint((batch.document_lengths[:, 0] - 3) * 0.15))
@@ -202,3 +202,88 @@ def test_what_is_missing_is_named(tmp_path, prefix):
         Masking(probability=2)
     with pytest.raises(ConfigError, match=r"add up to 1\.4"):
         Masking(masked=0.9, random=0.5)
+
+
+def runs(mask: np.ndarray) -> list[int]:
+    """Lengths of the stretches of true values in a row."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], mask.astype(np.int8), [0]))))
+    return (edges[1::2] - edges[::2]).tolist()
+
+
+def test_spans_are_whole_words_of_geometric_number_all_hidden_alike(tmp_path):
+    words = np.zeros(V, np.bool_)
+    words[5:] = True  # every token is a word, so that words of a span can be counted
+    meta = Meta(vocabulary_size=V, eod=EOD, special_tokens=SPECIAL, word_start=pack_bits(words))
+    with IndexedWriter(tmp_path / "d", "uint16", meta) as writer:
+        writer.add_document(np.random.default_rng(0).integers(5, V, 60_000))
+    blend = Blend.of({"d": tmp_path / "d"})
+    batch = MaskedSamples.of(blend, 512, masking=Masking(unit="spans", swap=0)).batch(0, 100)
+    chosen = batch.labels != IGNORED
+    assert abs(chosen.sum() / (100 * 509) - 0.15) < 0.005
+    sizes = np.array([size for row in chosen for size in runs(row)])
+    assert 4 < sizes.mean() < 5.5  # 3.8 words on average, a little more where spans touch
+    shares = np.bincount(np.minimum(sizes, 11))[1:4] / sizes.size
+    assert np.abs(shares - 0.2 * 0.8 ** np.arange(3) / (1 - 0.8**10) * 0.85).max() < 0.04
+    hidden = chosen & (batch.input_ids == MASK)
+    alike = [hidden[row, a:b].mean() for row in range(100) for a, b in stretches(chosen[row]) if b - a <= 3]
+    assert np.mean([share in (0.0, 1.0) for share in alike]) > 0.9
+    assert abs(hidden.sum() / chosen.sum() - 0.8) < 0.03
+
+
+def stretches(mask: np.ndarray) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], mask.astype(np.int8), [0])))).tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
+def test_spans_end_at_words(prefix):
+    batch = MaskedSamples.of(Blend.of({"d": prefix}), LENGTH, masking=Masking(unit="spans")).batch(0, 300)
+    tokens, chosen = original(batch), batch.labels != IGNORED
+    inside = (tokens[:, 1:] > PAD) & (tokens[:, :-1] > PAD) & ~STARTS[tokens[:, 1:]]
+    assert (chosen[:, 1:] == chosen[:, :-1])[inside].all()
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """Documents of sentences whose tokens tell the document: 5 + document."""
+    rng = np.random.default_rng(2)
+    documents = [[[5 + d] * int(n) for n in rng.integers(2, 9, rng.integers(6, 30))] for d in range(150)]
+    return write(tmp_path_factory.mktemp("next") / "d", documents)
+
+
+def test_the_next_sentence_is_from_another_document_half_of_the_time(told):
+    masked = MaskedSamples.of(Blend.of({"d": told}), LENGTH, masking=Masking(pairs="next", random=0))
+    batch = masked.batch(0, 500)
+    assert abs(batch.is_swapped.mean() - 0.5) < 0.07
+    tokens = original(batch)
+    for row in range(500):
+        size = int(batch.document_lengths[row, 0])
+        border = tokens[row].tolist().index(SEP, 1)
+        a, b = set(tokens[row, 1:border].tolist()), set(tokens[row, border + 1 : size - 1].tolist())
+        assert len(a) == len(b) == 1
+        assert (a != b) == batch.is_swapped[row]
+    found = masked.provenance(3)
+    assert len(found) == 1 + int(batch.is_swapped[3])
+    for k in range(40):
+        ids = [5 + span.document for span in masked.provenance(k)]
+        rows = tokens[k, : int(batch.document_lengths[k, 0])]
+        assert ids == list(dict.fromkeys(t for t in rows.tolist() if t > PAD))
+        assert sum(span.length for span in masked.provenance(k)) == int(batch.document_lengths[k, 0]) - 3
+
+
+def test_samples_of_pairs_and_spans_depend_on_their_number_alone(told):
+    masking = Masking(pairs="next", unit="spans")
+    masked = MaskedSamples.of(Blend.of({"d": told}), LENGTH, masking=masking)
+    together = masked.take([7, 1000, 3, 77])
+    for row, k in enumerate((7, 1000, 3, 77)):
+        for f in fields(Batch):
+            assert np.array_equal(getattr(masked[k], f.name)[0], getattr(together, f.name)[row])
+
+
+def test_a_single_document_has_no_other_and_without_pairs_nothing_is_told(tmp_path):
+    prefix = write(tmp_path / "d", [[[5 + i] * 4 for i in range(100)]])
+    alone = MaskedSamples.of(Blend.of({"d": prefix}), LENGTH, masking=Masking(pairs="next")).batch(0, 20)
+    assert not alone.is_swapped.any()
+    plain = MaskedSamples.of(Blend.of({"d": prefix}), LENGTH, masking=Masking(pairs="none")).batch(0, 20)
+    assert plain.is_swapped is None
+    with pytest.raises(ConfigError, match=r"masking\.unit must be words, tokens, spans, got 'letters'"):
+        Masking(unit="letters")

@@ -21,6 +21,16 @@ def ties(count: int) -> list[str]:
     return [f"{oracles.mix(i):016x}" for i in range(count)]
 
 
+class Fixed:
+    """Weights of a phase that do not depend on what is spent."""
+
+    def __init__(self, weights: list[int]) -> None:
+        self.weights = weights
+
+    def without(self, spent) -> list[int]:
+        return [0 if i in spent else weight for i, weight in enumerate(self.weights)]
+
+
 def draw(tree: Tree, count: int, start: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return tree.descend(np.arange(start, start + count, dtype=np.int64))
 
@@ -112,7 +122,7 @@ def test_segments_are_contiguous_and_keep_every_limit(steps, limits):
         phases.append((start, weights[:sources]))
         start += length
     try:
-        segments = compile_segments(phases, limits[:sources], ties(sources))
+        segments = compile_segments([(at, Fixed(weights)) for at, weights in phases], limits[:sources], ties(sources))
     except ConfigError:
         return
     position, counts = 0, [0] * sources
@@ -133,7 +143,7 @@ def test_segments_are_contiguous_and_keep_every_limit(steps, limits):
 @given(SMALL, st.lists(st.one_of(st.none(), st.integers(1, 40)), min_size=8, max_size=8), st.integers(1, 200))
 def test_a_source_at_its_limit_leaves_its_share_to_the_others(weights, limits, count):
     limits = limits[: len(weights)]
-    segments = compile_segments([(0, weights)], limits, ties(len(weights)))
+    segments = compile_segments([(0, Fixed(weights))], limits, ties(len(weights)))
     stop = segments[-1].stop
     assert stop == ENDLESS or stop == sum(n for n, w in zip(limits, weights, strict=True) if w and n is not None)
 
@@ -142,4 +152,4 @@ def test_a_phase_without_any_source_left_is_refused():
     with pytest.raises(
         ConfigError, match=r"from sample 5 on no source may give any more, and the next phase starts at 10"
     ):
-        compile_segments([(0, [1, 0]), (10, [0, 1])], [5, None], ties(2))
+        compile_segments([(0, Fixed([1, 0])), (10, Fixed([0, 1]))], [5, None], ties(2))

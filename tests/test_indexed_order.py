@@ -119,3 +119,41 @@ def test_locality_keeps_a_group_of_blocks_together_in_time():
         blocks = set((numbers[group * 256 : (group + 1) * 256] // 4).tolist())
         assert len(blocks) <= 64 + 2
     assert (np.diff(numbers[:256]) == 1).mean() < 0.1
+
+
+def test_a_sample_may_start_anywhere_alike_over_seeds():
+    """Chi-square over seeds of where samples start, phases and permutation together."""
+    tokens, length, seeds = 640, 64, 40_000
+    keys = mix64(np.arange(seeds, dtype=np.uint64))
+    source = Windows(length, np.full(seeds, tokens, np.uint64), keys)
+    numbers = np.arange(seeds)
+    for rank in (0, 1, 9, 10, 57):
+        starts = source.starts(numbers, np.full(seeds, rank))
+        assert abs(chi_square(np.bincount(starts, minlength=tokens))) < 4.5
+        assert abs(chi_square(np.bincount(starts % length, minlength=length))) < 4.5
+
+
+def test_pairs_of_samples_are_uniform_over_seeds():
+    """Two samples of an epoch: every ordered pair of windows alike."""
+    size = 12
+    keys = mix64(np.arange(60_000, dtype=np.uint64))
+    for one, other in ((0, 1), (0, 11), (4, 5)):
+        first, second = (permute(column(at, keys), column(size, keys), keys).astype(np.int64) for at in (one, other))
+        counts = np.bincount(first * size + second, minlength=size * size).reshape(size, size)
+        assert np.trace(counts) == 0
+        assert abs(chi_square(counts[~np.eye(size, dtype=bool)])) < 4.5
+
+
+@pytest.mark.parametrize("blocks", [None, 16])
+def test_samples_near_in_time_and_epochs_are_not_correlated(blocks):
+    size = 20_000
+    source = windows([size * 10], 10, blocks)
+    at = np.arange(size)
+    epochs = [source.starts(np.zeros_like(at), at + e * size).astype(float) for e in range(2)]
+    if blocks is None:
+        for lag in (1, 2, 3, 10, 100):
+            assert abs(np.corrcoef(epochs[0][:-lag], epochs[0][lag:])[0, 1]) < 4.5 / np.sqrt(size)
+    else:  # a group holds 1,024 windows of blocks from everywhere: the order inside it is as free
+        inside = epochs[0][:1024]
+        assert abs(np.corrcoef(inside[:-1], inside[1:])[0, 1]) < 4.5 / np.sqrt(1024)
+    assert abs(np.corrcoef(*epochs)[0, 1]) < 4.5 / np.sqrt(size) * (1 if blocks is None else 8)

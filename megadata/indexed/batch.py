@@ -33,7 +33,7 @@ class Batch:
     token_type_ids: I64 | None = None
     """BERT: 0 in segment A, 1 in segment B; shape (B, L)."""
     is_swapped: NDArray[np.bool_] | None = None
-    """BERT: whether the segments stand in the wrong order; shape (B,)."""
+    """BERT: whether the segments stand in the wrong order, or the second is from another document; shape (B,)."""
 
     def __len__(self) -> int:
         return int(self.input_ids.shape[0])
@@ -55,6 +55,7 @@ def gpt_batch(
     eod: int | None = None,
     document_aware: bool = False,
     mask_eod_loss: bool = False,
+    packed: NDArray[np.bool_] | None = None,
     padding: int | None = None,
 ) -> Batch:
     """Inputs and labels for next-token prediction.
@@ -68,9 +69,11 @@ def gpt_batch(
         Count positions from 0 in each document, and give the documents' lengths for block-diagonal attention.
     mask_eod_loss : bool
         Give no loss to predicting the first token of a document from the EOD before it.
+    packed : bool array, shape (B,), optional
+        Rows of whole documents: always document-aware, and neither an EOD nor the row's last token predicts anything.
     padding : int, optional
-        Id that fills rows of packed documents: nothing is predicted from it, nor is it predicted. Where it is the EOD, all but
-        the first of a run of them is padding.
+        Id that fills the ends of packed rows, by default `eod`: of EODs that end a row all but the first are padding. It is
+        neither predicted nor predicts, and counts as a document of its own.
 
     Raises
     ------
@@ -79,22 +82,35 @@ def gpt_batch(
     """
     inputs, labels = tokens[:, :-1], tokens[:, 1:]
     size, length = inputs.shape
-    if (document_aware or mask_eod_loss) and eod is None:
+    if packed is not None and not packed.any():
+        packed = None
+    if (document_aware or mask_eod_loss or packed is not None) and eod is None:
         raise ConfigError("document-aware batches need the id that ends a document; the data's sidecars do not say it")
     loss_mask = np.ones((size, length), np.float32)
     if mask_eod_loss:
         loss_mask[inputs == eod] = 0
-    if padding is not None:
-        fills = (inputs == padding, labels == padding)
-        loss_mask[fills[0] & fills[1] if padding == eod else fills[0] | fills[1]] = 0
-    if document_aware:
-        positions, documents = _by_document(inputs == eod)
+    if document_aware or packed is not None:
+        ends = inputs == eod
+        if packed is not None:
+            fills = packed[:, None] & _padding(inputs, eod, padding)
+            before = np.pad(fills[:, 1:], ((0, 0), (0, 1)))
+            silent = packed[:, None] & (ends | fills | before | (np.arange(length) == length - 1))
+            labels, loss_mask = np.where(silent, IGNORED, labels), np.where(silent, np.float32(0), loss_mask)
+            ends = ((ends & (document_aware | packed[:, None])) | before) & ~fills
+        positions, documents = _by_document(ends)
     else:
         positions = np.tile(np.arange(length), (size, 1))
         documents = np.full((size, 1), length, np.int32)
     return Batch(
         input_ids=inputs, labels=labels, loss_mask=loss_mask, position_ids=positions, document_lengths=documents
     )
+
+
+def _padding(inputs: I64, eod: int | None, padding: int | None) -> NDArray[np.bool_]:
+    """The padding that each row ends with, shape (B, L)."""
+    fill = eod if padding is None else padding
+    closing: NDArray[np.bool_] = np.minimum.accumulate((inputs == fill)[:, ::-1], axis=1)[:, ::-1]
+    return np.pad(closing[:, :-1], ((0, 0), (1, 0))) if fill == eod else closing
 
 
 def _by_document(ends: NDArray[np.bool_]) -> tuple[I64, NDArray[np.int32]]:

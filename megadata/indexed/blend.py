@@ -1,7 +1,8 @@
 """`Blend`: which datasets a run draws from, in what proportion, and from when on.
 
-A blend names sources; a source is one or many datasets whose documents a run may see. Weights say how many of the samples each
-source gives. `samples` turns a blend into samples of a length, at once: see `order`, `mixture` and `samples` for how.
+A blend names sources; a source is one or many datasets whose documents a run may see, or a group: a blend inside the blend.
+Weights say how many of the samples each source gives. `samples` turns a blend into samples of a length, at once: see `order`,
+`mixture` and `samples` for how.
 
 blend.yaml, with everything that may stand in it::
 
@@ -15,8 +16,16 @@ blend.yaml, with everything that may stand in it::
     sources:
       web: {data: [web/text], weight: 3, max_epochs: 4, validation: [web/validation]}
       books: {data: [books/text], weight: 1}
+      code:                     # a group: its share is divided among its members, and stays theirs while any has data left
+        weight: 2
+        weigh_by: tokens
+        temperature: 2
+        max_epochs: 4           # of each member
+        sources: {python: {data: [code/python]}, rust: {data: [code/rust]}}
+      more: {blend: other/blend.yaml, weight: 1}      # the same, from a file
     phases:                     # append only: from these many tokens on, these weights; others keep theirs
-      - {from_tokens: 1000000000, weights: {books: 3}}
+      - {from_tokens: 1000000000, weights: {books: 3, code/rust: 2}}
+      - {from_tokens: 2000000000, to_tokens: 3000000000, weights: {web: 0.5}}    # a ramp, in at most 64 constant steps
 """
 
 from __future__ import annotations
@@ -26,22 +35,24 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from megadata.errors import ConfigError
 from megadata.indexed.blendfile import parse_blend, render_blend
-from megadata.indexed.mixture import compile_segments
+from megadata.indexed.mixture import Schedule
 from megadata.indexed.plan import Plan, plan_of
 from megadata.indexed.reader import IndexedDataset
 from megadata.indexed.samples import Samples, SequentialSamples, SourceStream
+from megadata.indexed.sources import Group, Node, Number, Phase, Source, WeighBy, exact, leaves, walk
 from megadata.indexed.stream import Piece, TokenStream
 from megadata.indexed.vocabulary import Vocabulary, common_vocabulary
-from megadata.indexed.weights import Number, WeighBy, exact, resolve_weights
+from megadata.indexed.weights import resolve_weights
+
+__all__ = ["Blend", "Data", "Group", "Part", "Phase", "Source"]
 
 Data = IndexedDataset | str | Path
 Part = Literal["train", "validation", "test"]
@@ -49,50 +60,10 @@ PARTS: tuple[Part, ...] = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
-    """One source of a blend."""
-
-    name: str
-    data: tuple[str, ...]
-    """Prefixes of its datasets, read end to end in this order."""
-    weight: Number | None = None
-    """Its share, or what its tokens or documents are multiplied with; 0: takes part only from a later phase on."""
-    max_epochs: Number | None = None
-    """Most times its data is seen; what is over goes to the other sources."""
-    validation: tuple[str, ...] = ()
-    """Prefixes of datasets that training never sees."""
-
-    def __post_init__(self) -> None:
-        if not self.data:
-            raise ConfigError(f"blend source {self.name!r}: needs at least one dataset prefix under data")
-        if self.weight is not None and exact(self.weight, f"blend source {self.name!r}: weight") < 0:
-            raise ConfigError(f"blend source {self.name!r}: weight must not be negative, got {self.weight}")
-        if self.max_epochs is not None and exact(self.max_epochs, f"blend source {self.name!r}: max_epochs") <= 0:
-            raise ConfigError(f"blend source {self.name!r}: max_epochs must be above 0, got {self.max_epochs}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Phase:
-    """From `from_tokens` tokens of the run on, these weights; sources not named keep theirs."""
-
-    from_tokens: int
-    weights: Mapping[str, Number]
-
-    def __post_init__(self) -> None:
-        if self.from_tokens <= 0:
-            raise ConfigError(f"blend phase: from_tokens must be above 0, got {self.from_tokens}")
-        for name, weight in self.weights.items():
-            if exact(weight, f"blend phase from {self.from_tokens} tokens: weight of {name!r}") < 0:
-                raise ConfigError(
-                    f"blend phase from {self.from_tokens} tokens: weight of {name!r} is negative: {weight}"
-                )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Blend:
     """Sources, their weights over the run, and a seed."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[Node, ...]
     phases: tuple[Phase, ...] = ()
     """Changes of weights, in rising order of tokens. Append only: what lies behind a running training must stay."""
     weigh_by: WeighBy | None = None
@@ -108,7 +79,7 @@ class Blend:
     """How messages name the blend: its file."""
 
     def __post_init__(self) -> None:
-        names = [source.name for source in self.sources]
+        names = [name for name, _ in walk(self.sources)]
         if not names:
             raise ConfigError(f"{self.origin}: needs at least one source")
         if len(set(names)) < len(names):
@@ -119,6 +90,11 @@ class Blend:
         starts = [phase.from_tokens for phase in self.phases]
         if any(later <= earlier for earlier, later in pairwise(starts)):
             raise ConfigError(f"{self.origin}: phases must start at rising from_tokens, found {starts}")
+        for earlier, later in pairwise(self.phases):
+            if later.from_tokens < earlier.end:
+                raise ConfigError(
+                    f"{self.origin}: the phase from {later.from_tokens} tokens starts before the ramp to {earlier.end} ends"
+                )
         for phase in self.phases:
             for name in phase.weights:
                 if name not in names:
@@ -131,7 +107,7 @@ class Blend:
 
     @staticmethod
     def of(
-        sources: Mapping[str, Data | Sequence[Data]],
+        sources: Mapping[str, Data | Blend | Sequence[Data]],
         weights: Mapping[str, Number] | None = None,
         *,
         weigh_by: WeighBy | None = None,
@@ -147,7 +123,7 @@ class Blend:
 
         Parameters
         ----------
-        sources : mapping of name to dataset, prefix, or several of them
+        sources : mapping of name to dataset, prefix, several of them, or a whole blend, which becomes a group
         weights : mapping of name to number, optional
             Without any, each source weighs as much as it has tokens.
         weigh_by, temperature, seed, phases, split, locality
@@ -168,17 +144,23 @@ class Blend:
                     raise ConfigError(
                         f"blend: {what} names {name!r}, which is no source; sources: {', '.join(sources)}"
                     )
-        return Blend(
-            sources=tuple(
-                Source(
-                    name=name,
-                    data=_prefixes(data),
-                    weight=(weights or {}).get(name),
-                    max_epochs=(max_epochs or {}).get(name),
-                    validation=_prefixes((validation or {}).get(name, ())),
+        nodes: list[Node] = []
+        for name, data in sources.items():
+            weight, cap = ((given or {}).get(name) for given in (weights, max_epochs))
+            held_out = (validation or {}).get(name)
+            if not isinstance(data, Blend):
+                held_out = () if held_out is None else held_out
+                nodes.append(
+                    Source(
+                        name=name, data=_prefixes(data), weight=weight, max_epochs=cap, validation=_prefixes(held_out)
+                    )
                 )
-                for name, data in sources.items()
-            ),
+                continue
+            if held_out is not None:
+                raise ConfigError(f"blend: {name!r} is a blend; name its validation data beside the sources inside it")
+            nodes.append(data.as_group(name, weight, cap))
+        return Blend(
+            sources=tuple(nodes),
             phases=tuple(phases),
             weigh_by=weigh_by,
             temperature=temperature,
@@ -196,16 +178,34 @@ class Blend:
         ConfigError
             If the file is not YAML, of a newer version, or has a key or value that does not belong.
         """
-        folder = Path(path).parent
-        content = parse_blend(Path(path))
-        sources = []
-        for name, given in content.pop("sources").items():
-            data, validation = (
-                tuple(str(folder / prefix) for prefix in given.pop(key, ())) for key in ("data", "validation")
-            )
-            sources.append(Source(name=name, data=data, validation=validation, **given))
-        phases = tuple(Phase(**phase) for phase in content.pop("phases", ()))
-        return Blend(sources=tuple(sources), phases=phases, origin=str(path), **content)
+        return _load(Path(path), ())
+
+    def as_group(self, name: str, weight: Number | None = None, max_epochs: Number | None = None) -> Group:
+        """This blend as one source of another; the other's seed holds.
+
+        Raises
+        ------
+        ConfigError
+            If it has phases, a split or an order of its own: those belong to the whole.
+        """
+        for what, given in (("phases", self.phases), ("split", self.split), ("order", self.locality)):
+            if given:
+                raise ConfigError(
+                    f"{self.origin}: has {what} of its own, which a blend inside another cannot have; give them to the outer"
+                )
+        return Group(
+            name=name,
+            sources=self.sources,
+            weight=weight,
+            max_epochs=max_epochs,
+            weigh_by=self.weigh_by,
+            temperature=self.temperature,
+        )
+
+    @property
+    def leaves(self) -> tuple[Source, ...]:
+        """All sources under their whole names, those of groups as NAME/SOURCE."""
+        return tuple(leaves(self.sources))
 
     def save(self, path: str | Path) -> Path:
         """Write blend.yaml; prefixes are written relative to its folder, so that both can move together."""
@@ -219,10 +219,19 @@ class Blend:
         temporary.replace(target)
         return target
 
-    def with_phase(self, from_tokens: int, weights: Mapping[str, Number], added: Sequence[Source] = ()) -> Blend:
-        """This blend with other weights from `from_tokens` tokens on, and sources that take part only from then on."""
+    def with_phase(
+        self,
+        from_tokens: int,
+        weights: Mapping[str, Number],
+        added: Sequence[Node] = (),
+        to_tokens: int | None = None,
+    ) -> Blend:
+        """This blend with other weights from `from_tokens` tokens on, and sources that take part only from then on.
+
+        With `to_tokens` the weights are reached there, evenly.
+        """
         joining = tuple(dataclasses.replace(source, weight=0) for source in added)
-        phase = Phase(from_tokens=from_tokens, weights=weights)
+        phase = Phase(from_tokens=from_tokens, weights=weights, to_tokens=to_tokens)
         return dataclasses.replace(self, sources=self.sources + joining, phases=(*self.phases, phase))
 
     def samples(self, sequence_length: int, part: Part = "train") -> Samples:
@@ -237,8 +246,9 @@ class Blend:
         """
         if sequence_length < 1:
             raise ConfigError(f"sequence_length must be at least 1, got {sequence_length}")
-        streams = [self._stream(source, part) for source in self.sources]
-        for source, stream in zip(self.sources, streams, strict=True):
+        members = self.leaves
+        streams = [self._stream(source, part) for source in members]
+        for source, stream in zip(members, streams, strict=True):
             stream.refuse_other_length(source.name, sequence_length)
             if stream.tokens < sequence_length:
                 raise ConfigError(
@@ -248,17 +258,17 @@ class Blend:
         vocabulary = common_vocabulary(piece.dataset for stream in streams for piece in stream.pieces)
         limits = [
             None if source.max_epochs is None else int(exact(source.max_epochs) * (stream.tokens // sequence_length))
-            for source, stream in zip(self.sources, streams, strict=True)
+            for source, stream in zip(members, streams, strict=True)
         ]
         sources = [
             SourceStream(source.name, stream, limit, stream.fingerprint, stream.digest)
-            for source, stream, limit in zip(self.sources, streams, limits, strict=True)
+            for source, stream, limit in zip(members, streams, limits, strict=True)
         ]
         self._different(sources)
-        weights = resolve_weights(self, [(stream.tokens, stream) for stream in streams])
-        starts = [0, *(-(-phase.from_tokens // sequence_length) for phase in self.phases)]
+        phases = [(-(-start // sequence_length), weights) for start, weights in resolve_weights(self, streams)]
         ties = [f"{source.fingerprint} {source.name}" for source in sources]
-        segments = compile_segments(list(zip(starts, weights, strict=True)), limits, ties)
+        schedule = Schedule(tuple(phases), tuple(limits), tuple(ties))
+        segments = schedule.segments()
         if not segments:
             raise ConfigError(f"{self.origin}: max_epochs allow no sample of {sequence_length} tokens; raise them")
         return Samples(
@@ -268,6 +278,7 @@ class Blend:
             seed=self.seed,
             vocabulary=vocabulary,
             locality=self.locality,
+            schedule=schedule,
         )
 
     def validation(self, sequence_length: int, part: Part = "validation") -> dict[str, SequentialSamples]:
@@ -279,7 +290,7 @@ class Blend:
             If what a source holds out is shorter than one window; the source is then left out.
         """
         out = {}
-        for source in self.sources:
+        for source in self.leaves:
             stream = self._stream(source, part)
             if not stream.pieces and not source.validation and self.split is None:
                 continue
@@ -302,11 +313,11 @@ class Blend:
 
     def fingerprints(self) -> dict[str, str]:
         """Hex digest of each source's training data, by name."""
-        return {source.name: self._stream(source, "train").fingerprint for source in self.sources}
+        return {source.name: self._stream(source, "train").fingerprint for source in self.leaves}
 
     def vocabulary(self) -> Vocabulary:
         """The vocabulary all training data was written with, as far as its sidecars say."""
-        return common_vocabulary(IndexedDataset(prefix) for source in self.sources for prefix in source.data)
+        return common_vocabulary(IndexedDataset(prefix) for source in self.leaves for prefix in source.data)
 
     def _different(self, sources: Sequence[SourceStream]) -> None:
         """Refuse the same data under two names: both would give the same samples in the same order."""
@@ -339,9 +350,37 @@ def _whole(prefix: str) -> Piece:
 
 
 def _cut(prefix: str, split: Sequence[int], part: int) -> Piece:
-    """The `part`-th range of a dataset cut at documents in the proportions of `split`."""
+    """The `part`-th range of a dataset cut at documents in the proportions of `split`, rounded as Megatron-core does."""
     dataset = IndexedDataset(prefix)
-    shares = [Fraction(sum(split[:end]), sum(split)) for end in (part, part + 1)]
-    documents = np.array([round(share * dataset.documents) for share in shares])
+    if dataset.meta is not None and dataset.meta.pack is not None:
+        raise ConfigError(
+            f"{prefix}: is packed, and a document may lie in several of its rows; "
+            "split it when it is written (`tokenize --split`) and leave out split"
+        )
+    borders = [0.0, *accumulate(weight / sum(split) for weight in split)]
+    documents = np.array([round(border * float(dataset.documents)) for border in borders[part : part + 2]])
     start, stop = dataset.document_starts(documents).tolist()
     return Piece(dataset, start, stop)
+
+
+def _load(path: Path, outer: tuple[Path, ...]) -> Blend:
+    """A blend file, and those it names; `outer` are the files that name this one."""
+    if path.resolve() in outer:
+        raise ConfigError(f"{path}: is a source of itself, by way of {' and '.join(str(p) for p in outer)}")
+    content = parse_blend(path)
+    inner = (*outer, path.resolve())
+    nodes = tuple(_node(name, given, path.parent, inner) for name, given in content.pop("sources").items())
+    phases = tuple(Phase(**phase) for phase in content.pop("phases", ()))
+    return Blend(sources=nodes, phases=phases, origin=str(path), **content)
+
+
+def _node(name: str, given: dict[str, Any], folder: Path, outer: tuple[Path, ...]) -> Node:
+    """A source or a group from its mapping in the file."""
+    if "blend" in given:
+        blend = _load(folder / given.pop("blend"), outer)
+        return blend.as_group(name, given.get("weight"), given.get("max_epochs"))
+    if "sources" in given:
+        inside = given.pop("sources")
+        return Group(name=name, sources=tuple(_node(n, one, folder, outer) for n, one in inside.items()), **given)
+    data, validation = (tuple(str(folder / prefix) for prefix in given.pop(key, ())) for key in ("data", "validation"))
+    return Source(name=name, data=data, validation=validation, **given)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from megadata import formats
 from megadata.errors import ConfigError, CorpusError
+from megadata.indexed.sources import Node, Source
 
 if TYPE_CHECKING:
     from megadata.indexed.blend import Blend
@@ -39,15 +40,18 @@ _TOP: dict[str, Check] = {
     "split": (lambda v: isinstance(v, list) and all(_is_count(item) for item in v), "a list like [949, 50, 1]"),
     "order": (lambda v: isinstance(v, dict), "a mapping, {locality: true}"),
 }
+_SHARE: dict[str, Check] = {"weight": (_is_number, "a number"), "max_epochs": (_is_number, "a number")}
 _SOURCE: dict[str, Check] = {
     "data": (_is_strings, "a list of prefixes"),
     "validation": (_is_strings, "a list of prefixes"),
-    "weight": (_is_number, "a number"),
-    "max_epochs": (_is_number, "a number"),
+    **_SHARE,
 }
+_GROUP: dict[str, Check] = {name: _TOP[name] for name in ("sources", "weigh_by", "temperature")} | _SHARE
+_FILE: dict[str, Check] = {"blend": (lambda v: isinstance(v, str), "the path of a blend file"), **_SHARE}
 _PHASE: dict[str, Check] = {
     "from_tokens": (_is_count, "an integer"),
     "weights": (lambda v: isinstance(v, dict) and all(map(_is_number, v.values())), "a mapping of names to numbers"),
+    "to_tokens": (_is_count, "an integer"),
 }
 _ORDER: dict[str, Check] = {"locality": (lambda v: isinstance(v, bool), "true or false")}
 
@@ -78,17 +82,7 @@ def parse_blend(path: Path) -> dict[str, Any]:
         raise ConfigError(str(error)) from error
     content = {key: value for key, value in content.items() if key not in ("format", "version")}
     _check(content, _TOP, str(path), ("sources",))
-    sources = {}
-    for name, given in content["sources"].items():
-        where = f"{path}: source {name!r}"
-        if not isinstance(name, str) or not isinstance(given, dict):
-            raise ConfigError(f"{where}: expected a name with a mapping under it, {{data: [PREFIX]}}")
-        one = {
-            key: [value] if key in ("data", "validation") and isinstance(value, str) else value
-            for key, value in given.items()
-        }
-        _check(one, _SOURCE, where, ("data",))
-        sources[name] = one
+    sources = _sources(content["sources"], str(path))
     for phase in content.get("phases", ()):
         _check(phase, _PHASE, f"{path}: phase", ("from_tokens", "weights"))
     order = content.pop("order", {})
@@ -96,6 +90,29 @@ def parse_blend(path: Path) -> dict[str, Any]:
     if "split" in content:
         content["split"] = tuple(content["split"])
     return {**content, **order, "sources": sources}
+
+
+def _sources(given: Mapping[Any, Any], where: str) -> dict[str, Any]:
+    """Sources by name, checked, those of groups inside them."""
+    sources = {}
+    for name, values in given.items():
+        here = f"{where}: source {name!r}"
+        if not isinstance(name, str) or not isinstance(values, dict):
+            raise ConfigError(f"{here}: expected a name with a mapping under it, {{data: [PREFIX]}}")
+        if "blend" in values:
+            _check(values, _FILE, here, ())
+            sources[name] = dict(values)
+        elif "sources" in values:
+            _check(values, _GROUP, here, ())
+            sources[name] = {**values, "sources": _sources(values["sources"], here)}
+        else:
+            one = {
+                key: [value] if key in ("data", "validation") and isinstance(value, str) else value
+                for key, value in values.items()
+            }
+            _check(one, _SOURCE, here, ("data",))
+            sources[name] = one
+    return sources
 
 
 def _check(values: Mapping[Any, Any], fields: Mapping[str, Check], where: str, needed: Iterable[str]) -> None:
@@ -125,21 +142,37 @@ def render_blend(blend: Blend, folder: Path) -> str:
         content["order"] = {"locality": True}
     if blend.split is not None:
         content["split"] = list(blend.split)
-    content["sources"] = {}
-    for source in blend.sources:
-        one: dict[str, Any] = {"data": [_relative(prefix, folder) for prefix in source.data]}
-        for key in ("weight", "max_epochs"):
-            if (value := getattr(source, key)) is not None:
-                one[key] = _plain(value)
-        if source.validation:
-            one["validation"] = [_relative(prefix, folder) for prefix in source.validation]
-        content["sources"][source.name] = one
+    content["sources"] = {node.name: _plain_node(node, folder) for node in blend.sources}
     if blend.phases:
         content["phases"] = [
-            {"from_tokens": phase.from_tokens, "weights": {name: _plain(w) for name, w in phase.weights.items()}}
+            {
+                "from_tokens": phase.from_tokens,
+                **({} if phase.to_tokens is None else {"to_tokens": phase.to_tokens}),
+                "weights": {name: _plain(w) for name, w in phase.weights.items()},
+            }
             for phase in blend.phases
         ]
     return yaml.safe_dump(formats.stamp("blend", content), sort_keys=False, allow_unicode=True, width=110)
+
+
+def _plain_node(node: Node, folder: Path) -> dict[str, Any]:
+    """A source or a group as it stands in the file."""
+    one: dict[str, Any] = {}
+    if isinstance(node, Source):
+        one["data"] = [_relative(prefix, folder) for prefix in node.data]
+    for key in ("weight", "max_epochs"):
+        if (value := getattr(node, key)) is not None:
+            one[key] = _plain(value)
+    if isinstance(node, Source):
+        if node.validation:
+            one["validation"] = [_relative(prefix, folder) for prefix in node.validation]
+        return one
+    if node.weigh_by is not None:
+        one["weigh_by"] = node.weigh_by
+    if node.temperature != 1:
+        one["temperature"] = _plain(node.temperature)
+    one["sources"] = {inner.name: _plain_node(inner, folder) for inner in node.sources}
+    return one
 
 
 def _plain(value: int | float | Fraction) -> int | float:

@@ -10,18 +10,18 @@ import os
 import queue
 import threading
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from megadata.errors import ConfigError
-from megadata.indexed.batch import Batch, gpt_batch
-from megadata.indexed.order import I64
+from megadata.indexed.batch import Batch
+from megadata.indexed.gpt import GptSamples, Tokens
 from megadata.indexed.samples import Samples
 from megadata.indexed.state import blend_state, check_state
 from megadata.indexed.vocabulary import Vocabulary
 
 
 class Sampled(Protocol):
-    """What a loader draws from: samples of a blend, of a validation set, or masked ones."""
+    """What makes batches of windows, its `samples`: `GptSamples`, `MaskedSamples`."""
 
     @property
     def sequence_length(self) -> int:
@@ -35,8 +35,8 @@ class Sampled(Protocol):
     def total(self) -> int | None:
         """How many samples there are; None where nothing ends them."""
 
-    def batch(self, start: int, stop: int) -> I64 | Batch:
-        """Samples start, ..., stop - 1: tokens of shape (N, L + 1), or a whole batch."""
+    def batch(self, start: int, stop: int) -> Batch:
+        """Samples start, ..., stop - 1."""
 
 
 class Loader:
@@ -44,18 +44,16 @@ class Loader:
 
     Parameters
     ----------
-    samples : Samples, MaskedSamples or SequentialSamples
-        What to draw from.
+    samples : Samples, SequentialSamples, GptSamples or MaskedSamples
+        What to draw from. Plain windows become batches as `GptSamples` make them.
     batch_size : int
         Samples of the global batch, over all ranks.
     rank, world_size : int
         Which of how many data-parallel ranks this is. Ranks may differ in size by one sample.
     start : int
         Sample to begin with; a run at step s of batches of G begins at s * G.
-    document_aware, mask_eod_loss : bool
-        Options of `gpt_batch`; off, as GPT-2 was trained.
-    eod : int, optional
-        Id that ends a document, where the sidecars do not say it.
+    document_aware, mask_eod_loss, eod
+        As of `GptSamples`, for plain windows.
     prefetch : int
         Batches computed ahead; 0: none, and no thread.
 
@@ -67,7 +65,7 @@ class Loader:
 
     def __init__(
         self,
-        samples: Sampled,
+        samples: Tokens | Sampled,
         batch_size: int,
         rank: int = 0,
         world_size: int = 1,
@@ -92,16 +90,18 @@ class Loader:
         """Global number of the first sample of the next batch."""
         self.step = start // batch_size
         """Batches given, counted from the first of the run."""
-        self.document_aware = document_aware
-        self.mask_eod_loss = mask_eod_loss
-        self.eod = samples.vocabulary.eod if eod is None else eod
         self.prefetch = prefetch
         self._ahead: _Ahead | None = None
-        if (document_aware or mask_eod_loss) and self.eod is None:
+        self._batches: Sampled
+        if not hasattr(samples, "samples"):
+            windows = cast(Tokens, samples)
+            self._batches = GptSamples(windows, document_aware=document_aware, mask_eod_loss=mask_eod_loss, eod=eod)
+        elif document_aware or mask_eod_loss or eod is not None:
             raise ConfigError(
-                "loader: document-aware batches need the id that ends a document, and the data's sidecars do not say it; "
-                "give eod, or write the sidecar with `megadata verify --tokenizer T --write-meta`"
+                f"loader: {type(samples).__name__} make whole batches; give document_aware, mask_eod_loss and eod to them"
             )
+        else:
+            self._batches = cast(Sampled, samples)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_ahead": None}
@@ -131,16 +131,7 @@ class Loader:
         """This rank's part of the global batch whose first sample is `position`."""
         first = position + self.rank * self.batch_size // self.world_size
         last = position + (self.rank + 1) * self.batch_size // self.world_size
-        found = self.samples.batch(first, last)
-        if isinstance(found, Batch):
-            return found
-        return gpt_batch(
-            found,
-            eod=self.eod,
-            document_aware=self.document_aware,
-            mask_eod_loss=self.mask_eod_loss,
-            padding=self.samples.vocabulary.padding,
-        )
+        return self._batches.batch(first, last)
 
     def state_dict(self) -> dict[str, Any]:
         """What it takes to go on: plain values for JSON, the same on every rank.
@@ -191,9 +182,11 @@ class Loader:
             self.close()
 
 
-def _blend_samples(samples: Sampled) -> Samples | None:
+def _blend_samples(samples: object) -> Samples | None:
     """The blend's samples under whatever masks them."""
-    inner = getattr(samples, "samples", samples)
+    inner: object = samples
+    while not isinstance(inner, Samples) and hasattr(inner, "samples"):
+        inner = inner.samples
     return inner if isinstance(inner, Samples) else None
 
 

@@ -1,25 +1,28 @@
-"""Samples for BERT: two segments, masked words, and whether the segments were swapped.
+"""Samples for BERT: two segments, masked words or spans, and whether the segments belong together.
 
 A sample is a pure function of (data, seed, k): all randomness is a hash of seed, k and a position, so masks differ from epoch to
 epoch and nothing needs to be stored. Letters: N samples, C tokens of content, L = C + 3 tokens with [CLS] and two [SEP].
 
-Devlin et al. 2019 (arXiv:1810.04805) for masking; sentence order as in ALBERT (Lan et al. 2020, arXiv:1909.11942), which is also
-what Megatron's "classification head" learns.
+Devlin et al. 2019 (arXiv:1810.04805) for masking and next sentences; sentence order as in ALBERT (Lan et al. 2020,
+arXiv:1909.11942), which is also what Megatron's "classification head" learns; spans as in SpanBERT (Joshi et al. 2020,
+arXiv:1907.10529): whole words, a geometric number of them, all hidden alike.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from megadata.errors import ConfigError
 from megadata.indexed.batch import IGNORED, Batch
-from megadata.indexed.order import I64, U64, mix64
-from megadata.indexed.reader import IndexedDataset
-from megadata.indexed.stream import Piece
+from megadata.indexed.order import I64, U64, below, chance, mix64, seed64
+from megadata.indexed.provenance import DocumentSpan, documents_of
+from megadata.indexed.sentences import SPLIT_KEY, has_sentences, sentence_spans
+from megadata.indexed.stream import Piece, TokenRange, TokenStream
 from megadata.indexed.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -29,7 +32,14 @@ if TYPE_CHECKING:
 SPECIALS = 3
 """[CLS] and two [SEP]."""
 
-SPLIT_KEY, SWAP_KEY, WORD_KEY, ACTION_KEY, TOKEN_KEY = (np.uint64(key) for key in range(11, 16))
+SWAP_KEY, WORD_KEY, ACTION_KEY, TOKEN_KEY, SPAN_KEY, OTHER_KEY = (np.uint64(key) for key in range(12, 18))
+
+SPAN_WORDS = 10
+"""Most words of a masked span."""
+SPAN_ODDS = np.cumsum(0.8 ** np.arange(SPAN_WORDS))[:-1] / np.sum(0.8 ** np.arange(SPAN_WORDS))
+"""Chance that a span has at most 1, 2, ... words: geometric with p = 0.2."""
+TRIES = 4
+"""How often a second segment from another document is looked for."""
 
 
 class Placed(Protocol):
@@ -57,7 +67,7 @@ class Placed(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Masking:
-    """How tokens are hidden and segments are swapped."""
+    """How tokens are hidden and segments are paired."""
 
     probability: float = 0.15
     """Part of the tokens that are to be predicted."""
@@ -65,26 +75,52 @@ class Masking:
     """Part of those that become [MASK]."""
     random: float = 0.1
     """Part of those that become a random token; the rest stays as it is."""
-    whole_words: bool = True
-    """Whether all tokens of a word are predicted together, where the sidecar knows which tokens begin a word."""
+    unit: Literal["words", "tokens", "spans"] = "words"
+    """What is predicted as a whole; words and spans where the sidecar knows which tokens begin a word."""
+    pairs: Literal["order", "next", "none"] = "order"
+    """What is told of two segments: whether they were swapped, whether the second is from another document, or nothing."""
     swap: float = 0.5
-    """Part of the samples whose segments stand in the wrong order."""
+    """Part of the samples whose segments are swapped, or whose second segment is from another document."""
 
     def __post_init__(self) -> None:
         for name in ("probability", "masked", "random", "swap"):
             if not 0 <= (value := getattr(self, name)) <= 1:
                 raise ConfigError(f"masking.{name} must lie between 0 and 1, got {value}")
+        for name, known in (("unit", ("words", "tokens", "spans")), ("pairs", ("order", "next", "none"))):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"masking.{name} must be {', '.join(known)}, got {getattr(self, name)!r}")
         if self.masked + self.random > 1:
             raise ConfigError(f"masking.masked and masking.random add up to {self.masked + self.random}, more than 1")
 
 
 @dataclass(frozen=True, slots=True)
-class _Spans:
-    """Content of samples: where it starts and ends in its dataset, and where segment B starts. Each of shape (N,)."""
+class _Content:
+    """What stands between the special tokens. Letters: N samples, C tokens."""
 
-    begin: I64
-    stop: I64
-    split: I64
+    tokens: I64
+    """Shape (N, C)."""
+    lengths: I64
+    """How many of them count, shape (N,)."""
+    splits: I64
+    """Where segment B starts, shape (N,)."""
+    places: list[tuple[TokenStream | Piece, int]]
+    """Where each begins: a token of a stream, or, for sentences, of the dataset of a piece."""
+
+    def ranges(self, row: int, length: int) -> tuple[TokenRange, ...]:
+        """The first `length` tokens of a row as tokens of datasets."""
+        of, first = self.places[row]
+        if isinstance(of, Piece):
+            return (TokenRange(of.dataset.prefix, first, length),)
+        return of.ranges(first, length)
+
+    def documents(self) -> I64:
+        """Dataset and document in which each row begins, as two numbers, shape (N, 2)."""
+        out = np.empty((len(self.places), 2), np.int64)
+        for row, (of, first) in enumerate(self.places):
+            piece, token = (of, first) if isinstance(of, Piece) else of.piece_at(first)
+            document = piece.dataset.document_at(piece.dataset.sequence_at(np.array([token])))
+            out[row] = id(piece.dataset), int(document[0])
+        return out
 
 
 class MaskedSamples:
@@ -126,8 +162,7 @@ class MaskedSamples:
         special = {*vocabulary.special_tokens.values(), *([] if vocabulary.eod is None else [vocabulary.eod])}
         self._is_special = np.zeros(self._size, np.bool_)
         self._is_special[[token for token in special if token < self._size]] = True
-        starts = vocabulary.word_starts
-        self._word_starts = starts if self.masking.whole_words else None
+        self._word_starts = vocabulary.word_starts if self.masking.unit != "tokens" else None
 
     @staticmethod
     def of(blend: Blend, sequence_length: int, *, masking: Masking | None = None) -> MaskedSamples:
@@ -152,38 +187,94 @@ class MaskedSamples:
     def take(self, samples: ArrayLike) -> Batch:
         """The samples of the given numbers."""
         numbers = np.asarray(samples, np.int64).reshape(-1)
-        keys = mix64(np.uint64(self.seed & 0xFFFFFFFFFFFFFFFF), numbers.astype(np.uint64))
-        content, lengths, splits = self._content(numbers, keys)
-        swapped = _chance(mix64(keys, SWAP_KEY)) < self.masking.swap
-        swapped &= (splits > 0) & (splits < lengths)
-        return self._assemble(content, lengths, splits, swapped, keys)
-
-    def _content(self, numbers: I64, keys: U64) -> tuple[I64, I64, I64]:
-        """Tokens (N, C), how many of them count (N,), and where segment B starts (N,)."""
+        keys = mix64(seed64(self.seed), numbers.astype(np.uint64))
         source, _, start = self.samples.places(numbers)
+        content = self._content(source, start, keys)
+        unnatural = chance(mix64(keys, SWAP_KEY)) < self.masking.swap
+        unnatural &= (content.splits > 0) & (content.splits < content.lengths)
+        if self.masking.pairs == "order":
+            return self._assemble(content, unnatural, unnatural, keys)
+        if self.masking.pairs == "next":
+            for row, other, at in self._others(source, content, unnatural, keys):
+                self._pair(content, row, other, at)
+            return self._assemble(content, np.zeros_like(unnatural), unnatural, keys)
+        return self._assemble(content, np.zeros_like(unnatural), None, keys)
+
+    def provenance(self, k: int) -> list[DocumentSpan]:
+        """The documents that sample `k` covers, those of its second segment last."""
+        numbers = np.array([k], np.int64)
+        keys = mix64(seed64(self.seed), numbers.astype(np.uint64))
+        source, _, start = self.samples.places(numbers)
+        content = self._content(source, start, keys)
+        ranges = content.ranges(0, int(content.lengths[0]))
+        unnatural = (chance(mix64(keys, SWAP_KEY)) < self.masking.swap) & (content.splits < content.lengths)
+        if self.masking.pairs == "next":
+            for _, other, row in self._others(source, content, unnatural & (content.splits > 0), keys):
+                split = int(content.splits[0])
+                room = min(int(other.lengths[row]), content.tokens.shape[1] - split)
+                ranges = content.ranges(0, split) + other.ranges(row, room)
+        return [span for tokens in ranges for span in documents_of(tokens)]
+
+    def _others(
+        self, source: I64, content: _Content, wanted: NDArray[np.bool_], keys: U64
+    ) -> Iterator[tuple[int, _Content, int]]:
+        """For each row that is to get a second segment from another document: the row, and where its other content is.
+
+        Rows for which none is found are taken out of `wanted`.
+        """
+        open_rows = np.flatnonzero(wanted)
+        tokens = np.array([s.stream.tokens for s in self.samples.sources], np.uint64)
+        for attempt in range(TRIES):
+            if not open_rows.size:
+                return
+            key = mix64(keys[open_rows], OTHER_KEY, np.uint64(attempt))
+            start = (key % tokens[source[open_rows]]).astype(np.int64)
+            other = self._content(source[open_rows], start, key)
+            good = (other.documents() != content.documents()[open_rows]).any(axis=1)
+            for at in np.flatnonzero(good).tolist():
+                yield int(open_rows[at]), other, at
+            open_rows = open_rows[~good]
+        wanted[open_rows] = False
+
+    @staticmethod
+    def _pair(content: _Content, row: int, other: _Content, at: int) -> None:
+        """Put the beginning of another content behind the first segment of a row."""
+        split = int(content.splits[row])
+        room = min(int(other.lengths[at]), content.tokens.shape[1] - split)
+        content.tokens[row, split : split + room] = other.tokens[at, :room]
+        content.lengths[row] = split + room
+
+    def _content(self, source: I64, start: I64, keys: U64) -> _Content:
+        """What stands at the given places of the given sources."""
         size = self.samples.sequence_length
-        content = np.zeros((numbers.size, size), np.int64)
-        lengths = np.full(numbers.size, size, np.int64)
+        content = np.zeros((source.size, size), np.int64)
+        lengths = np.full(source.size, size, np.int64)
+        places: list[tuple[TokenStream | Piece, int]] = [(self.samples.sources[0].stream, 0)] * source.size
         splits = size // 4 + (mix64(keys, SPLIT_KEY) % np.uint64(max(1, size - 2 * (size // 4)))).astype(np.int64)
         rows_of: dict[int, tuple[Piece, list[int], list[int]]] = {}
         for row, (i, first) in enumerate(zip(source.tolist(), start.tolist(), strict=True)):
             stream = self.samples.sources[i].stream
             piece, token = stream.piece_at(first)
-            if not _has_sentences(piece.dataset):
+            if not has_sentences(piece.dataset):
                 stream.read(first, content[row])
+                places[row] = (stream, first)
                 continue
             _, rows, tokens = rows_of.setdefault(id(piece), (piece, [], []))
             rows.append(row)
             tokens.append(token)
         for piece, rows, tokens in rows_of.values():
-            spans = _sentences(piece, np.array(tokens), keys[rows], size, self.vocabulary.eod)
+            spans = sentence_spans(piece, np.array(tokens), keys[rows], size, self.vocabulary.eod)
             lengths[rows], splits[rows] = spans.stop - spans.begin, spans.split
             for row, first, last in zip(rows, spans.begin.tolist(), spans.stop.tolist(), strict=True):
                 content[row, : last - first] = piece.dataset.window(first, last - first)
-        return content, lengths, splits
+                places[row] = (piece, first)
+        return _Content(content, lengths, splits, places)
 
-    def _assemble(self, content: I64, lengths: I64, splits: I64, swapped: NDArray[np.bool_], keys: U64) -> Batch:
+    def _assemble(
+        self, given: _Content, swapped: NDArray[np.bool_], unnatural: NDArray[np.bool_] | None, keys: U64
+    ) -> Batch:
         """[CLS] first [SEP] second [SEP], padded, with masks."""
+        content, lengths, splits = given.tokens, given.lengths, given.splits
         rows, length = lengths.size, self.sequence_length
         place = np.arange(length)[None, :]
         first = np.where(swapped, lengths - splits, splits)[:, None]
@@ -199,29 +290,42 @@ class MaskedSamples:
         plain[:, 0] = self._cls
         is_sep = (place == first + 1) | (place == total + 2)
         plain[is_sep] = self._sep
-        chosen = self._choose(plain, inside, (place == 1) | (place == first + 2), keys)
+        units = self._units(plain, (place == 1) | (place == first + 2), keys)
+        chosen = self._choose(plain, inside, units, keys)
         return Batch(
-            input_ids=self._hide(plain, chosen, keys),
+            input_ids=self._hide(plain, chosen, units, keys),
             labels=np.where(chosen, plain, IGNORED),
             loss_mask=chosen.astype(np.float32),
             position_ids=np.tile(np.arange(length), (rows, 1)),
             document_lengths=(lengths + SPECIALS).astype(np.int32)[:, None],
             token_type_ids=((place >= first + 2) & (place <= total + 2)).astype(np.int64),
-            is_swapped=swapped,
+            is_swapped=unnatural,
         )
 
-    def _choose(
-        self, tokens: I64, inside: NDArray[np.bool_], segment_starts: NDArray[np.bool_], keys: U64
-    ) -> NDArray[np.bool_]:
-        """Which tokens are to be predicted, shape (N, L): whole words in the order of their hashes, as many as fit best."""
-        known = np.minimum(tokens, self._size - 1)
-        candidate = inside & ~self._is_special[known]
+    def _units(self, tokens: I64, segment_starts: NDArray[np.bool_], keys: U64) -> I64:
+        """Number of the unit that each token belongs to, rising along the row, shape (N, L)."""
         if self._word_starts is None:
-            word = np.broadcast_to(np.arange(tokens.shape[1]), tokens.shape)
-        else:
-            begins = self._word_starts[known] | segment_starts | self._is_special[known]
-            word = np.cumsum(begins, axis=1)
-        draws = mix64(keys[:, None], WORD_KEY, word.astype(np.uint64)) >> np.uint64(1)
+            return np.broadcast_to(np.arange(tokens.shape[1]), tokens.shape)
+        known = np.minimum(tokens, self._size - 1)
+        breaks = segment_starts | self._is_special[known]
+        begins = self._word_starts[known] | breaks
+        words: I64 = np.cumsum(begins, axis=1)
+        if self.masking.unit == "words":
+            return words
+        rows, width = tokens.shape
+        draws = mix64(keys[:, None], SPAN_KEY, np.arange(width, dtype=np.uint64)[None, :])
+        sizes = 1 + np.searchsorted(SPAN_ODDS, chance(draws), side="right")
+        first_word = np.cumsum(sizes, axis=1) - below(draws[:, :1] << np.uint64(8), sizes[:, :1])
+        is_first = np.zeros((rows, width + 2), np.bool_)  # a row has at most `width` words
+        is_first[np.arange(rows)[:, None], np.minimum(first_word, width + 1)] = True
+        starts: NDArray[np.bool_] = (begins & np.take_along_axis(is_first, words, axis=1)) | breaks
+        spans: I64 = np.cumsum(starts, axis=1)
+        return spans
+
+    def _choose(self, tokens: I64, inside: NDArray[np.bool_], units: I64, keys: U64) -> NDArray[np.bool_]:
+        """Which tokens are to be predicted, shape (N, L): whole units in the order of their hashes, as many as fit best."""
+        candidate = inside & ~self._is_special[np.minimum(tokens, self._size - 1)]
+        draws = mix64(keys[:, None], WORD_KEY, units.astype(np.uint64)) >> np.uint64(1)
         draws = np.where(candidate, draws, np.uint64(0xFFFFFFFFFFFFFFFF))
         order = np.argsort(draws, axis=1, kind="stable")
         drawn = np.take_along_axis(draws, order, axis=1)
@@ -241,59 +345,12 @@ class MaskedSamples:
         np.put_along_axis(chosen, order, taken, axis=1)
         return chosen & candidate
 
-    def _hide(self, tokens: I64, chosen: NDArray[np.bool_], keys: U64) -> I64:
+    def _hide(self, tokens: I64, chosen: NDArray[np.bool_], units: I64, keys: U64) -> I64:
         """Tokens as the model sees them."""
         place = np.arange(tokens.shape[1], dtype=np.uint64)[None, :]
-        action = _chance(mix64(keys[:, None], ACTION_KEY, place))
-        other = _below(mix64(keys[:, None], TOKEN_KEY, place), self._size)
+        acted = units.astype(np.uint64) if self.masking.unit == "spans" else place
+        action = chance(mix64(keys[:, None], ACTION_KEY, acted))
+        other = below(mix64(keys[:, None], TOKEN_KEY, place), self._size)
         hidden = np.where(chosen & (action < self.masking.masked), self._mask, tokens)
         random = (action >= self.masking.masked) & (action < self.masking.masked + self.masking.random)
         return np.where(chosen & random, other, hidden)
-
-
-def _chance(draws: U64) -> NDArray[np.float64]:
-    """Uniform numbers in [0, 1) of 53 bits."""
-    return (draws >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-
-def _below(draws: U64, size: int) -> I64:
-    """Uniform integers below `size`, which is below 2**32."""
-    return (((draws >> np.uint64(32)) * np.uint64(size)) >> np.uint64(32)).astype(np.int64)
-
-
-def _has_sentences(dataset: IndexedDataset) -> bool:
-    """Whether sequences are sentences: the sidecar says so, or documents have several sequences."""
-    meta = dataset.meta
-    return meta.level == "sentence" if meta is not None else dataset.documents < len(dataset)
-
-
-def _sentences(piece: Piece, tokens: I64, keys: U64, size: int, eod: int | None) -> _Spans:
-    """Whole sentences of one document near each token, at most `size` tokens of them."""
-    dataset = piece.dataset
-    sentence = dataset.sequence_at(tokens)
-    sentence += dataset.starts(sentence) < tokens
-    past = dataset.starts(sentence) >= piece.stop
-    sentence[past] = dataset.sequence_at(np.array([piece.start]))[0]
-    document = dataset.document_at(sentence)
-    first, end = dataset.document_starts(document), dataset.document_starts(document + 1)
-    start = dataset.starts(sentence)
-    earlier = np.maximum(end - size, first)
-    slid = dataset.sequence_at(np.minimum(earlier, max(0, dataset.tokens - 1)))
-    slid += dataset.starts(slid) < earlier
-    short = end < start + size
-    sentence = np.where(short, np.minimum(slid, sentence), sentence)
-    start = dataset.starts(sentence)
-    full = np.minimum(start + size, end)
-    last = dataset.sequence_at(np.minimum(full, max(0, dataset.tokens - 1)))
-    snapped = dataset.starts(last)
-    stop = np.where((full == end) | (snapped <= start), full, snapped)
-    if eod is not None and dataset.tokens:
-        tail = dataset.window(0, dataset.tokens)[np.maximum(stop - 1, 0)]
-        stop -= (stop > start) & (tail == eod)
-    last = dataset.sequence_at(np.maximum(stop - 1, 0)) + 1
-    inner = np.maximum(last - sentence - 1, 0)
-    step = 1 + (mix64(keys, SPLIT_KEY) % np.maximum(inner, 1).astype(np.uint64)).astype(np.int64)
-    split = dataset.starts(np.minimum(sentence + step, len(dataset))) - start
-    length = stop - start
-    usable = (inner > 0) & (split > 0) & (split < length)
-    return _Spans(start, stop, np.where(usable, split, (length + 1) // 2))

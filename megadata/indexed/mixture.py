@@ -9,11 +9,12 @@ of the sum of w_leaf / w_ancestor along the path, and ancestors in a Huffman tre
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import reduce
 from math import gcd, lcm
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,37 +126,66 @@ class Segment:
         return [before + now for before, now in zip(self.base, inside, strict=True)]
 
 
+class Weighing(Protocol):
+    """The weights of a phase."""
+
+    def without(self, spent: Collection[int]) -> Sequence[int]:
+        """Integer weight of each source where the sources in `spent` give nothing; all 0 where none is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """From which sample on which weights hold, and how much each source may give."""
+
+    phases: tuple[tuple[int, Weighing], ...]
+    limits: tuple[int | None, ...]
+    ties: tuple[str, ...]
+
+    def segments(self, start: int = 0, base: Sequence[int] | None = None) -> list[Segment]:
+        """The run from sample `start` on, when each source has given `base` samples before; see `compile_segments`."""
+        return compile_segments(self.phases, self.limits, self.ties, start, base)
+
+
 def compile_segments(
-    phases: Sequence[tuple[int, Sequence[int]]], limits: Sequence[int | None], ties: Sequence[str]
+    phases: Sequence[tuple[int, Weighing]],
+    limits: Sequence[int | None],
+    ties: Sequence[str],
+    first: int = 0,
+    given: Sequence[int] | None = None,
 ) -> list[Segment]:
     """Cut a run into segments of constant weights: at each phase, and wherever a source reaches its limit.
 
     Parameters
     ----------
     phases : sequence of (sample, weights)
-        From which sample on which integer weights hold; the first starts at 0.
+        From which sample on which weights hold; the first starts at 0.
     limits : sequence of int or None
         Most samples each source may give in all.
     ties : sequence of str
         What orders sources of equal weight.
+    first : int
+        The sample to begin with.
+    given : sequence of int, optional
+        Samples of each source before the first.
 
     Returns
     -------
     list of Segment
-        Contiguous from 0; the last ends at `ENDLESS`, or where all sources have reached their limits.
+        Contiguous from `first`; the last ends at `ENDLESS`, or where all sources have reached their limits.
 
     Raises
     ------
     ConfigError
         If all sources of a phase reach their limits before the next phase starts.
     """
-    base = [0] * len(limits)
+    base = list(given) if given is not None else [0] * len(limits)
     spent: set[int] = set()
     segments: list[Segment] = []
-    for number, (start, given) in enumerate(phases):
+    for number, (begin, phase) in enumerate(phases):
+        start = max(begin, first)
         stop = phases[number + 1][0] if number + 1 < len(phases) else ENDLESS
         while start < stop:
-            weights = [0 if i in spent else weight for i, weight in enumerate(given)]
+            weights = phase.without(spent)
             if not any(weights):
                 if stop == ENDLESS and segments:
                     return segments

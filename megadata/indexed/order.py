@@ -73,6 +73,22 @@ def mix64_of(*values: int) -> int:
     return state
 
 
+def seed64(seed: int) -> np.uint64:
+    """A seed of any size, modulo 2**64."""
+    return np.uint64(seed & _MASK)
+
+
+def chance(draws: U64) -> NDArray[np.float64]:
+    """Uniform numbers in [0, 1) of 53 bits."""
+    return (draws >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def below(draws: U64, size: int | I64) -> I64:
+    """Uniform integers below `size`, which is below 2**32."""
+    bound = np.asarray(size).astype(np.uint64)
+    return (((draws >> np.uint64(32)) * bound) >> np.uint64(32)).astype(np.int64)
+
+
 def permute(positions: U64, sizes: U64, keys: U64) -> U64:
     """A keyed bijection of [0, size), elementwise.
 
@@ -201,7 +217,9 @@ class Windows:
             order = permute(slots, sizes, keys)
         else:
             order = permute_locally(slots, sizes, keys, self.blocks_of[source])
-        phases = mix64(keys, PHASE_KEY) % length
-        if self.in_rows is not None:
-            phases[self.in_rows[source]] = 0
-        return ((phases + order * length) % self.tokens[source]).astype(np.int64)
+        return ((self._phases(source, keys) + order * length) % self.tokens[source]).astype(np.int64)
+
+    def _phases(self, source: I64, keys: U64) -> U64:
+        """Where the first window of each epoch starts, given the epochs' keys."""
+        phases: U64 = mix64(keys, PHASE_KEY) % np.uint64(self.sequence_length)
+        return phases if self.in_rows is None else np.where(self.in_rows[source], np.uint64(0), phases)

@@ -2,6 +2,10 @@
 
 Each piece goes to the row with the least room that still holds it; pieces longer than a row are cut into whole rows and a rest.
 Ding et al. 2024, "Fewer truncations improve language modeling", arXiv:2404.10830.
+
+A packed dataset is a .bin of whole rows, each a document of one sequence of the .idx: row r is the tokens [r * LENGTH, (r + 1) *
+LENGTH), and ``pack: LENGTH`` in its sidecar says so. In a row pieces stand one after another; each ends with the end-of-document
+token, unless its document goes on in another row. What no piece fills is ``padding``, an id, at the end of the row.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from megadata.errors import ConfigError
-from megadata.indexed.mixture import ENDLESS, Segment, segment_of
+from megadata.indexed.mixture import ENDLESS, Schedule, Segment, segment_of
 from megadata.indexed.order import I64, LOCAL_BLOCK_BYTES, Windows, mix64_of
 from megadata.indexed.provenance import DocumentSpan, documents_of
 from megadata.indexed.stream import TokenRange, TokenStream
@@ -73,6 +73,7 @@ class Samples:
         seed: int,
         vocabulary: Vocabulary,
         locality: bool = False,
+        schedule: Schedule | None = None,
     ) -> None:
         self.sources = tuple(sources)
         self.segments = tuple(segments)
@@ -80,6 +81,7 @@ class Samples:
         self.seed = seed
         self.vocabulary = vocabulary
         self.locality = locality
+        self._schedule = schedule
         keys = [mix64_of(seed, int(source.fingerprint[:16], 16)) for source in self.sources]
         itemsizes = [max(piece.dataset.dtype.itemsize for piece in s.stream.pieces) for s in self.sources]
         blocks = [max(1, LOCAL_BLOCK_BYTES // (sequence_length * itemsize)) for itemsize in itemsizes]
@@ -139,6 +141,10 @@ class Samples:
     def take(self, samples: ArrayLike) -> I64:
         """The samples of the given numbers as int64 tokens, shape (N, L + 1)."""
         source, _, start = self.places(samples)
+        return self.read(source, start)
+
+    def read(self, source: I64, start: I64) -> I64:
+        """L + 1 tokens of each of the given sources from the given starts on, as int64 tokens, shape (N, L + 1)."""
         out = np.empty((source.size, self.sequence_length + 1), np.int64)
         streams = [s.stream for s in self.sources]
         for row, i, first in zip(out, source.tolist(), start.tolist(), strict=True):
@@ -234,7 +240,8 @@ class SequentialSamples:
         self.vocabulary = vocabulary
 
     def __len__(self) -> int:
-        return max(0, (self.stream.tokens - 1) // self.sequence_length)
+        last_label = 0 if self.stream.row is not None else 1
+        return max(0, (self.stream.tokens - last_label) // self.sequence_length)
 
     @property
     def total(self) -> int:
@@ -252,9 +259,18 @@ class SequentialSamples:
         """Windows start, ..., stop - 1 as int64 tokens, shape (stop - start, L + 1)."""
         if not 0 <= start <= stop <= len(self):
             raise IndexError(f"windows {start} to {stop} of {self.name} asked for, there are {len(self)}")
-        out = np.empty((stop - start, self.sequence_length + 1), np.int64)
-        for row, i in zip(out, range(start, stop), strict=True):
-            self.stream.read(i * self.sequence_length, row)
+        return self.take(np.arange(start, stop, dtype=np.int64))
+
+    def take(self, samples: ArrayLike) -> I64:
+        """The windows of the given numbers as int64 tokens, shape (N, L + 1)."""
+        source, _, start = self.places(samples)
+        return self.read(source, start)
+
+    def read(self, source: I64, start: I64) -> I64:
+        """As `Samples.read`, of the one source."""
+        out = np.empty((start.size, self.sequence_length + 1), np.int64)
+        for row, first in zip(out, start.tolist(), strict=True):
+            self.stream.read(first, row)
         return out
 
     def places(self, samples: ArrayLike) -> tuple[I64, I64, I64]:

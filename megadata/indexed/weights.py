@@ -2,80 +2,160 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from megadata.errors import ConfigError
 from megadata.indexed.mixture import SCALED_SUM, integer_weights
+from megadata.indexed.sources import WAYS, Group, Node, WeighBy, exact, walk
 
 if TYPE_CHECKING:
     from megadata.indexed.blend import Blend
     from megadata.indexed.stream import TokenStream
 
-Number = int | float | Fraction
-WeighBy = Literal["explicit", "tokens", "documents", "equal"]
-WAYS: tuple[WeighBy, ...] = ("explicit", "tokens", "documents", "equal")
+RAMP_PHASES = 64
+"""Constant phases that stand for a ramp, the one that follows it included."""
 
 
-def exact(value: Number, where: str = "weight") -> Fraction:
-    """The number as written: 0.1 is one tenth, not the nearest binary fraction."""
-    try:
-        return value if isinstance(value, Fraction) else Fraction(str(value))
-    except (ValueError, ZeroDivisionError) as error:
-        raise ConfigError(f"{where} must be a finite number, got {value!r}") from error
+@dataclass(frozen=True, slots=True)
+class Level:
+    """The sources and groups that share out what their group, or the blend, gets."""
+
+    way: WeighBy
+    temperature: Fraction
+    members: tuple[Member, ...]
 
 
-def resolve_weights(blend: Blend, streams: Sequence[tuple[int, TokenStream]]) -> list[list[int]]:
-    """Integer weights of each source in each phase, the first phase included.
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A source or a group within its level."""
+
+    name: str
+    """Whole name."""
+    measure: int
+    """What the weight multiplies."""
+    inside: int | Level
+    """Number of the source, or the members of the group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The weights of a phase, for any set of sources that can give no more."""
+
+    level: Level
+    factors: Mapping[str, Fraction]
+    """Weight of each source and group, by whole name."""
+    sources: int
+    """Number of sources."""
+
+    def without(self, spent: Collection[int]) -> list[int]:
+        """Integer weight of each source where those of the given numbers give nothing; all 0 where none is left."""
+        shares = self._divide(self.level, frozenset(spent))
+        return integer_weights([shares.get(source, Fraction(0)) for source in range(self.sources)])
+
+    def _divide(self, level: Level, spent: frozenset[int]) -> dict[int, Fraction]:
+        """Share of each source of a level, adding up to 1; empty where nothing is left."""
+        shares = _flatten([self.factors[m.name] * m.measure for m in level.members], level.temperature)
+        parts: list[tuple[Fraction, dict[int, Fraction]]] = []
+        for member, share in zip(level.members, shares, strict=True):
+            if isinstance(member.inside, Level):
+                inner = self._divide(member.inside, spent)
+            else:
+                inner = {} if member.inside in spent else {member.inside: Fraction(1)}
+            if share and inner:
+                parts.append((share, inner))
+        total = sum(share for share, _ in parts)
+        return {source: share / total * part for share, inner in parts for source, part in inner.items()}
+
+
+def resolve_weights(blend: Blend, streams: Sequence[TokenStream]) -> list[tuple[int, Weights]]:
+    """From which token on which weights hold; the first from 0 on.
 
     Parameters
     ----------
     blend : Blend
-    streams : sequence of (tokens, stream)
-        The training data of each source, in the blend's order.
+    streams : sequence of TokenStream
+        The training data of each source, in the order of `blend.leaves`.
 
     Raises
     ------
     ConfigError
         If weights are explicit and one is missing, or all of a phase are 0.
     """
-    given = [source.weight for source in blend.sources]
-    way = blend.weigh_by or ("explicit" if any(weight is not None for weight in given) else "tokens")
-    if way not in WAYS:
-        raise ConfigError(f"{blend.origin}: weigh_by {way!r} is not known; use {', '.join(WAYS)}")
-    if way == "explicit" and None in given:
-        name = blend.sources[given.index(None)].name
-        raise ConfigError(
-            f"{blend.origin}: source {name!r} has no weight, others have; give it one, or set weigh_by to tokens"
-        )
-    measures = [
-        {"tokens": tokens, "documents": stream.documents if way == "documents" else 0}.get(way, 1)
-        for tokens, stream in streams
-    ]
-    current = [exact(1 if weight is None else weight) for weight in given]
-    out = [_phase(blend, current, measures, "at the start")]
-    names = [source.name for source in blend.sources]
+    level, _ = _level(blend.origin, blend.sources, blend.weigh_by, exact(blend.temperature), "", streams)
+    current = {name: exact(1 if n.weight is None else n.weight) for name, n in walk(blend.sources)}
+    out = [_weights(blend, level, current, len(streams), 0)]
     for phase in blend.phases:
-        for name, weight in phase.weights.items():
-            current[names.index(name)] = exact(weight)
-        out.append(_phase(blend, current, measures, f"from {phase.from_tokens} tokens on"))
+        goal = {**current, **{name: exact(weight) for name, weight in phase.weights.items()}}
+        length = phase.end - phase.from_tokens
+        steps = min(RAMP_PHASES - 1, length)
+        for step in range(steps):
+            part = Fraction(2 * step + 1, 2 * steps)
+            between = {name: weight + (goal[name] - weight) * part for name, weight in current.items()}
+            start = phase.from_tokens + step * length // steps
+            out.append(_weights(blend, level, between, len(streams), start))
+        out.append(_weights(blend, level, goal, len(streams), phase.end))
+        current = goal
     return out
 
 
-def _phase(blend: Blend, factors: Sequence[Fraction], measures: Sequence[int], when: str) -> list[int]:
-    shares = [factor * measure for factor, measure in zip(factors, measures, strict=True)]
-    if not any(shares):
+def _weights(
+    blend: Blend, level: Level, factors: Mapping[str, Fraction], sources: int, start: int
+) -> tuple[int, Weights]:
+    weights = Weights(level, dict(factors), sources)
+    if not any(weights.without(())):
+        when = f"from {start} tokens on" if start else "at the start"
         raise ConfigError(f"{blend.origin}: all weights are 0 {when}; give a source a weight above 0")
-    return integer_weights(_flatten(shares, exact(blend.temperature)))
+    return start, weights
+
+
+def _level(
+    origin: str,
+    nodes: Sequence[Node],
+    weigh_by: WeighBy | None,
+    temperature: Fraction,
+    above: str,
+    streams: Sequence[TokenStream],
+    first: int = 0,
+) -> tuple[Level, int]:
+    """The level that some nodes make, and the number of the source after theirs."""
+    given = [node.weight for node in nodes]
+    way = weigh_by or ("explicit" if any(weight is not None for weight in given) else "tokens")
+    if way not in WAYS:
+        raise ConfigError(f"{origin}: weigh_by {way!r} is not known; use {', '.join(WAYS)}")
+    if way == "explicit" and None in given:
+        name = above + nodes[given.index(None)].name
+        raise ConfigError(
+            f"{origin}: source {name!r} has no weight, others have; give it one, or set weigh_by to tokens"
+        )
+    members = []
+    for node in nodes:
+        begin, name = first, above + node.name
+        inside: int | Level
+        if isinstance(node, Group):
+            inside, first = _level(
+                origin, node.sources, node.weigh_by, exact(node.temperature), f"{name}/", streams, first
+            )
+        else:
+            inside, first = first, first + 1
+        members.append(Member(name, _measure(way, streams[begin:first]), inside))
+    return Level(way, temperature, tuple(members)), first
+
+
+def _measure(way: WeighBy, streams: Sequence[TokenStream]) -> int:
+    if way == "tokens":
+        return sum(stream.tokens for stream in streams)
+    return sum(stream.documents for stream in streams) if way == "documents" else 1
 
 
 def _flatten(shares: Sequence[Fraction], temperature: Fraction) -> list[Fraction]:
     """Shares to the power of 1 / temperature, in decimal arithmetic, which rounds alike everywhere."""
-    if temperature == 1:
-        return list(shares)
     total = sum(shares)
+    if temperature == 1 or not total:
+        return list(shares)
     with localcontext() as context:
         context.prec = 40
         power = Decimal(temperature.denominator) / Decimal(temperature.numerator)

@@ -193,7 +193,7 @@ def _yaml(path: Path) -> Found:
         from megadata.indexed.blend import Blend
 
         blend = Blend.load(path)
-        return Found("blend", {source.name: ", ".join(source.data) for source in blend.sources})
+        return Found("blend", {source.name: ", ".join(source.data) for source in blend.leaves})
     return Found("YAML", dict(content))
 
 

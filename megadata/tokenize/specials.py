@@ -15,6 +15,9 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "mask": ("[MASK]", "<mask>", "<|mask|>"),
     "pad": ("[PAD]", "<pad>", "<|padding|>", "<|pad|>", "<|finetune_right_pad_id|>"),
     "unk": ("[UNK]", "<unk>"),
+    "fim_prefix": ("<|fim_prefix|>", "<fim_prefix>", "<fim-prefix>", "<PRE>", "<|prefix|>"),
+    "fim_middle": ("<|fim_middle|>", "<fim_middle>", "<fim-middle>", "<MID>", "<|middle|>"),
+    "fim_suffix": ("<|fim_suffix|>", "<fim_suffix>", "<fim-suffix>", "<SUF>", "<|suffix|>"),
 }
 """Role -> the tokens that play it, the usual one first."""
 
@@ -59,7 +62,7 @@ def roles(ids: Mapping[str, int], config: Mapping[str, Any] | None = None) -> di
     """
     found: dict[str, int] = {}
     for role, names in KNOWN.items():
-        named = (config or {}).get(_CONFIG_KEYS[role])
+        named = (config or {}).get(_CONFIG_KEYS.get(role, ""))
         token = named.get("content") if isinstance(named, Mapping) else named
         candidates = ([token] if isinstance(token, str) else []) + list(names)
         chosen = next((ids[c] for c in candidates if c in ids), None)

@@ -28,6 +28,12 @@ class DataConfig:
     """Keep tokens of different documents in one sample from seeing each other."""
     mask_probability: float = 0.15
     """BERT: part of the tokens that must be predicted."""
+    mask_unit: Literal["words", "tokens", "spans"] = "words"
+    """BERT: what is hidden as a whole."""
+    pairs: Literal["order", "next", "none"] = "order"
+    """BERT: what is told of two segments: whether they were swapped, whether the second is from elsewhere, or nothing."""
+    infilling: float = 0.0
+    """GPT: part of the documents that are rearranged to learn to fill in the middle, half of them suffix first."""
     validation_batches: int = 8
     """Batches (of `batch_size` samples) a validation source is measured on, or fewer where it is smaller."""
 
@@ -36,6 +42,8 @@ class DataConfig:
             _at_least(f"data.{name}", getattr(self, name), 1)
         if not 0 < self.mask_probability < 1:
             raise ConfigError(f"data.mask_probability must lie between 0 and 1, got {self.mask_probability}")
+        if not 0 <= self.infilling <= 1:
+            raise ConfigError(f"data.infilling must lie between 0 and 1, got {self.infilling}")
 
 
 @configclass

@@ -9,10 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from megadata.errors import ConfigError
-from megadata.indexed.batch import Batch, gpt_batch
+from megadata.indexed.batch import Batch
 from megadata.indexed.blend import Blend
+from megadata.indexed.gpt import GptSamples
+from megadata.indexed.infilling import Infilling
 from megadata.indexed.loader import Loader, Sampled
-from megadata.indexed.masking import SPECIALS, MaskedSamples, Masking, Placed
+from megadata.indexed.masking import SPECIALS, MaskedSamples, Masking
+from megadata.indexed.samples import Samples, SequentialSamples
 from megadata.trainer.config import TrainConfig
 
 
@@ -32,22 +35,11 @@ class RunData:
 
     def loader(self, rank: int, world: int) -> Loader:
         """The batches of one process."""
-        return Loader(
-            self.samples, self.config.data.batch_size, rank, world, document_aware=self.config.data.document_mask
-        )
+        return Loader(self.samples, self.config.data.batch_size, rank, world)
 
     def windows(self, source: str, start: int, stop: int) -> Batch:
         """Validation windows start, ..., stop - 1 of a source as a batch."""
-        samples = self.validation[source]
-        found = samples.batch(start, stop)
-        if isinstance(found, Batch):
-            return found
-        return gpt_batch(
-            found,
-            eod=samples.vocabulary.eod,
-            document_aware=self.config.data.document_mask,
-            padding=samples.vocabulary.padding,
-        )
+        return self.validation[source].batch(start, stop)
 
 
 def open_data(config: TrainConfig, blend: Blend) -> RunData:
@@ -63,21 +55,20 @@ def open_data(config: TrainConfig, blend: Blend) -> RunData:
     masked = config.model.kind == "bert"
     length, size = config.data.sequence_length - (SPECIALS if masked else 0), config.data.batch_size
     windows, held_out_windows = blend.samples(length), blend.validation(length)
-    samples: Sampled = _masked(windows, blend, config) if masked else windows
-    held_out: dict[str, Sampled] = {
-        name: _masked(found, blend, config) if masked else found for name, found in held_out_windows.items()
-    }
+    if config.data.document_mask and windows.vocabulary.eod is None:
+        raise ConfigError(
+            "data.document_mask needs the id that ends a document, and the data's sidecars do not say it; "
+            "write them with `megadata verify --tokenizer T --write-meta`"
+        )
+    make = _masked if masked else _causal
+    samples = make(windows, blend, config)
+    held_out = {name: make(found, blend, config) for name, found in held_out_windows.items()}
     if samples.total is not None and samples.total < config.trainer.steps * size:
         raise ConfigError(
             f"{blend.origin}: max_epochs allow {samples.total} samples, the run needs {config.trainer.steps * size}"
             f" (trainer.steps {config.trainer.steps} x data.batch_size {size}); lower trainer.steps or raise max_epochs"
         )
     vocabulary = samples.vocabulary
-    if config.data.document_mask and vocabulary.eod is None:
-        raise ConfigError(
-            "data.document_mask needs the id that ends a document, and the data's sidecars do not say it; "
-            "write them with `megadata verify --tokenizer T --write-meta`"
-        )
     return RunData(
         config=config,
         samples=samples,
@@ -106,5 +97,14 @@ def document_numbers(batch: Batch) -> NDArray[np.int64] | None:
     return np.repeat(numbers, np.concatenate((lengths, rest), axis=1).ravel()).reshape(size, length)
 
 
-def _masked(windows: Placed, blend: Blend, config: TrainConfig) -> MaskedSamples:
-    return MaskedSamples(windows, seed=blend.seed, masking=Masking(probability=config.data.mask_probability))
+def _masked(windows: Samples | SequentialSamples, blend: Blend, config: TrainConfig) -> Sampled:
+    data = config.data
+    masking = Masking(probability=data.mask_probability, unit=data.mask_unit, pairs=data.pairs)
+    return MaskedSamples(windows, seed=blend.seed, masking=masking)
+
+
+def _causal(windows: Samples | SequentialSamples, blend: Blend, config: TrainConfig) -> Sampled:
+    """Training windows are rearranged for infilling, held-out ones are not."""
+    data = config.data
+    infilling = Infilling(rate=data.infilling) if data.infilling and isinstance(windows, Samples) else None
+    return GptSamples(windows, document_aware=data.document_mask, infilling=infilling, seed=blend.seed)
