@@ -113,7 +113,7 @@ class GptSamples:
         numbers = np.asarray(samples, np.int64).reshape(-1)
         tokens = self.samples.take(numbers)
         packed = None
-        if self._packed.any() and isinstance(self.samples, (Samples, SequentialSamples)):
+        if self.eod is not None and self._packed.any() and isinstance(self.samples, (Samples, SequentialSamples)):
             packed = self._packed[self.samples.places(numbers)[0]]
             tokens[packed, -1] = self.eod
         if self.infilling is not None and self.eod is not None:
