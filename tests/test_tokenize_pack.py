@@ -9,8 +9,9 @@ from oracles_tokenize import corpus, digests, ids_of, shuffle_order, small_token
 
 from megadata.documents import inputs
 from megadata.errors import ConfigError, TokenizerError
-from megadata.indexed.batch import gpt_batch
+from megadata.indexed.batch import IGNORED, gpt_batch
 from megadata.indexed.blend import Blend
+from megadata.indexed.gpt import GptSamples
 from megadata.indexed.merge import merge
 from megadata.indexed.meta import read_meta
 from megadata.indexed.packing import pack
@@ -215,12 +216,17 @@ def test_every_sample_of_packed_data_is_a_row_in_every_epoch(tmp_path, many_unit
 def test_padding_has_no_loss(tmp_path, many_units):
     run(tmp_path / "out", pack=LENGTH)
     samples = Blend.of({"web": str(tmp_path / "out" / "web")}).samples(LENGTH)
-    batch = gpt_batch(samples.batch(0, samples.epoch), padding=samples.vocabulary.padding)
-    useless = (batch.input_ids == PAD) | (batch.labels == PAD)
-    assert useless.any()
+    batch = GptSamples(samples).batch(0, samples.epoch)
+    padding = batch.input_ids == PAD
+    assert padding.any()
+    useless = padding | (batch.input_ids == EOD)  # what ends a document predicts none of the next
+    useless[:, -1] = True
     assert ((batch.loss_mask == 0) == useless).all()
-    eod = gpt_batch(np.array([[5, 1, 1, 1, 7]]), eod=1, padding=1)
-    assert eod.loss_mask.tolist() == [[1, 0, 0, 1]]
+    assert ((batch.labels == IGNORED) == useless).all()
+    assert (batch.position_ids[:, 1:][batch.input_ids[:, :-1] == EOD] == 0).all()
+    row = gpt_batch(np.array([[5, 1, 1, 1, 7]]), eod=1, padding=1, packed=np.array([True]))
+    assert row.loss_mask.tolist() == [[1, 0, 0, 0]]
+    assert row.document_lengths.tolist() == [[2, 2]]
 
 
 def test_rows_are_filled_with_the_end_token_where_there_is_no_padding_token(tmp_path):

@@ -79,6 +79,8 @@ class GptSamples:
         if infilling is not None:
             for role in ROLES:
                 samples.vocabulary.special(role)
+        if self.eod is None and self._packed.any() and samples.vocabulary.padding is not None:
+            self.eod = -1  # rows without ends of documents: padding alone is known
         if self.eod is None and (document_aware or mask_eod_loss or infilling is not None or self._packed.any()):
             raise ConfigError(
                 "document-aware batches, packed rows and infilling need the id that ends a document, and the data's sidecars "
