@@ -11,8 +11,8 @@ PEERS := datatrove fasttext language litdata mds rensa textdedup
 demo: setup  ## the whole pipeline on text found on this machine
 	$(BIN)/megadata demo
 
-test: setup  ## the test suite
-	$(PYTEST)
+test: setup  ## the test suite, two files at a time
+	$(PYTEST) --numprocesses 2 --dist loadfile
 
 test-long: setup  ## the full counts: kills, mutations, layouts
 	$(PYTEST) -m long --timeout 3000
