@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,7 @@ from megadata.indexed.batch import Batch, gpt_batch
 from megadata.indexed.infilling import ROLES, Infilling, infill
 from megadata.indexed.order import I64, mix64, seed64
 from megadata.indexed.samples import Samples, SequentialSamples
+from megadata.indexed.stream import TokenRange
 from megadata.indexed.vocabulary import Vocabulary
 
 
@@ -105,6 +106,15 @@ class GptSamples:
     def __getitem__(self, k: int) -> Batch:
         """Sample `k`, as a batch of one."""
         return self.take([k])
+
+    def ranges(self, k: int) -> tuple[TokenRange, ...]:
+        """The tokens of datasets that sample `k` covers, before any infilling."""
+        found: tuple[TokenRange, ...] = cast(Samples, self.samples).ranges(k)
+        return found
+
+    def showing(self, source: str, start: int, stop: int, before: int) -> I64:
+        """As `Samples.showing`."""
+        return cast(Samples, self.samples).showing(source, start, stop, before)
 
     def batch(self, start: int, stop: int) -> Batch:
         """Samples start, ..., stop - 1."""

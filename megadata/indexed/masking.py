@@ -20,14 +20,14 @@ from numpy.typing import ArrayLike, NDArray
 from megadata.errors import ConfigError
 from megadata.indexed.batch import IGNORED, Batch
 from megadata.indexed.order import I64, U64, below, chance, mix64, seed64
-from megadata.indexed.provenance import DocumentSpan, documents_of
+from megadata.indexed.provenance import DocumentSpan, documents_of_all
+from megadata.indexed.samples import Samples, SourceStream
 from megadata.indexed.sentences import SPLIT_KEY, has_sentences, sentence_spans
 from megadata.indexed.stream import Piece, TokenRange, TokenStream
 from megadata.indexed.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from megadata.indexed.blend import Blend
-    from megadata.indexed.samples import SourceStream
 
 SPECIALS = 3
 """[CLS] and two [SEP]."""
@@ -202,6 +202,10 @@ class MaskedSamples:
 
     def provenance(self, k: int) -> list[DocumentSpan]:
         """The documents that sample `k` covers, those of its second segment last."""
+        return documents_of_all([self.ranges(k)])[0]
+
+    def ranges(self, k: int) -> tuple[TokenRange, ...]:
+        """The tokens of datasets that sample `k` covers, those of its second segment last."""
         numbers = np.array([k], np.int64)
         keys = mix64(seed64(self.seed), numbers.astype(np.uint64))
         source, _, start = self.samples.places(numbers)
@@ -213,7 +217,40 @@ class MaskedSamples:
                 split = int(content.splits[0])
                 room = min(int(other.lengths[row]), content.tokens.shape[1] - split)
                 ranges = content.ranges(0, split) + other.ranges(row, room)
-        return [span for tokens in ranges for span in documents_of(tokens)]
+        return ranges
+
+    def showing(self, source: str, start: int, stop: int, before: int) -> I64:
+        """The samples below `before` whose text covers any of the tokens start, ..., stop - 1 of a source's stream, rising.
+
+        In sentence data second segments from elsewhere (`pairs: next`) are left out: they are drawn, not laid out.
+
+        Raises
+        ------
+        ConfigError
+            If the samples are not those of a blend.
+        """
+        if not isinstance(self.samples, Samples):
+            raise ConfigError("showing: only samples of a blend have an order that can be followed back")
+        stream = next(one.stream for one in self.samples.sources if one.name == source)
+        piece, first = stream.piece_at(start)
+        if not has_sentences(piece.dataset):
+            return self.samples.showing(source, start, stop, before)
+        data, offset = piece.dataset, start - first
+        document = data.document_at(data.sequence_at(np.array([first, first + stop - start - 1])))
+        sentences = data.sequence_at(data.document_starts(np.array([document[0], document[1] + 1])) - np.array([0, 1]))
+        before_it, last = data.starts(np.array([max(int(sentences[0]) - 1, 0), int(sentences[1])])).tolist()
+        near = [self.samples.starting(source, before_it + offset, last + 1 + offset, before)]
+        if document[0] == data.document_at(data.sequence_at(np.array([piece.start])))[0]:
+            end = int(data.starts(data.sequence_at(np.array([piece.stop - 1])))[0])
+            near.append(self.samples.starting(source, end + offset, piece.stop + offset, before))
+        found = np.unique(np.concatenate(near))
+        _, _, starts = self.samples.places(found)
+        keys = mix64(seed64(self.seed), found.astype(np.uint64))
+        number = self.samples.names.index(source)
+        content = self._content(np.full(found.size, number), starts, keys)
+        begins = np.array([place for _, place in content.places], np.int64)
+        shown = (begins < first + stop - start) & (begins + content.lengths > first)
+        return found[shown]
 
     def _others(
         self, source: I64, content: _Content, wanted: NDArray[np.bool_], keys: U64

@@ -11,6 +11,7 @@ The bijection is a generalised Feistel network on Z_a x Z_b with a * b just abov
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -101,26 +102,39 @@ def permute(positions: U64, sizes: U64, keys: U64) -> U64:
     -------
     uint64 array, shape (N,)
     """
+    return _by_size(_feistel, positions, sizes, keys)
+
+
+def unpermute(places: U64, sizes: U64, keys: U64) -> U64:
+    """The inverse of `permute`: the position that each place was given to, elementwise."""
+    return _by_size(_feistel_back, places, sizes, keys)
+
+
+Network = Callable[[U64, U64, U64, U64, int], U64]
+
+
+def _by_size(network: Network, values: U64, sizes: U64, keys: U64) -> U64:
+    """Walk with the rounds that each size needs."""
     small = sizes < SMALL
     if not small.any():
-        return _walk(positions, sizes, keys, ROUNDS)
-    out = np.empty_like(positions)
-    out[small] = _walk(positions[small], sizes[small], keys[small], ROUNDS_SMALL)
+        return _walk(network, values, sizes, keys, ROUNDS)
+    out = np.empty_like(values)
+    out[small] = _walk(network, values[small], sizes[small], keys[small], ROUNDS_SMALL)
     large = ~small
     if large.any():
-        out[large] = _walk(positions[large], sizes[large], keys[large], ROUNDS)
+        out[large] = _walk(network, values[large], sizes[large], keys[large], ROUNDS)
     return out
 
 
-def _walk(positions: U64, sizes: U64, keys: U64, rounds: int) -> U64:
+def _walk(network: Network, values: U64, sizes: U64, keys: U64, rounds: int) -> U64:
     """Apply the network until each value lies below its size: less than 1 + 1 / sqrt(size) times, on average."""
     one = np.uint64(1)
     side_a = np.ceil(np.sqrt(sizes.astype(np.float64))).astype(np.uint64)
     side_b = (sizes + side_a - one) // side_a
-    out = _feistel(positions, side_a, side_b, keys, rounds)
+    out = network(values, side_a, side_b, keys, rounds)
     outside = np.flatnonzero(out >= sizes)
     while outside.size:
-        out[outside] = _feistel(out[outside], side_a[outside], side_b[outside], keys[outside], rounds)
+        out[outside] = network(out[outside], side_a[outside], side_b[outside], keys[outside], rounds)
         outside = outside[out[outside] >= sizes[outside]]
     return out
 
@@ -135,6 +149,20 @@ def _feistel(values: U64, side_a: U64, side_b: U64, keys: U64, rounds: int) -> U
             x -= side_a * (x >= side_a)
         else:
             y += avalanche(key + x) % side_b
+            y -= side_b * (y >= side_b)
+    return y * side_a + x
+
+
+def _feistel_back(values: U64, side_a: U64, side_b: U64, keys: U64, rounds: int) -> U64:
+    y, x = np.divmod(values, side_a)
+    key = keys + np.uint64((_STEP * (rounds + 1)) & _MASK)
+    for r in reversed(range(rounds)):
+        key -= _U_STEP
+        if r % 2 == 0:
+            x += side_a - avalanche(key + y) % side_a
+            x -= side_a * (x >= side_a)
+        else:
+            y += side_b - avalanche(key + x) % side_b
             y -= side_b * (y >= side_b)
     return y * side_a + x
 
@@ -212,14 +240,15 @@ class Windows:
         length = np.uint64(self.sequence_length)
         sizes = self.per_epoch[source]
         epochs, slots = np.divmod(ranks.astype(np.uint64), sizes)
-        keys = mix64(self.keys[source], epochs)
+        keys, phases = self.epoch_keys(source, epochs)
         if self.blocks_of is None:
             order = permute(slots, sizes, keys)
         else:
             order = permute_locally(slots, sizes, keys, self.blocks_of[source])
-        return ((self._phases(source, keys) + order * length) % self.tokens[source]).astype(np.int64)
+        return ((phases + order * length) % self.tokens[source]).astype(np.int64)
 
-    def _phases(self, source: I64, keys: U64) -> U64:
-        """Where the first window of each epoch starts, given the epochs' keys."""
+    def epoch_keys(self, source: I64, epochs: U64) -> tuple[U64, U64]:
+        """Key of the order of each epoch, and where its first window starts; two arrays of shape (N,)."""
+        keys = mix64(self.keys[source], epochs)
         phases: U64 = mix64(keys, PHASE_KEY) % np.uint64(self.sequence_length)
-        return phases if self.in_rows is None else np.where(self.in_rows[source], np.uint64(0), phases)
+        return keys, phases if self.in_rows is None else np.where(self.in_rows[source], np.uint64(0), phases)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any
 
 import numpy as np
@@ -34,14 +34,38 @@ class DocumentSpan:
 
 def documents_of(tokens: TokenRange) -> list[DocumentSpan]:
     """The documents that a range of tokens covers, in order; those without tokens are left out."""
-    data = IndexedDataset(tokens.prefix)
+    return documents_of_all([[tokens]])[0]
+
+
+def documents_of_all(samples: Sequence[Sequence[TokenRange]]) -> list[list[DocumentSpan]]:
+    """The documents that each of several samples covers, given as ranges of tokens; a row group is read once for all."""
+    datasets: dict[str, IndexedDataset] = {}
+    wanted: dict[str, set[int]] = {}
+    for tokens in chain.from_iterable(samples):
+        data = datasets.setdefault(tokens.prefix, IndexedDataset(tokens.prefix))
+        wanted.setdefault(tokens.prefix, set()).update(_documents(data, tokens))
+    rows = {
+        prefix: dict(zip(ordered, document_rows(prefix, ordered), strict=True))
+        for prefix, ordered in ((prefix, sorted(documents)) for prefix, documents in wanted.items())
+    }
+    return [
+        [span for tokens in ranges for span in _spans(datasets[tokens.prefix], tokens, rows[tokens.prefix])]
+        for ranges in samples
+    ]
+
+
+def _documents(data: IndexedDataset, tokens: TokenRange) -> range:
     ends = np.array([tokens.start, tokens.start + tokens.length - 1])
     first, last = data.document_at(data.sequence_at(ends)).tolist()
-    borders = data.document_starts(np.arange(first, last + 2))
-    rows = document_rows(tokens.prefix, range(first, last + 1))
+    return range(first, last + 1)
+
+
+def _spans(data: IndexedDataset, tokens: TokenRange, rows: dict[int, dict[str, Any]]) -> list[DocumentSpan]:
+    documents = _documents(data, tokens)
+    borders = data.document_starts(np.arange(documents.start, documents.stop + 1))
     spans = []
-    for document, row in zip(range(first, last + 1), rows, strict=True):
-        begin, end = int(borders[document - first]), int(borders[document - first + 1])
+    for number, document in enumerate(documents):
+        begin, end, row = int(borders[number]), int(borders[number + 1]), rows[document]
         for part in _parts(row, end - begin):
             start = max(begin + part.place, tokens.start)
             stop = min(begin + part.place + part.tokens, tokens.start + tokens.length)
@@ -91,19 +115,18 @@ def document_rows(prefix: str, documents: Sequence[int]) -> list[dict[str, Any]]
     try:
         file = pq.ParquetFile(path)
         rows: dict[int, dict[str, Any]] = {}
-        wanted = sorted(set(documents))
-        first = 0
-        for group in range(file.metadata.num_row_groups):
-            size = file.metadata.row_group(group).num_rows
-            inside = [document - first for document in wanted if first <= document < first + size]
-            if inside:
-                taken = file.read_row_group(group).take(pa.array(inside)).to_pylist()
-                rows.update({first + at: row for at, row in zip(inside, taken, strict=True)})
-            first += size
+        wanted = np.unique(np.asarray(documents, np.int64))
+        sizes = [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
+        borders = np.cumsum([0, *sizes])
+        groups = np.searchsorted(borders, wanted, side="right") - 1
+        for group in np.unique(groups[wanted < borders[-1]]).tolist():
+            mine = wanted[groups == group]
+            taken = file.read_row_group(group).take(pa.array(mine - borders[group])).to_pylist()
+            rows.update(zip(mine.tolist(), taken, strict=True))
     except (pa.ArrowException, OSError) as error:
         raise IndexFormatError(f"{path}: cannot be read as Parquet: {error}; write the dataset again") from error
-    if missing := [document for document in wanted if document not in rows]:
+    if missing := [document for document in wanted.tolist() if document not in rows]:
         raise IndexFormatError(
-            f"{path}: has {first} rows, document {missing[0]} is not among them; it belongs to another dataset"
+            f"{path}: has {borders[-1]} rows, document {missing[0]} is not among them; it belongs to another dataset"
         )
     return [rows[document] for document in documents]

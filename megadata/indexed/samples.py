@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from megadata.errors import ConfigError
+from megadata.indexed.inverse import numbers_of, ranks_showing
 from megadata.indexed.mixture import ENDLESS, Schedule, Segment, segment_of
 from megadata.indexed.order import I64, LOCAL_BLOCK_BYTES, Windows, mix64_of
-from megadata.indexed.provenance import DocumentSpan, documents_of
+from megadata.indexed.provenance import DocumentSpan, documents_of_all
 from megadata.indexed.stream import TokenRange, TokenStream
 from megadata.indexed.vocabulary import Vocabulary
 
@@ -35,7 +36,7 @@ class Location:
     start: int
     """First token, counted in the source's stream."""
     length: int
-    """Tokens, the last label among them."""
+    """Tokens, the last label among them; packed rows have none."""
     ranges: tuple[TokenRange, ...]
     """The same as tokens of datasets; more than one where a sample runs over the end of a file or of the source."""
 
@@ -179,15 +180,39 @@ class Samples:
     def locate(self, k: int) -> Location:
         """Which source, which epoch and which tokens of which datasets make sample `k`."""
         source, rank, start = (int(found[0]) for found in self.places([k]))
-        width = self.sequence_length + 1
+        width = self._width(source)
         ranges = self.sources[source].stream.ranges(start, width)
         epoch = rank // int(self._windows.per_epoch[source])
         return Location(self.sources[source].name, epoch, start, width, ranges)
 
     def provenance(self, k: int) -> list[DocumentSpan]:
         """The documents that sample `k` covers, with their ids where the dataset has PREFIX.docs.parquet beside it."""
-        location = self.locate(k)
-        return [span for tokens in location.ranges for span in documents_of(tokens)]
+        return documents_of_all([self.ranges(k)])[0]
+
+    def ranges(self, k: int) -> tuple[TokenRange, ...]:
+        """The tokens of datasets that sample `k` covers."""
+        return self.locate(k).ranges
+
+    def showing(self, source: str, start: int, stop: int, before: int) -> I64:
+        """The samples below `before` that cover any of the tokens start, ..., stop - 1 of a source's stream, rising.
+
+        In closed form: the time it takes depends on how many they are, not on `before`.
+        """
+        return self._showing(source, start, stop, before, None)
+
+    def starting(self, source: str, start: int, stop: int, before: int) -> I64:
+        """The samples below `before` whose first token is one of these."""
+        return self._showing(source, start, stop, before, 1)
+
+    def _showing(self, source: str, start: int, stop: int, before: int, width: int | None) -> I64:
+        number = self.names.index(source)
+        width = self._width(number) if width is None else width
+        given = self.counts(min(before, self.segments[-1].stop))[source]
+        ranks = ranks_showing(self._windows, number, start, stop, width, given)
+        return np.sort(numbers_of(self.segments, number, ranks))
+
+    def _width(self, source: int) -> int:
+        return self.sequence_length + (self.sources[source].stream.row is None)
 
     def counts(self, samples: int) -> dict[str, int]:
         """How many of the first `samples` samples each source gives."""
