@@ -17,7 +17,6 @@ _MEANWHILE = {
     "compare": "train each recipe with `megadata run` and compare the validation losses in metrics.jsonl",
     "import": "train from scratch with `megadata train`",
     "export": "the weights lie as safetensors in RUN/checkpoints",
-    "trace": "use `samples.provenance(k)` from Python",
     "report": "read stats.json of each stage and metrics.jsonl of the run",
 }
 _ARGUMENTS = {
@@ -28,7 +27,6 @@ _ARGUMENTS = {
     "compare": "RECIPE|BLEND... --tokens 20M --config gpt-tiny",
     "import": "DIR -o RUN",
     "export": "RUN -o HF_DIR",
-    "trace": "RUN --step N",
     "report": "DIR|RUN -o report.html",
 }
 

@@ -10,6 +10,7 @@ import click
 from megadata.commands.options import (
     FILE,
     FOLDER,
+    PATH,
     Shared,
     inputs_argument,
     json_option,
@@ -141,7 +142,8 @@ def _show_stage(stage: str, report: Any) -> None:
 @click.option("--in", "folder", required=True, type=FOLDER, metavar="DIR", help="Folder of a pipeline or of one stage.")
 @json_option
 def why(document: str, folder: Path, as_json: bool) -> None:
-    """Tell what became of a document, stage by stage.
+    """Tell what became of a document, stage by stage: kept or removed and why, where its tokens lie, and the training steps
+    that saw it.
 
     \b
     Example:
@@ -157,6 +159,33 @@ def why(document: str, folder: Path, as_json: bool) -> None:
     for verdict in found:
         begins = " ".join(str(verdict.record.get("text", ""))[:60].split())
         table.add_row(verdict.stage, verdict.verdict, begins)
+    print_table(table)
+
+
+@click.command()
+@click.argument("run", type=PATH)
+@click.option("--step", type=int, required=True, metavar="N", help="Step of the run, counted from 1.")
+@json_option
+def trace(run: Path, step: int, as_json: bool) -> None:
+    """Tell which documents a training step saw: id, URL, source and tokens of each, sample by sample.
+
+    \b
+    Example:
+      megadata trace runs/first --step 100
+    """
+    from megadata.config import to_dict
+    from megadata.pipeline.trace import trace as follow
+
+    samples = follow(run, step)
+    if as_json:
+        print_json([to_dict(sample) for sample in samples])
+        return
+    table = make_table(f"{run}: step {step:,}", "sample", "source", "epoch", "document", "tokens", "URL")
+    for one in samples:
+        for number, span in enumerate(one.documents):
+            head = (f"{one.sample:,}", one.source, str(one.epoch)) if number == 0 else ("", "", "")
+            name = span.id if span.id is not None else f"{span.prefix} {span.document:,}"
+            table.add_row(*head, name, f"{span.start:,} to {span.start + span.length:,}", span.url or "")
     print_table(table)
 
 
@@ -182,4 +211,11 @@ def doctor(compile_kernels: bool, as_json: bool) -> None:
     print_table(table)
 
 
-COMMANDS: dict[str, click.Command] = {"demo": demo, "init": init, "run": run, "why": why, "doctor": doctor}
+COMMANDS: dict[str, click.Command] = {
+    "demo": demo,
+    "init": init,
+    "run": run,
+    "why": why,
+    "trace": trace,
+    "doctor": doctor,
+}

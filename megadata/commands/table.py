@@ -25,7 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("datasets", "Check that an indexed dataset is whole."),
     "merge": ("datasets", "Put indexed datasets together."),
     "why": ("pipeline", "What became of a document, and why."),
-    "trace": ("later", "The documents behind a training step."),
+    "trace": ("pipeline", "The documents behind a training step."),
     "report": ("later", "One HTML page about a pipeline or a run."),
     "doctor": ("pipeline", "Check this machine and installation."),
 }

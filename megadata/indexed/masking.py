@@ -234,15 +234,15 @@ class MaskedSamples:
         stream = next(one.stream for one in self.samples.sources if one.name == source)
         piece, first = stream.piece_at(start)
         if not has_sentences(piece.dataset):
-            return self.samples.showing(source, start, stop, before)
+            return self.samples.showing(source, start, stop, before, self.samples.sequence_length)
         data, offset = piece.dataset, start - first
         document = data.document_at(data.sequence_at(np.array([first, first + stop - start - 1])))
         sentences = data.sequence_at(data.document_starts(np.array([document[0], document[1] + 1])) - np.array([0, 1]))
         before_it, last = data.starts(np.array([max(int(sentences[0]) - 1, 0), int(sentences[1])])).tolist()
-        near = [self.samples.starting(source, before_it + offset, last + 1 + offset, before)]
+        near = [self.samples.showing(source, before_it + offset, last + 1 + offset, before, 1)]
         if document[0] == data.document_at(data.sequence_at(np.array([piece.start])))[0]:
             end = int(data.starts(data.sequence_at(np.array([piece.stop - 1])))[0])
-            near.append(self.samples.starting(source, end + offset, piece.stop + offset, before))
+            near.append(self.samples.showing(source, end + offset, piece.stop + offset, before, 1))
         found = np.unique(np.concatenate(near))
         _, _, starts = self.samples.places(found)
         keys = mix64(seed64(self.seed), found.astype(np.uint64))

@@ -193,18 +193,12 @@ class Samples:
         """The tokens of datasets that sample `k` covers."""
         return self.locate(k).ranges
 
-    def showing(self, source: str, start: int, stop: int, before: int) -> I64:
+    def showing(self, source: str, start: int, stop: int, before: int, width: int | None = None) -> I64:
         """The samples below `before` that cover any of the tokens start, ..., stop - 1 of a source's stream, rising.
 
-        In closed form: the time it takes depends on how many they are, not on `before`.
+        In closed form: the time it takes depends on how many they are, not on `before`. With `width` only so many tokens of
+        each sample count, from its first on.
         """
-        return self._showing(source, start, stop, before, None)
-
-    def starting(self, source: str, start: int, stop: int, before: int) -> I64:
-        """The samples below `before` whose first token is one of these."""
-        return self._showing(source, start, stop, before, 1)
-
-    def _showing(self, source: str, start: int, stop: int, before: int, width: int | None) -> I64:
         number = self.names.index(source)
         width = self._width(number) if width is None else width
         given = self.counts(min(before, self.segments[-1].stop))[source]

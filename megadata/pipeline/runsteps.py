@@ -1,0 +1,121 @@
+"""A training run as its data saw it: which samples each step was given. No torch."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import orjson
+
+from megadata.errors import ConfigError
+from megadata.indexed.blend import Blend
+from megadata.indexed.order import I64
+from megadata.indexed.samples import Location, SourceStream
+from megadata.indexed.stream import TokenRange
+from megadata.trainer.data import open_data
+from megadata.trainer.metrics import metrics_path, read_metrics
+from megadata.trainer.runfolder import read_run_config
+
+TAIL_BYTES = 1 << 20
+"""The last line of a step lies within so many bytes of the end of metrics.jsonl."""
+
+
+class Windows(Protocol):
+    """The windows of a blend, which say where they lie."""
+
+    @property
+    def sources(self) -> tuple[SourceStream, ...]:
+        """The sources that samples come from."""
+
+    def locate(self, k: int) -> Location:
+        """Where sample `k` lies."""
+
+
+class Traced(Protocol):
+    """Samples that tell which tokens they cover, and which of them cover given tokens."""
+
+    samples: Windows
+
+    def ranges(self, k: int) -> tuple[TokenRange, ...]:
+        """The tokens of datasets that sample `k` covers."""
+
+    def showing(self, source: str, start: int, stop: int, before: int) -> I64:
+        """The samples below `before` that cover any of these tokens of a source."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSteps:
+    """The samples of a run and the steps that took them."""
+
+    run: Path
+    samples: Traced
+    starts: Sequence[int]
+    """First sample of each step; step s at s - 1."""
+    end: int
+    """One past the last sample that a step took."""
+
+    @property
+    def steps(self) -> int:
+        """Steps the run has taken."""
+        return len(self.starts)
+
+    def taken(self, step: int) -> range:
+        """The samples of a step.
+
+        Raises
+        ------
+        ConfigError
+            If the run has not taken that step.
+        """
+        if not 1 <= step <= self.steps:
+            raise ConfigError(f"{self.run}: step {step} asked for, the run has taken the steps 1 to {self.steps}")
+        return range(self.starts[step - 1], self.starts[step] if step < self.steps else self.end)
+
+    def step_of(self, sample: int) -> int:
+        """The step that took a sample."""
+        return bisect_right(self.starts, sample)
+
+
+def open_run(run: Path) -> RunSteps:
+    """Open what a run was trained on; nothing is read but its configuration, its blend and its metrics.
+
+    Raises
+    ------
+    ConfigError
+        If the folder holds no run, it has not taken a step, or its data is gone.
+    """
+    config = read_run_config(run)
+    data = open_data(config, Blend.load(run / "blend.yaml"))
+    samples = cast(Traced, data.samples)
+    size = config.data.batch_size
+    last = _last_step(run)
+    if last is None:
+        raise ConfigError(f"{run}: the run has not taken a step yet; its metrics.jsonl has no line")
+    end = last["first_sample"] + size
+    if last["first_sample"] == (last["step"] - 1) * size:
+        return RunSteps(run, samples, range(0, end, size), end)
+    starts = {line["step"]: line["first_sample"] for line in read_metrics(run) if "first_sample" in line}
+    if sorted(starts) != list(range(1, last["step"] + 1)):
+        raise ConfigError(f"{metrics_path(run)}: has not a line for each of the steps 1 to {last['step']}; restore it")
+    return RunSteps(run, samples, [starts[step] for step in sorted(starts)], end)
+
+
+def _last_step(run: Path) -> dict[str, Any] | None:
+    """The last line that speaks of a step."""
+    path = metrics_path(run)
+    if not path.exists():
+        return None
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+        lines = file.read().split(b"\n")
+    for line in reversed(lines):
+        try:
+            found = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            continue
+        if "first_sample" in found:
+            return dict(found)
+    return None
