@@ -12,6 +12,7 @@ blend.yaml, with everything that may stand in it::
     weigh_by: explicit          # explicit, tokens, documents or equal; the weight then multiplies tokens, documents or one
     temperature: 1              # shares become share ** (1 / temperature)
     order: {locality: false}    # true: keep windows that lie together together in time
+                                # {kind: megatron, samples: 1000000}: Megatron-core's order of a run of so many samples
     split: [949, 50, 1]         # sources without validation of their own: training, validation and test parts
     sources:
       web: {data: [web/text], weight: 3, max_epochs: 4, validation: [web/validation]}
@@ -43,6 +44,8 @@ import numpy as np
 
 from megadata.errors import ConfigError
 from megadata.indexed.blendfile import parse_blend, render_blend
+from megadata.indexed.megatronblend import check_megatron, cut_as_megatron, megatron_samples
+from megadata.indexed.megatronsamples import MegatronOrder, MegatronSamples
 from megadata.indexed.mixture import Schedule
 from megadata.indexed.plan import Plan, plan_of
 from megadata.indexed.reader import IndexedDataset
@@ -52,7 +55,7 @@ from megadata.indexed.stream import Piece, TokenStream
 from megadata.indexed.vocabulary import Vocabulary, common_vocabulary
 from megadata.indexed.weights import resolve_weights
 
-__all__ = ["Blend", "Data", "Group", "Part", "Phase", "Source"]
+__all__ = ["Blend", "Data", "Group", "MegatronOrder", "Part", "Phase", "Source"]
 
 Data = IndexedDataset | str | Path
 Part = Literal["train", "validation", "test"]
@@ -75,6 +78,8 @@ class Blend:
     """Proportions of documents for training, validation and test, in this order, for sources without validation of their own."""
     locality: bool = False
     """Whether windows that lie together are read together; for object storage and spinning disks."""
+    megatron: MegatronOrder | None = None
+    """Megatron-core's order instead of ours."""
     origin: str = field(default="blend", compare=False)
     """How messages name the blend: its file."""
 
@@ -104,6 +109,8 @@ class Blend:
                     )
         if self.split is not None and (len(self.split) != 3 or min(self.split) < 0 or self.split[0] <= 0):
             raise ConfigError(f"{self.origin}: split must be three parts like 949,50,1, got {list(self.split)}")
+        if self.megatron is not None:
+            check_megatron(self)
 
     @staticmethod
     def of(
@@ -118,6 +125,7 @@ class Blend:
         phases: Iterable[Phase] = (),
         split: Sequence[int] | None = None,
         locality: bool = False,
+        megatron: MegatronOrder | None = None,
     ) -> Blend:
         """A blend of datasets, or prefixes, by name.
 
@@ -126,7 +134,7 @@ class Blend:
         sources : mapping of name to dataset, prefix, several of them, or a whole blend, which becomes a group
         weights : mapping of name to number, optional
             Without any, each source weighs as much as it has tokens.
-        weigh_by, temperature, seed, phases, split, locality
+        weigh_by, temperature, seed, phases, split, locality, megatron
             The fields of `Blend`.
         max_epochs : mapping of name to number, optional
             Most times a source is seen.
@@ -167,6 +175,7 @@ class Blend:
             seed=seed,
             split=tuple(split) if split is not None else None,
             locality=locality,
+            megatron=megatron,
         )
 
     @staticmethod
@@ -188,7 +197,7 @@ class Blend:
         ConfigError
             If it has phases, a split or an order of its own: those belong to the whole.
         """
-        for what, given in (("phases", self.phases), ("split", self.split), ("order", self.locality)):
+        for what, given in (("phases", self.phases), ("split", self.split), ("order", self.locality or self.megatron)):
             if given:
                 raise ConfigError(
                     f"{self.origin}: has {what} of its own, which a blend inside another cannot have; give them to the outer"
@@ -234,8 +243,17 @@ class Blend:
         phase = Phase(from_tokens=from_tokens, weights=weights, to_tokens=to_tokens)
         return dataclasses.replace(self, sources=self.sources + joining, phases=(*self.phases, phase))
 
-    def samples(self, sequence_length: int, part: Part = "train") -> Samples:
+    def samples(
+        self, sequence_length: int, part: Part = "train", count: int | None = None
+    ) -> Samples | MegatronSamples:
         """Training samples of `sequence_length` + 1 tokens, in the order of the blend.
+
+        Parameters
+        ----------
+        sequence_length : int
+        part : str
+        count : int, optional
+            Samples of the whole run. Only Megatron's order depends on it, where the blend does not say `order.samples` itself.
 
         Raises
         ------
@@ -246,6 +264,8 @@ class Blend:
         """
         if sequence_length < 1:
             raise ConfigError(f"sequence_length must be at least 1, got {sequence_length}")
+        if self.megatron is not None:
+            return megatron_samples(self, self.megatron, sequence_length, PARTS.index(part), count)
         members = self.leaves
         streams = [self._stream(source, part) for source in members]
         for source, stream in zip(members, streams, strict=True):
@@ -336,7 +356,8 @@ class Blend:
             return TokenStream([_whole(prefix) for prefix in source.validation])
         if source.validation or self.split is None:
             return TokenStream([_whole(prefix) for prefix in source.data] if part == "train" else [])
-        return TokenStream([_cut(prefix, self.split, PARTS.index(part)) for prefix in source.data])
+        cut = _cut if self.megatron is None else cut_as_megatron
+        return TokenStream([cut(prefix, self.split, PARTS.index(part)) for prefix in source.data])
 
 
 def _prefixes(data: Data | Sequence[Data]) -> tuple[str, ...]:
@@ -371,6 +392,8 @@ def _load(path: Path, outer: tuple[Path, ...]) -> Blend:
     inner = (*outer, path.resolve())
     nodes = tuple(_node(name, given, path.parent, inner) for name, given in content.pop("sources").items())
     phases = tuple(Phase(**phase) for phase in content.pop("phases", ()))
+    if (order := content.pop("megatron", None)) is not None:
+        content["megatron"] = MegatronOrder(**order)
     return Blend(sources=nodes, phases=phases, origin=str(path), **content)
 
 

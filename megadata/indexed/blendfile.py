@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from megadata import formats
 from megadata.errors import ConfigError, CorpusError
+from megadata.indexed.megatron import SURPLUS
 from megadata.indexed.sources import Node, Source
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ _TOP: dict[str, Check] = {
     "temperature": (_is_number, "a number"),
     "seed": (_is_count, "an integer"),
     "split": (lambda v: isinstance(v, list) and all(_is_count(item) for item in v), "a list like [949, 50, 1]"),
-    "order": (lambda v: isinstance(v, dict), "a mapping, {locality: true}"),
+    "order": (lambda v: isinstance(v, dict) or v == "megatron", "a mapping like {locality: true}, or megatron"),
 }
 _SHARE: dict[str, Check] = {"weight": (_is_number, "a number"), "max_epochs": (_is_number, "a number")}
 _SOURCE: dict[str, Check] = {
@@ -54,6 +55,11 @@ _PHASE: dict[str, Check] = {
     "to_tokens": (_is_count, "an integer"),
 }
 _ORDER: dict[str, Check] = {"locality": (lambda v: isinstance(v, bool), "true or false")}
+_MEGATRON: dict[str, Check] = {
+    "kind": (lambda v: v == "megatron", "megatron"),
+    "samples": (_is_count, "an integer, the samples of the whole run"),
+    "surplus": (_is_number, "a number"),
+}
 
 
 def parse_blend(path: Path) -> dict[str, Any]:
@@ -86,7 +92,13 @@ def parse_blend(path: Path) -> dict[str, Any]:
     for phase in content.get("phases", ()):
         _check(phase, _PHASE, f"{path}: phase", ("from_tokens", "weights"))
     order = content.pop("order", {})
-    _check(order, _ORDER, f"{path}: order", ())
+    if order == "megatron" or "kind" in order:
+        order = {"kind": "megatron"} if order == "megatron" else dict(order)
+        _check(order, _MEGATRON, f"{path}: order", ("kind",))
+        order.pop("kind")
+        order = {"megatron": order}
+    else:
+        _check(order, _ORDER, f"{path}: order", ())
     if "split" in content:
         content["split"] = tuple(content["split"])
     return {**content, **order, "sources": sources}
@@ -140,6 +152,12 @@ def render_blend(blend: Blend, folder: Path) -> str:
         content["temperature"] = _plain(blend.temperature)
     if blend.locality:
         content["order"] = {"locality": True}
+    if blend.megatron is not None:
+        content["order"] = {"kind": "megatron"}
+        if blend.megatron.samples is not None:
+            content["order"]["samples"] = blend.megatron.samples
+        if blend.megatron.surplus != SURPLUS:
+            content["order"]["surplus"] = _plain(blend.megatron.surplus)
     if blend.split is not None:
         content["split"] = list(blend.split)
     content["sources"] = {node.name: _plain_node(node, folder) for node in blend.sources}

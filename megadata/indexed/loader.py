@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 from megadata.errors import ConfigError
 from megadata.indexed.batch import Batch
 from megadata.indexed.gpt import GptSamples, Tokens
+from megadata.indexed.megatronsamples import MegatronSamples
 from megadata.indexed.samples import Samples
 from megadata.indexed.state import blend_state, check_state
 from megadata.indexed.vocabulary import Vocabulary
@@ -182,12 +183,12 @@ class Loader:
             self.close()
 
 
-def _blend_samples(samples: object) -> Samples | None:
+def _blend_samples(samples: object) -> Samples | MegatronSamples | None:
     """The blend's samples under whatever masks them."""
     inner: object = samples
-    while not isinstance(inner, Samples) and hasattr(inner, "samples"):
+    while not isinstance(inner, (Samples, MegatronSamples)) and hasattr(inner, "samples"):
         inner = inner.samples
-    return inner if isinstance(inner, Samples) else None
+    return inner if isinstance(inner, (Samples, MegatronSamples)) else None
 
 
 class _Ahead:

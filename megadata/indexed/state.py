@@ -10,11 +10,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from megadata.errors import ConfigError
+from megadata.indexed.megatronsamples import MegatronSamples
 from megadata.indexed.samples import Samples
 
+ADVICE = "; go on with the blend the run started with, and append a phase for what is to change"
 
-def blend_state(samples: Samples, position: int) -> dict[str, Any]:
+
+def blend_state(samples: Samples | MegatronSamples, position: int) -> dict[str, Any]:
     """Plain values: the seed, the data of each source drawn from, and the segments before sample `position`."""
+    if isinstance(samples, MegatronSamples):
+        return _megatron_state(samples, position)
     names = samples.names
     segments = []
     used: set[str] = set()
@@ -34,21 +39,26 @@ def blend_state(samples: Samples, position: int) -> dict[str, Any]:
     }
 
 
-def check_state(samples: Samples, state: Mapping[str, Any], position: int) -> None:
+def check_state(samples: Samples | MegatronSamples, state: Mapping[str, Any], position: int) -> None:
     """Raise `ConfigError` that names the first difference if samples before `position` would not be the same.
 
     Adding sources, changing weights from a later sample on and appending phases are no differences.
     """
-    advice = "; go on with the blend the run started with, and append a phase for what is to change"
+    if ("megatron" in state) != isinstance(samples, MegatronSamples):
+        then, now = ("Megatron's", "not") if "megatron" in state else ("not Megatron's", "it")
+        raise ConfigError(f"blend: the order was {then} when the state was taken, it is {now} now{ADVICE}")
+    if isinstance(samples, MegatronSamples):
+        _check_megatron(samples, state)
+        return
     for name in ("seed", "locality"):
         if state[name] != getattr(samples, name):
             raise ConfigError(
-                f"blend: {name} was {state[name]} when the state was taken, it is {getattr(samples, name)} now{advice}"
+                f"blend: {name} was {state[name]} when the state was taken, it is {getattr(samples, name)} now{ADVICE}"
             )
     data = samples.fingerprints()
     for name, then in state["sources"].items():
         if name not in data:
-            raise ConfigError(f"blend: source {name!r} was drawn from and is gone{advice}")
+            raise ConfigError(f"blend: source {name!r} was drawn from and is gone{ADVICE}")
         _same_data(name, then, data[name])
     ours = blend_state(samples, position)["segments"]
     for number, then in enumerate(state["segments"]):
@@ -57,14 +67,50 @@ def check_state(samples: Samples, state: Mapping[str, Any], position: int) -> No
             raise ConfigError(
                 f"blend: from sample {then['start']} on the weights were {_words(then['weights'])} when the state was taken, "
                 f"they are {_words(found['weights']) + ' from sample ' + str(found['start']) if found else 'not there'} now"
-                f"{advice}"
+                f"{ADVICE}"
             )
     if len(ours) > len(state["segments"]):
         extra = ours[len(state["segments"])]
         raise ConfigError(
             f"blend: the weights change to {_words(extra['weights'])} at sample {extra['start']}, before the state's "
-            f"sample {position}{advice}"
+            f"sample {position}{ADVICE}"
         )
+
+
+def _megatron_state(samples: MegatronSamples, position: int) -> dict[str, Any]:
+    """Plain values: the seed, the data of all sources, and the numbers that Megatron's order follows from."""
+    return {
+        "seed": samples.seed,
+        "megatron": _megatron_order(samples),
+        "sources": {name: dict(data) for name, data in samples.fingerprints().items()},
+        "cursors": samples.counts(min(position, samples.total)),
+        "mark": samples.mark(position),
+    }
+
+
+def _megatron_order(samples: MegatronSamples) -> dict[str, Any]:
+    """Each number that Megatron's order follows from, by how messages name it."""
+    return {
+        "samples": samples.total,
+        "sources": list(samples.names),
+        "weights": samples.weights,
+        "samples built": [len(dataset) for dataset in samples.datasets],
+        "sequences": [[dataset.sequences.start, dataset.sequences.stop] for dataset in samples.datasets],
+    }
+
+
+def _check_megatron(samples: MegatronSamples, state: Mapping[str, Any]) -> None:
+    """Raise at the first difference; in Megatron's order each number and all data matter from the first sample on."""
+    advice = "; Megatron's order follows from all of these from the first sample on, so go on with what the run started with"
+    if state["seed"] != samples.seed:
+        raise ConfigError(f"blend: seed was {state['seed']} when the state was taken, it is {samples.seed} now{advice}")
+    for name, now in _megatron_order(samples).items():
+        if (then := state["megatron"][name]) != now:
+            raise ConfigError(f"blend order: {name} was {then} when the state was taken, it is {now} now{advice}")
+    data = samples.fingerprints()
+    for name, then in state["sources"].items():
+        _same_data(name, then, data[name])
+    samples.resume(state["mark"])
 
 
 def _same_data(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
