@@ -329,7 +329,8 @@ class Blend:
 
     def plan(self, tokens: int, sequence_length: int = 1024) -> Plan:
         """What a run of `tokens` tokens draws from each source: tokens, epochs, shares, and what to think about."""
-        return plan_of(self.samples(sequence_length), tokens, tuple(phase.from_tokens for phase in self.phases))
+        samples = self.samples(sequence_length, count=max(1, -(-tokens // sequence_length)))
+        return plan_of(samples, tokens, tuple(phase.from_tokens for phase in self.phases))
 
     def fingerprints(self) -> dict[str, str]:
         """Hex digest of each source's training data, by name."""

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from megadata.errors import ConfigError
 from megadata.indexed.batch import IGNORED, Batch
+from megadata.indexed.megatronsamples import MegatronSamples
 from megadata.indexed.order import I64, U64, below, chance, mix64, seed64
 from megadata.indexed.provenance import DocumentSpan, documents_of_all
 from megadata.indexed.samples import Samples, SourceStream
@@ -63,6 +64,15 @@ class Placed(Protocol):
 
     def places(self, samples: ArrayLike) -> tuple[I64, I64, I64]:
         """Source, rank and start of each sample."""
+
+
+def placed(samples: Placed | MegatronSamples) -> Placed:
+    """Samples that can be masked, or `ConfigError`."""
+    if isinstance(samples, MegatronSamples):
+        raise ConfigError(
+            "blend: Megatron's order is that of its GPT samples, BERT has none of it; remove `order: megatron`"
+        )
+    return samples
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,7 +179,7 @@ class MaskedSamples:
         """Masked samples of `sequence_length` tokens, [CLS] and two [SEP] among them, with the seed of the blend."""
         if sequence_length <= SPECIALS:
             raise ConfigError(f"masked samples need more than {SPECIALS} tokens, got {sequence_length}")
-        return MaskedSamples(blend.samples(sequence_length - SPECIALS), seed=blend.seed, masking=masking)
+        return MaskedSamples(placed(blend.samples(sequence_length - SPECIALS)), seed=blend.seed, masking=masking)
 
     @property
     def total(self) -> int | None:

@@ -1,4 +1,4 @@
-"""Megatron-core's arrays: which documents, which samples, in which order, from which dataset. Element by element, without its C++.
+"""Megatron-core's arrays, element by element, without its C++: documents, samples, their order, and the datasets they come from.
 
 What `GPTDataset` and `BlendedDataset` compute (megatron-core 0.16, ``megatron/core/datasets``): E epochs of the sequences are
 shuffled together (`document_index`) and cut into samples of L tokens that share one token with the next (`sample_index`), the

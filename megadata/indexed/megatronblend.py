@@ -1,7 +1,7 @@
 """A blend in Megatron-core's order: what it may say, and how its words become Megatron's arguments.
 
-A source is an entry of ``--data-path``, its weight the number before it. With `split` the blend is ``--data-path`` and ``--split``;
-without it, ``--train-data-path``, where a lone dataset is read without a blend around it whatever its weight.
+A source is an entry of ``--data-path``, its weight the number before it. With `split` the blend is ``--data-path`` and
+``--split``, without it ``--train-data-path``, where a lone dataset is read without a blend around it whatever its weight.
 """
 
 from __future__ import annotations
@@ -59,6 +59,12 @@ def megatron_samples(
     datasets = [IndexedDataset(source.data[0]) for source in sources]
     if order.samples is None or part > 0:
         order = dataclasses.replace(order, samples=count)
+    for source, dataset in zip(sources, datasets, strict=True):
+        if dataset.meta is not None and dataset.meta.pack is not None:
+            raise ConfigError(
+                f"{blend.origin}: source {source.name!r} is packed, Megatron's order is that of plain token files; "
+                "tokenize without --pack"
+            )
     weights = [None if source.weight is None else float(exact(source.weight)) for source in sources]
     given = [weight for weight in weights if weight is not None]
     single = len(datasets) == 1 and (not given or blend.split is None)

@@ -164,7 +164,9 @@ class MegatronDataset:
             out[rows] = tokens[places].reshape(samples.size, width)
             return
         target = np.cumsum(size) - size - owner * width
-        for row, at, start, length in zip(rows[owner].tolist(), target.tolist(), first.tolist(), size.tolist(), strict=True):
+        for row, at, start, length in zip(
+            rows[owner].tolist(), target.tolist(), first.tolist(), size.tolist(), strict=True
+        ):
             out[row, at : at + length] = tokens[start : start + length]
 
 

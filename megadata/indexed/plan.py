@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from megadata.indexed.megatronsamples import MegatronSamples
 from megadata.indexed.samples import Samples
 
 MANY_EPOCHS = 4
@@ -52,7 +53,7 @@ class Plan:
         return table + [f"note: {warning}" for warning in self.warnings]
 
 
-def plan_of(samples: Samples, tokens: int, phases: tuple[int, ...] = ()) -> Plan:
+def plan_of(samples: Samples | MegatronSamples, tokens: int, phases: tuple[int, ...] = ()) -> Plan:
     """The plan of a run of `tokens` tokens; `phases` are the tokens at which weights change."""
     length = samples.sequence_length
     wanted = -(-tokens // length)
@@ -71,7 +72,9 @@ def plan_of(samples: Samples, tokens: int, phases: tuple[int, ...] = ()) -> Plan
             notes.append(f"{source.name} gives no sample; raise its weight or leave it out")
         if source.limit is not None and drawn == source.limit:
             notes.append(f"{source.name} reaches its max_epochs; the other sources take its share from then on")
-        if not all(piece.dataset.meta is not None and piece.dataset.meta.shuffled for piece in source.stream.pieces):
+        if isinstance(samples, Samples) and not all(
+            piece.dataset.meta is not None and piece.dataset.meta.shuffled for piece in source.stream.pieces
+        ):
             notes.append(
                 f"{source.name} is not known to be shuffled; `megadata merge --shuffle` shuffles its documents"
             )

@@ -101,7 +101,9 @@ def _megatron_order(samples: MegatronSamples) -> dict[str, Any]:
 
 def _check_megatron(samples: MegatronSamples, state: Mapping[str, Any]) -> None:
     """Raise at the first difference; in Megatron's order each number and all data matter from the first sample on."""
-    advice = "; Megatron's order follows from all of these from the first sample on, so go on with what the run started with"
+    advice = (
+        "; Megatron's order follows from all of these from the first sample on, so go on with what the run started with"
+    )
     if state["seed"] != samples.seed:
         raise ConfigError(f"blend: seed was {state['seed']} when the state was taken, it is {samples.seed} now{advice}")
     for name, now in _megatron_order(samples).items():

@@ -14,9 +14,12 @@ from megadata.indexed.blend import Blend
 from megadata.indexed.gpt import GptSamples
 from megadata.indexed.infilling import Infilling
 from megadata.indexed.loader import Loader, Sampled
-from megadata.indexed.masking import SPECIALS, MaskedSamples, Masking
+from megadata.indexed.masking import SPECIALS, MaskedSamples, Masking, placed
+from megadata.indexed.megatronsamples import MegatronSamples
 from megadata.indexed.samples import Samples, SequentialSamples
 from megadata.trainer.config import TrainConfig
+
+Windows = Samples | MegatronSamples | SequentialSamples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +57,7 @@ def open_data(config: TrainConfig, blend: Blend) -> RunData:
     """
     masked = config.model.kind == "bert"
     length, size = config.data.sequence_length - (SPECIALS if masked else 0), config.data.batch_size
-    windows, held_out_windows = blend.samples(length), blend.validation(length)
+    windows, held_out_windows = blend.samples(length, count=config.trainer.steps * size), blend.validation(length)
     if config.data.document_mask and windows.vocabulary.eod is None:
         raise ConfigError(
             "data.document_mask needs the id that ends a document, and the data's sidecars do not say it; "
@@ -65,8 +68,8 @@ def open_data(config: TrainConfig, blend: Blend) -> RunData:
     held_out = {name: make(found, blend, config) for name, found in held_out_windows.items()}
     if samples.total is not None and samples.total < config.trainer.steps * size:
         raise ConfigError(
-            f"{blend.origin}: max_epochs allow {samples.total} samples, the run needs {config.trainer.steps * size}"
-            f" (trainer.steps {config.trainer.steps} x data.batch_size {size}); lower trainer.steps or raise max_epochs"
+            f"{blend.origin}: gives {samples.total} samples, the run needs {config.trainer.steps * size} (trainer.steps "
+            f"{config.trainer.steps} x data.batch_size {size}); lower trainer.steps, or raise max_epochs or order.samples"
         )
     vocabulary = samples.vocabulary
     return RunData(
@@ -97,14 +100,16 @@ def document_numbers(batch: Batch) -> NDArray[np.int64] | None:
     return np.repeat(numbers, np.concatenate((lengths, rest), axis=1).ravel()).reshape(size, length)
 
 
-def _masked(windows: Samples | SequentialSamples, blend: Blend, config: TrainConfig) -> Sampled:
+def _masked(windows: Windows, blend: Blend, config: TrainConfig) -> Sampled:
     data = config.data
     masking = Masking(probability=data.mask_probability, unit=data.mask_unit, pairs=data.pairs)
-    return MaskedSamples(windows, seed=blend.seed, masking=masking)
+    return MaskedSamples(placed(windows), seed=blend.seed, masking=masking)
 
 
-def _causal(windows: Samples | SequentialSamples, blend: Blend, config: TrainConfig) -> Sampled:
+def _causal(windows: Windows, blend: Blend, config: TrainConfig) -> Sampled:
     """Training windows are rearranged for infilling, held-out ones are not."""
     data = config.data
-    infilling = Infilling(rate=data.infilling) if data.infilling and isinstance(windows, Samples) else None
+    infilling = (
+        Infilling(rate=data.infilling) if data.infilling and isinstance(windows, (Samples, MegatronSamples)) else None
+    )
     return GptSamples(windows, document_aware=data.document_mask, infilling=infilling, seed=blend.seed)
