@@ -216,7 +216,7 @@ def test_more_refusals(prefixes, tmp_path):
     }
     weights = {name: 90.0 if name == "big" else 10 / 30 for name in many}
     with pytest.raises(
-        ConfigError, match=r"asks source 'big' for 108 samples, it is built with 90; raise order.surplus"
+        ConfigError, match=r"asks source 'big' for 107 samples, it is built with 90; raise order.surplus"
     ):
         Blend.of(many, weights, megatron=MegatronOrder(samples=100, surplus=0)).samples(16)
 
