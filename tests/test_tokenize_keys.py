@@ -13,7 +13,7 @@ from megadata.documents.batch import DocBatch
 from megadata.errors import ConfigError
 from megadata.tokenize.config import TokenizeConfig, parse_count, parse_split
 from megadata.tokenize.keys import file_name, shuffle_keys, splits_of, values_of
-from megadata.tokenize.sentences import flat_sentences
+from megadata.tokenize.sentences import flat_sentences, split_sentences
 
 IDS = [f"https://example.org/{n}" for n in range(4000)]
 
@@ -121,6 +121,51 @@ def test_names_are_safe_and_different_for_different_values(values):
     names = [file_name(value) for value in values]
     assert len(set(names)) == len(names)
     assert all(c.isascii() and (c.isalnum() or c in "_.") for name in names for c in name)
+
+
+SCRIPTS = {
+    "en": 'Dr. Smith went to Washington.|He said "No."|It cost $3.50.|See e.g. this.|What?|OK.',
+    "de": "Das ist z. B. ein Test.|Am 3. Mai kam Dr. Müller.|Er ging.",
+    "fr": "Le chat est parti.|Où va-t-il ?|Loin !",
+    "ru": "Это тест.|Как дела?|Хорошо!",
+    "el": "Τι κάνεις;|Είμαι καλά.",
+    "ar": "هذا نص.|كيف حالك؟|أنا بخير!",
+    "ur": "یہ ایک جملہ ہے۔|دوسرا جملہ۔|کیا حال ہے؟",
+    "fa": "این یک متن است.|حال شما چطور است؟",
+    "hi": "यह एक वाक्य है।|यह दूसरा है।|क्या हाल है?",
+    "bn": "এটি একটি বাক্য।|এটি আরেকটি।",
+    "hy": "Սա նախադասություն է։|Սա երկրորդն է։",
+    "am": "ሰላም ነው።|እንዴት ነህ፧",
+    "my": "မင်္ဂလာပါ။|နေကောင်းလား။",
+    "ko": "안녕하세요.|어떻게 지내세요?",
+    "zh": "你好。||世界！||他说：“走吧。”||然后离开了。",
+    "ja": "これは文です。||次の文！",
+    "km": "នេះជាប្រយោគ។|នេះទៀត៕",
+    "bo": "ཀ་ཁ།|ག་ང༎",
+    "th": "สวัสดีครับ|ผมชื่อสมชาย 3 คน|วันนี้อากาศดี",
+    "lo": "ສະບາຍດີ|ຂ້ອຍຊື່",
+}
+"""Language -> text with a bar where a sentence ends: before a blank, or doubled where there is none."""
+
+
+@pytest.mark.parametrize("language", SCRIPTS)
+def test_sentences_end_where_each_script_ends_them(language):
+    sentences = SCRIPTS[language].replace("||", "|").split("|")
+    text = SCRIPTS[language].replace("||", "").replace("|", " ")
+    assert split_sentences(text, language) == sentences
+    if language not in ("de", "el"):  # abbreviations, and a mark that other languages use within sentences
+        assert split_sentences(text, "en") == sentences
+    assert split_sentences(text, "xx") == split_sentences(text, "en"), "a language that nobody knows"
+
+
+@given(
+    text=st.text(st.sampled_from("ab .!?。！\n\t\u00a0ก ຂ།༎។ក۔।") | st.characters(codec="utf-8"), max_size=60),
+    language=st.sampled_from([*SCRIPTS, "xx"]),
+)
+def test_no_character_but_blanks_is_lost_between_sentences(text, language):
+    sentences = split_sentences(text, language)
+    assert "".join("".join(sentences).split()) == "".join(text.split())
+    assert all(sentence == sentence.strip() != "" for sentence in sentences)
 
 
 def test_sentences_are_split_without_the_space_around_them():
