@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import glob
 import hashlib
 import io
 import os
@@ -138,6 +139,13 @@ def remove_temporaries(folder: Path) -> None:
     """Delete what killed runs left half-written directly in `folder`."""
     for leftover in folder.glob(".*.tmp"):
         if _TEMPORARY.fullmatch(leftover.name) and leftover.is_file():
+            leftover.unlink(missing_ok=True)
+
+
+def remove_temporaries_of(path: Path) -> None:
+    """Delete what killed runs left half-written of one file."""
+    for leftover in path.parent.glob(f"{glob.escape(f'.{path.name}.')}*.tmp"):
+        if _TEMPORARY.fullmatch(leftover.name):
             leftover.unlink(missing_ok=True)
 
 

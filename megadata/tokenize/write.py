@@ -20,7 +20,7 @@ from megadata.indexed.meta import Meta, read_meta
 from megadata.indexed.writer import bin_temporary, finish, preallocate, write_tokens
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.executor import Executor
-from megadata.runtime.files import atomic_write, read_json, write_json
+from megadata.runtime.files import atomic_write, read_json, remove_temporaries_of, write_json
 from megadata.runtime.progress import Reporter
 from megadata.tokenize.layout import Piece, Placed, Totals
 from megadata.tokenize.records import DOCS_SCHEMA, RECORD, docs_table, pick, sizes_of
@@ -163,6 +163,8 @@ def complete(
     schema: pa.Schema = DOCS_SCHEMA,
 ) -> Meta:
     """Put the sidecars in place and complete the dataset."""
+    for sidecar in (docs_path(prefix), tokenizer_path(prefix)):
+        remove_temporaries_of(sidecar)
     parts = sorted((folder / "out").glob(f"{Path(prefix).name}.*.docs"))
     with atomic_write(docs_path(prefix)) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
         for group in _row_groups(parts):
