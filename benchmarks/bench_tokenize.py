@@ -6,11 +6,11 @@ Run from the repository, with the peers in an environment of their own (``make p
     python benchmarks/bench_tokenize.py speed all.jsonl --tokenizer gpt2_tokenizer.json [--repeats 3] [--pool-share 0.1]
     python benchmarks/bench_tokenize.py memory all.jsonl --tokenizer gpt2_tokenizer.json
 
-`make` writes real documents, each once: those of `real_documents`, and chapters of books in the lengths of web pages. `speed` runs
-in turn gigatoken alone (a fresh process, `encode_batch` of bytes on all cores: nothing is read or written on its clock), ours, ours
-in the order of the input, ours from ``.jsonl.zst``, and once the peers. Ours are on the clock from the start of the command to its
-end, of the peers the work without imports. The pool gets a share of the documents. What ours writes in the order of the input is
-compared with the whole-file method's, byte by byte. `memory` tells the peak of all processes together.
+`make` writes real documents, each once: those of `real_documents`, and chapters of books in the lengths of web pages. `speed`
+runs in turn gigatoken alone (a fresh process, `encode_batch` of bytes on all cores: nothing is read or written on its clock),
+ours, ours in the order of the input, ours from ``.jsonl.zst``, and once the peers. Ours are on the clock from the start of
+the command to its end, of the peers the work without imports. The pool gets a share of the documents. What ours writes in the
+order of the input is compared with the whole-file method's, byte by byte. `memory` tells the peak of all processes together.
 """
 
 from __future__ import annotations

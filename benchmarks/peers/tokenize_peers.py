@@ -2,10 +2,10 @@
 
 ``python tokenize_peers.py METHOD FILE TOKENIZER OUT WORKERS`` prints one line of JSON: bytes of text, tokens, seconds.
 
-``pool`` is what Megatron-LM's ``preprocess_data.py`` does: processes that parse lines and call the tokenizer for a document at a
-time, while the main process adds documents to the builder. ``whole`` is what its newer ``preprocess_data_fast.py`` does: gigatoken
-encodes the whole file into one array, which then goes through the builder. ``rate`` is gigatoken alone: bytes of all documents, read
-and parsed before, on all cores; no file is written.
+``pool`` is what Megatron-LM's ``preprocess_data.py`` does: processes that parse lines and call the tokenizer for a document
+at a time, while the main process adds documents to the builder. ``whole`` is what its newer ``preprocess_data_fast.py`` does:
+gigatoken encodes the whole file into one array, which then goes through the builder. ``rate`` is gigatoken alone: bytes of
+all documents, read and parsed before, on all cores; no file is written.
 """
 
 from __future__ import annotations
