@@ -22,7 +22,7 @@ from megadata.trainer import load_config
 from megadata.trainer.config import TrainConfig, replaced
 from megadata.trainer.data import RunData, open_data
 from megadata.trainer.loop import Training
-from megadata.trainer.parallel import Layout
+from megadata.trainer.parallel.layout import Layout
 from megadata.trainer.precision import resolve_precision
 
 VOCABULARY = 8192

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from megadata.config import build, to_dict
 from megadata.errors import ConfigError
 from megadata.trainer.config import ScheduleConfig, TrainConfig, config_from, load_config, presets, replaced
-from megadata.trainer.run import check_layout
+from megadata.trainer.layouts import Axes, micro_batch, resolve_layout, stage_layers
 from megadata.trainer.schedules import learning_rate
 
 
@@ -52,7 +55,10 @@ def test_a_mapping_may_start_from_a_preset():
             "trainer.precision=fp8",
             "gpt-tiny: trainer.precision: Input should be 'auto', 'fp32', 'bf16', 'fp16' or 'fp64'",
         ),
-        ("trainer.precision=fp16", "fp16 needs loss scaling, which this version does not have; use bf16 or fp32"),
+        (
+            "scaling.minimum=100000",
+            "scaling.minimum must be above 0 and at most scaling.initial (65536.0), got 100000.0",
+        ),
         ("data.sequence_length=300", "data.sequence_length (300) is above model.max_position_embeddings (256)"),
         ("optimizer.lr=0", "optimizer.lr must be above 0, got 0.0"),
         ("schedule.final=2", "schedule.final must lie between 0 and 1, got 2.0"),
@@ -69,13 +75,6 @@ def test_wrong_settings_are_refused_with_a_sentence(setting, message):
 @pytest.mark.parametrize(
     ("section", "fields", "world", "message"),
     [
-        (
-            "parallel",
-            {"tensor": 2},
-            2,
-            "parallel.tensor: 2 asked for, this version has the data axis only; set parallel.tensor=1",
-        ),
-        ("parallel", {"pipeline": 4}, 4, "parallel.pipeline: 4 asked for"),
         ("parallel", {"data": 3}, 2, "parallel.data is 3, but there are 2 processes; give --nproc 3 or leave it out"),
         (
             "data",
@@ -85,13 +84,105 @@ def test_wrong_settings_are_refused_with_a_sentence(setting, message):
         ),
         ("data", {"batch_size": 1}, 4, "the nearest that can is 4"),
         ("data", {"batch_size": 8}, 0, "--nproc must be at least 1, got 0"),
+        (
+            "parallel",
+            {"tensor": 3},
+            6,
+            "parallel.tensor (3) must divide model.num_attention_heads (4);"
+            " the nearest layout of 6 processes that works is parallel.tensor=2 parallel.pipeline=3",
+        ),
+        (
+            "parallel",
+            {"tensor": 2, "pipeline": 2},
+            6,
+            "parallel.tensor x pipeline x context is 4, which does not divide 6 processes; give --nproc 8; the nearest",
+        ),
+        ("parallel", {"shard": 3}, 4, "parallel.shard (3) must divide parallel.data (4); the nearest that does is 2"),
+        (
+            "parallel",
+            {"pipeline": 8},
+            8,
+            "a pipeline of 8 stages needs as many layers, model.num_layers is 4; the nearest layout of 8 processes",
+        ),
+        (
+            "parallel",
+            {"pipeline": 2, "layers": [3, 2]},
+            2,
+            "parallel.layers [3, 2] must give 2 stages at least one layer each and 4 in all (model.num_layers)",
+        ),
+        ("parallel", {"context": 3}, 3, "parallel.context (3) must divide data.sequence_length (256)"),
+        (
+            "parallel",
+            {"context": 2, "tensor": 2, "data": 2},
+            4,
+            "there are 4 processes for 4 a replica; give --nproc 8",
+        ),
     ],
 )
 def test_impossible_layouts_are_refused_with_a_sentence(section, fields, world, message):
     config = replaced(load_config("gpt-tiny"), section, **fields)
     with pytest.raises(ConfigError) as caught:
-        check_layout(config, world)
+        resolve_layout(config, world)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("parallel", "micro_batch", "message"),
+    [
+        (
+            {"pipeline": 4},
+            8,
+            "the schedule 1f1b needs at least 4 micro-batches a step, a replica has 2 (data.batch_size 16 / 1 replicas /"
+            " micro-batches of 8); set data.batch_size=32 or parallel.schedule=gpipe",
+        ),
+        (
+            {"pipeline": 2, "schedule": "interleaved"},
+            16,
+            "the schedule interleaved needs a multiple of 2 micro-batches a step, a replica has 1",
+        ),
+        (
+            {"pipeline": 2},
+            3,
+            "trainer.micro_batch (3) must divide the 16 samples of a replica under a pipeline; the nearest",
+        ),
+    ],
+)
+def test_pipelines_that_would_not_fill_are_refused(parallel, micro_batch, message):
+    config = replaced(load_config("gpt-tiny"), "parallel", **parallel)
+    config = replaced(replaced(config, "trainer", micro_batch=micro_batch), "data", batch_size=16)
+    with pytest.raises(ConfigError) as caught:
+        resolve_layout(config, parallel["pipeline"])
+    assert message in str(caught.value)
+
+
+def test_a_pipeline_chooses_micro_batches_that_fill_it():
+    config = replaced(load_config("gpt-tiny"), "data", batch_size=24)
+    for pipeline, schedule, size in ((2, "1f1b", 12), (4, "1f1b", 6), (4, "gpipe", 24), (3, "interleaved", 8)):
+        chosen = replaced(config, "parallel", pipeline=pipeline, schedule=schedule)
+        assert micro_batch(chosen, Axes(pipeline=pipeline)) == size
+
+
+@given(
+    world=st.sampled_from([1, 2, 4, 6, 8, 12]),
+    tensor=st.integers(1, 4),
+    pipeline=st.integers(1, 6),
+    context=st.integers(1, 4),
+    batch=st.integers(1, 24),
+)
+def test_the_layout_that_a_refusal_names_works(world, tensor, pipeline, context, batch):
+    config = replaced(load_config("gpt-tiny"), "data", batch_size=batch)
+    config = replaced(config, "parallel", tensor=tensor, pipeline=pipeline, context=context)
+    try:
+        axes = resolve_layout(config, world)
+    except ConfigError as error:
+        _, found, named = str(error).partition("that works is ")
+        if found:
+            sizes = {"tensor": 1, "pipeline": 1, "context": 1, "data": 1}
+            sizes |= {key: int(size) for key, size in re.findall(r"parallel\.(\w+)=(\d+)", named)}
+            assert resolve_layout(replaced(config, "parallel", **sizes), world).world == world
+        return
+    assert axes.world == world
+    assert sum(stage_layers(config)) == config.model.num_layers
 
 
 def test_checking_a_run_needs_no_torch():
@@ -132,13 +223,17 @@ def test_the_curves_have_their_published_shapes():
 
 @pytest.mark.train
 def test_matrices_decay_and_vectors_do_not():
-    pytest.importorskip("torch")
+    torch = pytest.importorskip("torch")
     from megadata.trainer.config import OptimizerConfig
     from megadata.trainer.models.build import build_model
     from megadata.trainer.optimizers import build_optimizer
+    from megadata.trainer.parallel.layout import Layout
+    from megadata.trainer.parallel.weights import weights_of
 
     model = build_model("gpt-tiny", vocab_size=300)
-    optimizer = build_optimizer(model, OptimizerConfig(weight_decay=0.3))
+    optimizer = build_optimizer(
+        weights_of([model], Layout(device=torch.device("cpu"))), OptimizerConfig(weight_decay=0.3)
+    )
     decays = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     assert len(decays) == len(list(model.parameters()))
     for name, parameter in model.named_parameters():
@@ -152,10 +247,13 @@ def test_making_an_optimizers_state_changes_no_weight(name):
     from megadata.trainer.config import OptimizerConfig
     from megadata.trainer.models.build import build_model
     from megadata.trainer.optimizers import build_optimizer, prime, state_tensors
+    from megadata.trainer.parallel.layout import Layout
+    from megadata.trainer.parallel.weights import weights_of
 
     model = build_model("gpt-tiny", vocab_size=300)
     before = [p.detach().clone() for p in model.parameters()]
-    optimizer = build_optimizer(model, OptimizerConfig(name=name))
+    weights = weights_of([model], Layout(device=torch.device("cpu")))
+    optimizer = build_optimizer(weights, OptimizerConfig(name=name))
     prime(optimizer)
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
-    assert len(state_tensors(model, optimizer)) == len(before) * (1 if name == "sgd" else 2)
+    assert len(state_tensors(weights, optimizer)) == len(before) * (1 if name == "sgd" else 2)

@@ -14,6 +14,7 @@ from megadata.errors import ConfigError  # noqa: E402
 from megadata.trainer import build_model, load_config, presets  # noqa: E402
 from megadata.trainer.models.build import bare_model, initialize  # noqa: E402
 from megadata.trainer.models.config import ModelConfig  # noqa: E402
+from megadata.trainer.parallel.sharding import Part  # noqa: E402
 
 pytestmark = pytest.mark.train
 
@@ -209,7 +210,7 @@ def test_a_slice_of_the_weights_can_be_made_without_the_whole():
             rows = -(-parameter.shape[0] // 3)
             first = min(rank * rows, parameter.shape[0])
             part = parameter.detach()[first : first + rows]
-            return part, first * parameter[0].numel() if parameter.dim() > 1 else first
+            return part, Part((first, *[0] * (parameter.dim() - 1)), tuple(parameter.shape))
 
         initialize(parts, 4, place)
     for (name, one), other in zip(whole.named_parameters(), parts.parameters(), strict=True):

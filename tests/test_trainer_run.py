@@ -143,14 +143,21 @@ if __name__ == "__main__":
 """
 
 
-def started(blend: Path, run: Path, nproc: int = 1, steps: int = 40) -> subprocess.Popen[str]:
+def started(
+    blend: Path, run: Path, nproc: int = 1, steps: int = 40, folder: Path | None = None
+) -> subprocess.Popen[str]:
     tests = str(Path(__file__).parent)
     script = run.with_suffix(".py")
     script.write_text(SCRIPT.format(tests=tests, steps=steps, blend=str(blend), run=str(run), nproc=nproc))
     package = str(Path(tests).parent)
     environment = {**os.environ, "PYTHONPATH": package, "PYTHONWARNINGS": "default"}
     return subprocess.Popen(
-        [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
+        cwd=folder,
     )
 
 
@@ -376,6 +383,14 @@ def test_a_blend_without_validation_trains_without_it(blend, tmp_path):
     result = train(tiny_config(), plain, tmp_path / "run")
     assert result.validation == {}
     assert result.finished
+
+
+def test_modules_of_the_current_folder_are_not_taken_for_ours(blend, tmp_path):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "torch.py").write_text("")
+    with started(blend, tmp_path / "run", nproc=2, steps=2, folder=tmp_path / "here") as process:
+        out, _ = process.communicate(timeout=60)
+    assert out.splitlines()[-1:] == ["finished"]
 
 
 def test_torchrun_trains_too(blend, tmp_path):

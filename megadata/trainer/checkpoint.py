@@ -10,9 +10,9 @@ import contextlib
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -26,14 +26,18 @@ from megadata.errors import TrainingError
 from megadata.runtime.files import atomic_write, digest_file, explain, sync_folder, write_json
 from megadata.trainer.checkpointfiles import POINTER, Checkpoint, newest_first
 from megadata.trainer.optimizers import prime, restore_scalars, state_scalars, state_tensors
-from megadata.trainer.parallel import Layout, local_part
+from megadata.trainer.parallel.layout import Layout
+from megadata.trainer.parallel.sharding import local_part
+from megadata.trainer.parallel.weights import Weight
 from megadata.trainer.randomness import fingerprint
+
+T = TypeVar("T")
 
 
 def save_checkpoint(
     folder: Path,
     step: int,
-    model: nn.Module,
+    weights: Sequence[Weight],
     optimizer: torch.optim.Optimizer,
     state: Mapping[str, Any],
     layout: Layout,
@@ -54,14 +58,18 @@ def save_checkpoint(
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
         layout.barrier()
-        parts = {"model": model_tensors(model), "optimizer": state_tensors(model, optimizer)}
+        mine = [weight for weight in weights if weight.counted]
+        parts = {
+            "model": {weight.name: weight.parameter.detach() for weight in mine},
+            "optimizer": state_tensors(mine, optimizer),
+        }
         tensors: dict[str, str] = {}
         for name, part in parts.items():
             _write(temporary / name, part, layout)
             tensors |= {f"{name}.{key}": digest for key, digest in fingerprints(part, layout).items()}
+        scalars = _merged(layout.gather(state_scalars(mine, optimizer)))
         files = _digest_files(temporary, layout)
         if layout.leads:
-            scalars = state_scalars(model, optimizer)
             content = {"step": step, **state, "scalars": scalars, "tensors": tensors, "files": files}
             write_json(temporary / "state.json", formats.stamp("checkpoint", content))
             sync_folder(temporary)
@@ -77,33 +85,37 @@ def save_checkpoint(
     return target
 
 
-def load_weights(checkpoint: Checkpoint, model: nn.Module, *, alone: bool = True) -> None:
-    """Fill the model's parameters, sharded or not."""
-    _read(checkpoint.path / "model", model_tensors(model), alone)
+def load_weights(checkpoint: Checkpoint, *models: nn.Module, alone: bool = True) -> None:
+    """Fill the models' parameters, sharded or not: the stages of a process, or one whole model."""
+    tensors = {name: parameter.detach() for model in models for name, parameter in model.named_parameters()}
+    _read(checkpoint.path / "model", tensors, alone)
 
 
 def load_optimizer(
-    checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer, *, alone: bool = True
+    checkpoint: Checkpoint, weights: Sequence[Weight], optimizer: torch.optim.Optimizer, *, alone: bool = True
 ) -> None:
     """Fill the optimizer's state."""
     prime(optimizer)
-    _read(checkpoint.path / "optimizer", state_tensors(model, optimizer), alone)
-    restore_scalars(model, optimizer, dict(checkpoint.state["scalars"]))
-
-
-def model_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters by name; a tied one once."""
-    return {name: parameter.detach() for name, parameter in model.named_parameters()}
+    _read(checkpoint.path / "optimizer", state_tensors(weights, optimizer), alone)
+    restore_scalars(weights, optimizer, dict(checkpoint.state["scalars"]))
 
 
 def fingerprints(tensors: Mapping[str, Tensor], layout: Layout) -> dict[str, str]:
-    """A digest of each tensor, in hexadecimal, equal for every layout; every process calls it."""
-    if not tensors:
-        return {}
-    sums = [fingerprint(*local_part(tensor)) for tensor in tensors.values()]
-    signed = torch.tensor([value - (1 << 64) if value >> 63 else value for value in sums], device=layout.device)
-    totals = layout.total(signed).tolist()
-    return {name: f"{total & (2**64 - 1):016x}" for name, total in zip(tensors, totals, strict=True)}
+    """A digest of each tensor of all processes, in hexadecimal, equal for every layout; every process calls it with its parts."""
+    totals: dict[str, int] = {}
+    for sums in layout.gather({name: _fingerprint(tensor) for name, tensor in tensors.items()}):
+        for name, value in sums.items():
+            totals[name] = totals.get(name, 0) + value
+    return {name: f"{value & (2**64 - 1):016x}" for name, value in sorted(totals.items())}
+
+
+def _fingerprint(tensor: Tensor) -> int:
+    local, part = local_part(tensor)
+    return fingerprint(local, *part.runs(tuple(local.shape)))
+
+
+def _merged(mappings: Iterable[Mapping[str, T]]) -> dict[str, T]:
+    return {key: value for mapping in mappings for key, value in mapping.items()}
 
 
 @contextlib.contextmanager
@@ -118,11 +130,11 @@ def _write(folder: Path, tensors: dict[str, Tensor], layout: Layout) -> None:
     if layout.leads:
         folder.mkdir()
     layout.barrier()
-    if not tensors:
+    if not any(layout.gather(bool(tensors))):
         return
     writer = HuggingFaceStorageWriter(str(folder), save_distributed=True)
     with _one_process_is_meant():
-        save(tensors, storage_writer=writer, no_dist=layout.mesh is None)
+        save(tensors, storage_writer=writer, no_dist=layout.world == 1)
 
 
 def _read(folder: Path, tensors: dict[str, Tensor], alone: bool) -> None:
@@ -153,7 +165,7 @@ def _digest_files(folder: Path, layout: Layout) -> dict[str, str]:
     if layout.leads:
         for part in folder.iterdir():
             sync_folder(part)
-    return dict(sorted(layout.gather(mine).items()))
+    return dict(sorted(_merged(layout.gather(mine)).items()))
 
 
 def _prune(folder: Path, keep: int) -> None:

@@ -1,4 +1,5 @@
-"""The configuration of a training run: sections model, data, trainer, optimizer, schedule, parallel, checkpoint."""
+"""The configuration of a training run: sections model, data, trainer, optimizer, schedule, parallel, scaling,
+checkpoint."""
 
 from __future__ import annotations
 
@@ -53,11 +54,17 @@ class TrainerConfig:
     steps: int = 1000
     """Optimizer steps of the run."""
     precision: Precision = "auto"
-    """``fp32``; ``bf16``: bfloat16 arithmetic over fp32 master weights; ``auto``: bf16 where the hardware computes in it."""
+    """``fp32``; ``bf16``, ``fp16``: that arithmetic over fp32 master weights, fp16 with dynamic loss scaling (section `scaling`);
+    ``auto``: bf16 where the hardware computes in it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """``auto``: a GPU when there is one."""
     micro_batch: int | None = None
     """Samples of one forward pass of one process; none takes as many as make 16,384 tokens. Changes memory and speed only."""
+    recompute: Literal["none", "attention", "block"] = "none"
+    """Activations made again in the backward pass instead of being kept: those inside attention (Korthikanti et al. 2022,
+    arXiv:2205.05198), or of whole blocks (Chen et al. 2016, arXiv:1604.06174). Changes memory and speed only."""
+    recompute_every: int = 1
+    """``block`` and ``attention``: every k-th block only."""
     seed: int = 0
     """Seed of initial weights and dropout."""
     clip: float | None = 1.0
@@ -71,17 +78,41 @@ class TrainerConfig:
 
     def __post_init__(self) -> None:
         _at_least("trainer.steps", self.steps, 1)
-        for name in ("micro_batch", "validate_every", "threads"):
+        for name in ("micro_batch", "recompute_every", "validate_every", "threads"):
             if getattr(self, name) is not None:
                 _at_least(f"trainer.{name}", getattr(self, name), 1)
         if self.clip is not None and not self.clip > 0:
             raise ConfigError(f"trainer.clip must be above 0, or null for no clipping, got {self.clip}")
         if not self.timeout > 0:
             raise ConfigError(f"trainer.timeout must be above 0 seconds, got {self.timeout}")
-        if self.precision == "fp16":
+
+
+@configclass
+class ScalingConfig:
+    """fp16: the loss is multiplied by what the gradients bear (Micikevicius et al. 2017, arXiv:1710.03740)."""
+
+    initial: float = 65536.0
+    """Scale of the first step."""
+    growth: float = 2.0
+    """Factor after `window` steps in a row without overflow."""
+    backoff: float = 0.5
+    """Factor after an overflow, once `hysteresis` of them have come."""
+    window: int = 1000
+    """Steps without overflow before the scale grows."""
+    hysteresis: int = 2
+    """Overflows the scale bears before it shrinks; growing makes it bear as many again."""
+    minimum: float = 1.0
+    """Smallest scale; an overflow at it ends the run."""
+
+    def __post_init__(self) -> None:
+        for name in ("window", "hysteresis"):
+            _at_least(f"scaling.{name}", getattr(self, name), 1)
+        if not 0 < self.minimum <= self.initial:
             raise ConfigError(
-                "trainer.precision: fp16 needs loss scaling, which this version does not have; use bf16 or fp32"
+                f"scaling.minimum must be above 0 and at most scaling.initial ({self.initial}), got {self.minimum}"
             )
+        if not (self.growth > 1 and 0 < self.backoff < 1):
+            raise ConfigError("scaling.growth must be above 1 and scaling.backoff between 0 and 1")
 
 
 @configclass
@@ -130,23 +161,36 @@ class ScheduleConfig:
 
 @configclass
 class ParallelConfig:
-    """Processes along each axis of the layout; their product is the number of processes."""
+    """Processes along each axis of the layout; data x tensor x pipeline x context is the number of processes."""
 
     data: int | None = None
-    """Replicas, weights and optimizer states sharded over them; none takes all processes the other axes leave."""
+    """Parts a batch is cut into; none takes all processes the other axes leave."""
+    shard: int | None = None
+    """Processes of the data axis that share weights, gradients and optimizer states out (FSDP); none: all of them; 1: each holds
+    all; between: shards within groups of this size, replicas of it across them (hybrid)."""
     tensor: int = 1
-    """Processes that share each matrix."""
+    """Processes that share each matrix, the vocabulary and the attention heads."""
+    sequence: bool = False
+    """Let the tensor axis share the tokens between matrices too: norms and dropout of a part of them each, less memory."""
     pipeline: int = 1
     """Processes that share the layers."""
+    schedule: Literal["1f1b", "gpipe", "interleaved"] = "1f1b"
+    """Order of a pipeline's micro-batches; ``interleaved`` gives each process `chunks` separate runs of layers."""
+    chunks: int = 2
+    """``interleaved`` only: runs of layers of one process."""
+    layers: list[int] | None = None
+    """Layers of each stage of the pipeline, first to last; none shares them out evenly."""
+    context: int = 1
+    """Processes that share each sequence; keys and values are gathered from all of them."""
     expert: int = 1
     """Processes that share the experts."""
-    context: int = 1
-    """Processes that share each sequence."""
 
     def __post_init__(self) -> None:
-        for axis in ("data", "tensor", "pipeline", "expert", "context"):
+        for axis in ("data", "shard", "tensor", "pipeline", "chunks", "expert", "context"):
             if getattr(self, axis) is not None:
                 _at_least(f"parallel.{axis}", getattr(self, axis), 1)
+        if self.expert > 1:
+            raise ConfigError("parallel.expert: this version has no mixture of experts; set parallel.expert=1")
 
 
 @configclass
@@ -174,6 +218,7 @@ class TrainConfig:
     optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
     parallel: ParallelConfig = Field(default_factory=ParallelConfig)
+    scaling: ScalingConfig = Field(default_factory=ScalingConfig)
     checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig)
 
     def __post_init__(self) -> None:

@@ -18,13 +18,15 @@ from megadata.trainer.config import TrainConfig
 from megadata.trainer.launch import Place
 
 
-def device_of(wanted: str) -> str:
-    """``cpu`` or ``cuda`` for a configuration's ``auto``, ``cpu`` or ``cuda``."""
+def device_of(wanted: str, local_rank: int) -> torch.device:
+    """The device of a configuration's ``auto``, ``cpu`` or ``cuda``: of a machine's GPUs the one of the process's number."""
     if wanted == "cuda" and not torch.cuda.is_available():
         raise TrainingError("trainer.device: cuda was asked for and torch finds no GPU; use --set trainer.device=cpu")
-    if wanted != "auto":
-        return wanted
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", local_rank)
+    torch.cuda.set_device(device)
+    return device
 
 
 @contextlib.contextmanager

@@ -24,8 +24,9 @@ from types import FrameType
 from typing import Any
 
 from megadata.errors import MegadataError, TrainingError
+from megadata.runtime.server import prepare
 
-PRELOAD = ["megadata.trainer.loop"]
+PRELOAD = ("megadata.trainer.loop",)
 """What the forkserver imports before it makes children."""
 
 GRACE = 1.0
@@ -82,7 +83,8 @@ def launch(nproc: int, task: Task, arguments: tuple[Any, ...], report: Report) -
         If a process died or raised anything else; the sentence names it.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOAD)
+    prepare(*PRELOAD)
+    environment = dict(os.environ)
     with tempfile.TemporaryDirectory(prefix="megadata-") as folder, contextlib.ExitStack() as stack:
         alive, held = context.Pipe(duplex=False)
         stack.callback(held.close)
@@ -91,7 +93,9 @@ def launch(nproc: int, task: Task, arguments: tuple[Any, ...], report: Report) -
         for rank in range(nproc):
             place = Place(rank=rank, world=nproc, local_rank=rank, local_world=nproc, store=Path(folder) / "store")
             here, there = context.Pipe(duplex=False)
-            process = context.Process(target=_child, args=(place, task, arguments, there, alive), daemon=True)
+            process = context.Process(
+                target=_child, args=(environment, place, task, arguments, there, alive), daemon=True
+            )
             process.start()
             there.close()
             world.append((process, here))
@@ -189,7 +193,16 @@ def _forward_termination(world: list[tuple[BaseProcess, Connection]]) -> Iterato
         signal.signal(signal.SIGTERM, before)
 
 
-def _child(place: Place, task: Task, arguments: tuple[Any, ...], out: Connection, alive: Connection) -> None:
+def _child(
+    environment: dict[str, str],
+    place: Place,
+    task: Task,
+    arguments: tuple[Any, ...],
+    out: Connection,
+    alive: Connection,
+) -> None:
+    os.environ.clear()
+    os.environ.update(environment)  # the server has its own
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and ends its children
     threading.Thread(target=_watch, args=(alive,), daemon=True).start()
     out.send(("server", os.getppid()))

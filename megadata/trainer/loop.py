@@ -21,33 +21,35 @@ from megadata.trainer.data import RunData, label_counts, open_data
 from megadata.trainer.environment import device_of, on_termination, threads
 from megadata.trainer.inputs import model_inputs
 from megadata.trainer.launch import Place, Report
+from megadata.trainer.layouts import micro_batch, resolve_layout
 from megadata.trainer.metrics import MetricsFile
-from megadata.trainer.models.build import bare_model, initialize
-from megadata.trainer.optimizers import build_optimizer, clip, gradient_norm, set_learning_rate
-from megadata.trainer.parallel import Layout, free_gathered, layout_of, local_part, reduce_gradients, shard
+from megadata.trainer.models.build import initialize
+from megadata.trainer.optimizers import build_optimizer, set_learning_rate
+from megadata.trainer.parallel.gradients import clip_factor, gather_gradients, gradient_norm, scale_gradients
+from megadata.trainer.parallel.layout import Layout, from_leader, joined, lay_out
+from megadata.trainer.parallel.pipeline import Pipeline, build_stages
+from megadata.trainer.parallel.sharding import free_gathered, reduce_gradients, spread
+from megadata.trainer.parallel.weights import weights_of
 from megadata.trainer.precision import resolve_precision
 from megadata.trainer.randomness import sample_keys
 from megadata.trainer.runfolder import Job, write_run_config
+from megadata.trainer.scaling import LossScaler
 from megadata.trainer.schedules import learning_rate
 
 
 def work(place: Place, report: Report, job: Job) -> bool:
     """Train, as one of `place.world` processes; returns whether the run came to its last step."""
     config = job.config
-    device = device_of(config.trainer.device)
+    device = device_of(config.trainer.device, place.local_rank)
+    timeout = config.trainer.timeout
     with (
         threads(config, place),
-        layout_of(
-            rank=place.rank,
-            world=place.world,
-            local_rank=place.local_rank,
-            device=device,
-            timeout=config.trainer.timeout,
-            store=place.store,
-        ) as layout,
+        joined(rank=place.rank, world=place.world, device=device, timeout=timeout, store=place.store),
     ):
-        config = _leaders_config(config, layout)
-        config = replaced(config, "trainer", precision=resolve_precision(config.trainer.precision, layout.device))
+        config = _leaders_config(config, place.world)
+        config = replaced(config, "trainer", precision=resolve_precision(config.trainer.precision, device))
+        axes = resolve_layout(config, place.world)
+        layout = lay_out(axes, rank=place.rank, device=device, timeout=timeout)
         if layout.leads:
             write_run_config(job.run, config)
         training = Training(config, open_data(config, Blend.load(job.blend)), job.run, layout, report)
@@ -61,12 +63,19 @@ class Training:
     def __init__(self, config: TrainConfig, data: RunData, run: Path, layout: Layout, report: Report) -> None:
         self.config, self.data, self.run, self.layout = config, data, run, layout
         self.report: Report = report if layout.leads else lambda event: None
-        self.model = bare_model(config.model, config.trainer.precision)
-        shard(self.model, layout)
-        self.model.to_empty(device=layout.device)
-        initialize(self.model, config.trainer.seed, local_part)
-        self.optimizer = build_optimizer(self.model, config.optimizer)
-        self.loader = data.loader(layout.rank, layout.world)
+        self.stages = build_stages(config, layout)
+        """The whole model, or this process's stages of the pipeline."""
+        for stage in self.stages:
+            stage.recompute(config.trainer.recompute, config.trainer.recompute_every)
+            spread(stage, layout)
+            stage.to_empty(device=layout.device)
+            initialize(stage, config.trainer.seed)
+        self.model = self.stages[0]
+        self.weights = weights_of(self.stages, layout)
+        self.optimizer = build_optimizer(self.weights, config.optimizer)
+        self.pipeline = Pipeline(self.stages, config, layout) if layout.axes.pipeline > 1 else None
+        self.scaler = LossScaler(config.scaling) if config.trainer.precision == "fp16" else None
+        self.loader = data.loader(layout.data_rank, layout.axes.data)
         self.step = 0
         self.tokens = 0
         self.asked_to_stop = False
@@ -84,13 +93,15 @@ class Training:
             if found is None and start is not None:
                 found = _foreign(start)
             chosen = str(found.path) if found is not None else ""
-        chosen = self.layout.from_leader(chosen)
+        chosen = from_leader(chosen) if self.layout.world > 1 else chosen
         if chosen:
             checkpoint = open_checkpoint(Path(chosen), verify=False)
-            alone = self.layout.mesh is None
-            load_weights(checkpoint, self.model, alone=alone)
-            load_optimizer(checkpoint, self.model, self.optimizer, alone=alone)
+            alone = self.layout.world == 1
+            load_weights(checkpoint, *self.stages, alone=alone)
+            load_optimizer(checkpoint, self.weights, self.optimizer, alone=alone)
             self.loader.load_state_dict(checkpoint.state["loader"])
+            if self.scaler is not None and "scaler" in checkpoint.state:
+                self.scaler.load_state_dict(checkpoint.state["scaler"])
             self.step, self.tokens = checkpoint.step, int(checkpoint.state["tokens"])
         self.report(
             {
@@ -128,7 +139,7 @@ class Training:
         self.asked_to_stop = True
 
     def update(self) -> dict[str, Any]:
-        """One optimizer step; returns its line of metrics.
+        """One optimizer step; returns its line of metrics. fp16: gradients that are not finite skip the step, and it is counted.
 
         Raises
         ------
@@ -140,14 +151,23 @@ class Training:
         first_sample = self.loader.position
         losses = self._accumulate()
         loss = sum(losses.values())
-        norm = gradient_norm(self.model.parameters())
-        self._check_finite(loss, float(norm))
-        if config.trainer.clip is not None:
-            clip(self.model.parameters(), config.trainer.clip, norm)
+        self.gather_gradients()
+        scale = 1.0 if self.scaler is None else self.scaler.scale
+        norm = gradient_norm(self.weights, self.layout) / scale
+        overflow = self.scaler is not None and not math.isfinite(norm)
         rate = learning_rate(config.schedule, config.optimizer.lr, self.step, config.trainer.steps)
-        set_learning_rate(self.optimizer, rate)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        if overflow:
+            assert self.scaler is not None
+            self.scaler.overflowed()
+        else:
+            self._check_finite(loss, norm)
+            scale_gradients(self.weights, clip_factor(norm, config.trainer.clip) / scale)
+            set_learning_rate(self.optimizer, rate)
+            self.optimizer.step()
+            if self.scaler is not None:
+                self.scaler.succeeded()
+        for weight in self.weights:
+            weight.drop_gradient()
         seen = config.data.batch_size * config.data.sequence_length
         self.step += 1
         self.tokens += seen
@@ -156,13 +176,18 @@ class Training:
             "step": self.step,
             "loss": loss,
             **({f"loss_{name}": value for name, value in losses.items()} if len(losses) > 1 else {}),
-            "grad_norm": float(norm),
+            "grad_norm": norm,
             "lr": rate,
+            **({} if self.scaler is None else {"loss_scale": scale, "skipped": self.scaler.skipped}),
             "tokens": self.tokens,
             "first_sample": first_sample,
             "tokens_per_s": round(seen / seconds, 1),
             "seconds": round(seconds, 6),
         }
+
+    def gather_gradients(self) -> None:
+        """Make gradients whole over all processes."""
+        gather_gradients(self.weights, self.layout)
 
     def _accumulate(self) -> dict[str, float]:
         """Gradients of the next batch, micro-batch by micro-batch; returns the batch's mean losses by name.
@@ -170,23 +195,30 @@ class Training:
         Each loss is a sum divided by the number of its labels in the whole batch of all processes, so that neither processes nor
         micro-batches change what a token counts.
         """
-        config, kind, device = self.config, self.config.model.kind, self.layout.device
-        first = self.loader.position + self.layout.rank * config.data.batch_size // self.layout.world
+        config, kind, device, layout = self.config, self.config.model.kind, self.layout.device, self.layout
+        first = self.loader.position + layout.data_rank * config.data.batch_size // layout.axes.data
         batch = next(self.loader)
-        *counts, wishes = self._totals([*label_counts(batch, kind), float(self.asked_to_stop)])
+        here = label_counts(batch, kind) if layout.speaks else [0.0] * len(self.model.losses)
+        *counts, wishes = self._totals([*here, float(self.asked_to_stop)])
         self.stopping = wishes > 0
+        scale = 1.0 if self.scaler is None else self.scaler.scale
         per_label = torch.tensor([1.0 / max(count, 1.0) for count in counts], dtype=torch.float64, device=device)
-        sums = torch.zeros_like(per_label)
-        size = config.micro_batch
-        for start in range(0, len(batch), size):
-            part = batch.rows(start, min(start + size, len(batch)))
-            reduce_gradients(self.model, start + size >= len(batch))
-            numbers = torch.arange(first + start, first + start + len(part), device=device)
-            keys = sample_keys(config.trainer.seed, self.step, numbers) if self._drops else None
-            losses = self.model(**model_inputs(part, device, kind), keys=keys)
-            (losses * per_label.to(losses.dtype)).sum().backward()
-            sums += losses.detach()
-        named = zip(self.model.losses, self._totals(sums.tolist()), counts, strict=True)
+        numbers = torch.arange(first, first + len(batch), device=device)
+        keys = sample_keys(config.trainer.seed, self.step, numbers) if self._drops else None
+        if self.pipeline is not None:
+            inputs = model_inputs(batch, device, kind)
+            sums = self.pipeline.train(inputs if keys is None else {**inputs, "keys": keys}, per_label * scale)
+        else:
+            sums = torch.zeros_like(per_label)
+            size = micro_batch(config, layout.axes)
+            for start in range(0, len(batch), size):
+                stop = min(start + size, len(batch))
+                reduce_gradients(self.model, stop == len(batch))
+                inputs = model_inputs(batch.rows(start, stop), device, kind)
+                losses = self.model(**inputs, keys=None if keys is None else keys[start:stop])
+                (losses * (per_label * scale).to(losses.dtype)).sum().backward()
+                sums += losses.detach()
+        named = zip(self.model.losses, self._loss_totals(sums.tolist()), counts, strict=True)
         return {name: total / count for name, total, count in named if count}
 
     def _check_finite(self, loss: float, norm: float) -> None:
@@ -205,36 +237,41 @@ class Training:
             windows = min(samples.total or 0, self.config.data.validation_batches * self.config.data.batch_size)
             if windows:
                 out[source] = self._measure(source, windows)
-        free_gathered(self.model)
+        for stage in self.stages:
+            free_gathered(stage)
         return out
 
     @torch.no_grad()
     def _measure(self, source: str, windows: int) -> dict[str, float]:
-        kind, world = self.config.model.kind, self.layout.world
-        share = -(-self.config.data.batch_size // world)
-        size = min(self.config.micro_batch, share)
-        sums: list[float] = [0.0] * (2 * len(self.model.losses))
-        for start in range(0, windows, size * world):
-            mine = min(start + self.layout.rank * size, windows)
-            part = self.data.windows(source, mine, min(mine + size, windows)) if mine < windows else None
-            if part is None:  # all processes take part in every forward pass
-                idle = self.data.windows(source, 0, 1)
-                self.model(**model_inputs(idle, self.layout.device, kind))
-                continue
-            losses = self.model(**model_inputs(part, self.layout.device, kind)).tolist()
-            sums = [a + b for a, b in zip(sums, [*losses, *label_counts(part, kind)], strict=True)]
-        totals = self._totals(sums)
-        half = len(self.model.losses)
-        named = zip(self.model.losses, totals[:half], totals[half:], strict=True)
+        kind, layout = self.config.model.kind, self.layout
+        parts = layout.axes.data
+        size = min(micro_batch(self.config, layout.axes), -(-self.config.data.batch_size // parts))
+        sums: list[float] = [0.0] * len(self.model.losses)
+        counts = list(sums)
+        for start in range(0, windows, size * parts):
+            mine = min(start + layout.data_rank * size, windows)
+            idle = mine == windows  # all processes take part in every forward pass
+            part = self.data.windows(source, *((0, 1) if idle else (mine, min(mine + size, windows))))
+            inputs = model_inputs(part, layout.device, kind)
+            losses = self.model(**inputs) if self.pipeline is None else self.pipeline.evaluate(inputs)
+            if not idle:
+                sums = [a + b for a, b in zip(sums, losses.tolist(), strict=True)]
+                if layout.speaks:
+                    counts = [a + b for a, b in zip(counts, label_counts(part, kind), strict=True)]
+        named = zip(self.model.losses, self._loss_totals(sums), self._totals(counts), strict=True)
         return {name: total / count for name, total, count in named if count}
 
     @property
     def _drops(self) -> bool:
         return self.config.model.dropout > 0 or self.config.model.attention_dropout > 0
 
+    def _loss_totals(self, values: list[float]) -> list[float]:
+        """Sums of losses over processes; those of the tensor axis all have the same ones."""
+        return self._totals(values if self.layout.place("tensor") == 0 else [0.0] * len(values))
+
     def _totals(self, values: list[float]) -> list[float]:
         """Sums over processes."""
-        if self.layout.mesh is None:
+        if self.layout.world == 1:
             return list(values)
         totals: list[float] = self.layout.total(
             torch.tensor(values, dtype=torch.float64, device=self.layout.device)
@@ -270,10 +307,12 @@ class Training:
         if metrics is not None:
             metrics.sync()
         state = {"tokens": self.tokens, "loader": self.loader.state_dict(), "torch": torch.__version__}
+        if self.scaler is not None:
+            state["scaler"] = self.scaler.state_dict()
         path = save_checkpoint(
             checkpoints_folder(self.run),
             self.step,
-            self.model,
+            self.weights,
             self.optimizer,
             state,
             self.layout,
@@ -292,9 +331,11 @@ def _foreign(start: Path) -> Checkpoint:
     return found
 
 
-def _leaders_config(config: TrainConfig, layout: Layout) -> TrainConfig:
+def _leaders_config(config: TrainConfig, world: int) -> TrainConfig:
     """The first process's configuration: under torchrun only that one has looked into RUN."""
-    text = layout.from_leader(dump_yaml(to_dict(config)))
+    if world == 1:
+        return config
+    text = from_leader(dump_yaml(to_dict(config)))
     return build(TrainConfig, parse_yaml(text, "train"), "train")
 
 

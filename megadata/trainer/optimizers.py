@@ -1,25 +1,26 @@
-"""Optimizers by name, their weight-decay groups, clipping, and their state by parameter name."""
+"""Optimizers by name, their weight-decay groups, and their state by parameter name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from megadata.trainer.config import OptimizerConfig
+from megadata.trainer.parallel.weights import Weight
 
 
-def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """The optimizer of `config` over all parameters; matrices and embeddings decay, vectors do not.
+def build_optimizer(weights: Sequence[Weight], config: OptimizerConfig) -> torch.optim.Optimizer:
+    """The optimizer of `config` over the local parts of all weights; matrices and embeddings decay, vectors do not.
 
-    To be called after the model was sharded: the optimizer holds the parameters as they are now.
+    Adam and SGD work element by element, so that what they do to the parts is what they would do to the whole; they never see a
+    DTensor, whose lists may not mix meshes.
     """
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+        {"params": [w.local for w in weights if w.parameter.dim() > 1], "weight_decay": config.weight_decay},
+        {"params": [w.local for w in weights if w.parameter.dim() <= 1], "weight_decay": 0.0},
     ]
     if config.name == "sgd":
         return torch.optim.SGD(groups, lr=config.lr, momentum=config.beta1, fused=True)
@@ -31,17 +32,6 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Give all groups the learning rate of the coming step."""
     for group in optimizer.param_groups:
         group["lr"] = lr
-
-
-def gradient_norm(parameters: Iterable[Tensor]) -> Tensor:
-    """L2 norm of all gradients over all processes; a scalar."""
-    norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-    return norm.full_tensor() if isinstance(norm, DTensor) else norm
-
-
-def clip(parameters: Iterable[Tensor], limit: float, norm: Tensor) -> None:
-    """Scale gradients of the given norm down to `limit` where they are above it."""
-    torch.nn.utils.clip_grads_with_norm_(list(parameters), limit, norm)
 
 
 def prime(optimizer: torch.optim.Optimizer) -> None:
@@ -57,28 +47,47 @@ def prime(optimizer: torch.optim.Optimizer) -> None:
         group["lr"] = rate
 
 
-def state_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """State the size of a parameter, by ``<parameter name>.<state name>``."""
-    return {name: value for name, value in _state(model, optimizer).items() if value.dim() > 0}
-
-
-def state_scalars(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, float]:
-    """State that is one number (such as Adam's step), by ``<parameter name>.<state name>``."""
-    return {name: float(value) for name, value in _state(model, optimizer).items() if value.dim() == 0}
-
-
-def restore_scalars(model: nn.Module, optimizer: torch.optim.Optimizer, scalars: dict[str, float]) -> None:
-    """Set what `state_scalars` gave."""
-    state = _state(model, optimizer)
-    for name, value in scalars.items():
-        if name in state:
-            state[name].fill_(value)
-
-
-def _state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def state_tensors(weights: Sequence[Weight], optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """State the size of a weight, laid out as the weight is, by ``<parameter name>.<state name>``."""
     return {
-        f"{name}.{key}": value
-        for name, parameter in model.named_parameters()
-        for key, value in optimizer.state.get(parameter, {}).items()
-        if isinstance(value, Tensor)
+        f"{w.name}.{key}": _like(value, w.parameter)
+        for w in weights
+        for key, value in _state(w, optimizer).items()
+        if value.dim() > 0
     }
+
+
+def state_scalars(weights: Sequence[Weight], optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """State that is one number (such as Adam's step), by ``<parameter name>.<state name>``."""
+    return {
+        f"{w.name}.{key}": float(value)
+        for w in weights
+        for key, value in _state(w, optimizer).items()
+        if value.dim() == 0
+    }
+
+
+def restore_scalars(weights: Sequence[Weight], optimizer: torch.optim.Optimizer, scalars: dict[str, float]) -> None:
+    """Set what `state_scalars` gave."""
+    for w in weights:
+        for key, value in _state(w, optimizer).items():
+            if value.dim() == 0 and f"{w.name}.{key}" in scalars:
+                value.fill_(scalars[f"{w.name}.{key}"])
+
+
+def _state(weight: Weight, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    found = optimizer.state.get(weight.local, {})
+    return {key: value for key, value in found.items() if isinstance(value, Tensor)}
+
+
+def _like(value: Tensor, parameter: Tensor) -> Tensor:
+    if not isinstance(parameter, DTensor):
+        return value
+    return DTensor.from_local(
+        value,
+        parameter.device_mesh,
+        parameter.placements,
+        run_check=False,
+        shape=parameter.shape,
+        stride=parameter.stride(),
+    )

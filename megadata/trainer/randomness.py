@@ -67,7 +67,7 @@ def _counters(rows: int, groups: int, device: torch.device) -> Tensor:
     return (torch.arange(rows * groups, dtype=torch.int64, device=device) * _GOLDEN).view(rows, groups)
 
 
-def keep_mask(keys: Tensor, site: int, rows: int, features: int, p: float) -> Tensor:
+def keep_mask(keys: Tensor, site: int, rows: int | Tensor, features: int, p: float) -> Tensor:
     """Which of (rows, features) elements of each sample survive dropout.
 
     Parameters
@@ -76,6 +76,8 @@ def keep_mask(keys: Tensor, site: int, rows: int, features: int, p: float) -> Te
         From `sample_keys`.
     site
         `hash64` of the name of the place that drops.
+    rows : int, or int64 tensor of shape (rows,)
+        How many rows a sample has, or the numbers of those that lie here.
     p
         Probability to drop, rounded to a multiple of 1 / 65536: one 64-bit hash decides for four elements.
 
@@ -84,17 +86,25 @@ def keep_mask(keys: Tensor, site: int, rows: int, features: int, p: float) -> Te
     bool tensor, shape (B, rows, features)
     """
     groups = -(-features // 4)
-    bits = (keys ^ site)[:, None, None] + _counters(rows, groups, keys.device)
+    if isinstance(rows, int):
+        counters = _counters(rows, groups, keys.device)
+    else:
+        counters = (rows[:, None] * groups + torch.arange(groups, device=keys.device)) * _GOLDEN
+    bits = (keys ^ site)[:, None, None] + counters
     lanes = mix64_(bits).view(torch.int16)[:, :, :features]
     return lanes >= round(p * 65536) - 32768
 
 
-def dropout(hidden: Tensor, p: float, keys: Tensor | None, site: int) -> Tensor:
-    """Zero elements of `hidden` (B, ..., F) with probability p and scale the rest; without keys (evaluation) do nothing."""
+def dropout(hidden: Tensor, p: float, keys: Tensor | None, site: int, rows: Tensor | None = None) -> Tensor:
+    """Zero elements of `hidden` (B, ..., F) with probability p and scale the rest; without keys (evaluation) do nothing.
+
+    `rows` are the numbers of the rows that lie here, where a sample's rows are shared among processes.
+    """
     if keys is None or p == 0.0:
         return hidden
     features = hidden.shape[-1]
-    keep = keep_mask(keys, site, hidden[0].numel() // features, features, p).view(hidden.shape)
+    chosen = hidden[0].numel() // features if rows is None else rows
+    keep = keep_mask(keys, site, chosen, features, p).view(hidden.shape)
     return hidden * keep.to(hidden.dtype).mul_(1.0 / (1.0 - p))
 
 
@@ -123,15 +133,17 @@ def fill_normal(part: Tensor, name: str, seed: int, std: float, start: int, widt
         part.copy_(flat.view(part.shape))
 
 
-def fingerprint(values: Tensor, start: int = 0) -> int:
+def fingerprint(values: Tensor, start: int = 0, run: int = 1, step: int = 1) -> int:
     """Order-free digest of a slice: fingerprints of the slices of a tensor add up (modulo 2**64) to the whole's.
 
     Parameters
     ----------
     values : tensor of any dtype, any shape
-        The slice; contiguous in the flattened whole.
+        The slice.
     start
         Position of its first element in the flattened whole.
+    run, step
+        The slice lies there in runs of `run` elements whose beginnings are `step` apart.
     """
     flat = values.detach().contiguous().view(-1)
     size = flat.element_size()
@@ -140,6 +152,9 @@ def fingerprint(values: Tensor, start: int = 0) -> int:
     total = 0
     for low in range(0, flat.numel(), BLOCK):
         bits = flat[low : low + BLOCK].view(torch.int64) if size == 8 else flat[low : low + BLOCK].to(torch.int64)
-        place = torch.arange(start + low, start + low + bits.numel(), dtype=torch.int64, device=flat.device)
+        place = torch.arange(low, low + bits.numel(), dtype=torch.int64, device=flat.device)
+        if run != step:
+            place += place.div(run, rounding_mode="floor") * (step - run)
+        place += start
         total += int(mix64_(mix64_(bits.clone()) + place * _GOLDEN).sum())
     return total & (2 * _SIGN - 1)

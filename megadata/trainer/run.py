@@ -12,9 +12,10 @@ from typing import Any
 from megadata.errors import ConfigError
 from megadata.indexed.blend import Blend
 from megadata.runtime.files import lock_folder
-from megadata.trainer.config import ParallelConfig, TrainConfig, replaced
+from megadata.trainer.config import TrainConfig, replaced
 from megadata.trainer.data import open_data
 from megadata.trainer.launch import Place, Report, launch, torchrun_place
+from megadata.trainer.layouts import resolve_layout
 from megadata.trainer.metrics import read_metrics
 from megadata.trainer.runfolder import Job, finished, prepare
 
@@ -92,9 +93,10 @@ def train(
     hear = report if report is not None else _silence
     under = torchrun_place()
     world = nproc if under is None else under.world
-    config = replaced(config, "parallel", data=check_layout(config, world))
+    config = replaced(config, "parallel", data=resolve_layout(config, world).data)
     loaded = Blend.load(blend)
     config, tokenizer = fit_to_data(config, loaded)
+    resolve_layout(config, world)  # the vocabulary is known by now
     job = Job(config=config, blend=blend, run=run, start=None if resume in ("auto", "never") else Path(resume))
     if under is not None and under.rank > 0:
         _work(under, hear, job)
@@ -132,36 +134,6 @@ def fit_to_data(config: TrainConfig, blend: Blend) -> tuple[TrainConfig, Path | 
             f"model.vocab_size is {wanted}, but the data's vocabulary has {size} entries; set model.vocab_size=null"
         )
     return config, data.tokenizer
-
-
-def check_layout(config: TrainConfig, world: int) -> int:
-    """Processes of the data axis, for `world` processes.
-
-    Raises
-    ------
-    ConfigError
-        If the layout asks for what this version does not have, or the batch cannot be shared out.
-    """
-    parallel: ParallelConfig = config.parallel
-    if world < 1:
-        raise ConfigError(f"--nproc must be at least 1, got {world}")
-    for axis in ("tensor", "pipeline", "expert", "context"):
-        if (size := getattr(parallel, axis)) > 1:
-            raise ConfigError(
-                f"parallel.{axis}: {size} asked for, this version has the data axis only; set parallel.{axis}=1"
-            )
-    data = parallel.data if parallel.data is not None else world
-    if data != world:
-        raise ConfigError(
-            f"parallel.data is {data}, but there are {world} processes; give --nproc {data} or leave it out"
-        )
-    size = config.data.batch_size
-    if size % data:
-        near = max(data, round(size / data) * data)
-        raise ConfigError(
-            f"data.batch_size ({size}) cannot be shared evenly by {data} processes; the nearest that can is {near}"
-        )
-    return data
 
 
 def summarize(run: Path, config: TrainConfig) -> TrainResult:

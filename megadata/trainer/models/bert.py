@@ -8,6 +8,7 @@ from torch import Tensor
 from megadata.trainer.loss import linear_cross_entropy, output_logits
 from megadata.trainer.models.config import ModelConfig
 from megadata.trainer.models.heads import MaskedTokenHead, SentenceOrderHead
+from megadata.trainer.models.layers import local
 from megadata.trainer.models.trunk import Trunk
 
 
@@ -21,6 +22,9 @@ class BERT(Trunk):
         super().__init__(config)
         self.masked_token = MaskedTokenHead(config)
         self.sentence_order = SentenceOrderHead(config)
+
+    def drop_heads(self) -> None:
+        del self.masked_token, self.sentence_order
 
     def forward(
         self,
@@ -36,6 +40,8 @@ class BERT(Trunk):
     ) -> Tensor:
         """Logits (B, T, V) without labels; with them the summed losses, shape (2,), in the order of `losses`.
 
+        A stage of a pipeline that is not the last gives its hidden states instead.
+
         Parameters
         ----------
         tokens, labels : int64 tensors, shape (B, T)
@@ -48,14 +54,26 @@ class BERT(Trunk):
         The other parameters are those of `Trunk.hidden_states`.
         """
         hidden = self.hidden_states(tokens, positions=positions, segments=segments, documents=documents, keys=keys)
-        table, bias, vocabulary = self.tokens.weight, self.masked_token.bias, self.config.vocabulary
+        if not self.last:
+            return hidden
+        split = self.split
+        hidden = split.rejoin(hidden)
+        table, bias, vocabulary = local(self.tokens.weight), local(self.masked_token.bias), self.vocabulary_here
         if labels is None:
             return output_logits(self.masked_token(hidden), table, bias, vocabulary)[..., :vocabulary]
-        weights = labels.new_ones(labels.shape) if weights is None else weights
+        weights = split.mine(labels.new_ones(labels.shape) if weights is None else weights)
         chosen = weights.flatten().nonzero().squeeze(1)
-        rows = self.masked_token(hidden.flatten(0, 1).index_select(0, chosen))
-        answers = labels.flatten()[chosen], weights.flatten()[chosen]
-        masked = linear_cross_entropy(rows, table, *answers, vocabulary=vocabulary, bias=bias)
+        rows = split.copy(self.masked_token(hidden.flatten(0, 1).index_select(0, chosen)))
+        answers = split.mine(labels).flatten()[chosen], weights.flatten()[chosen]
+        masked = linear_cross_entropy(
+            rows,
+            table,
+            *answers,
+            vocabulary=vocabulary,
+            bias=bias,
+            first=self.vocabulary_start,
+            group=split.tensor,
+        )
         return torch.stack((masked, self._order_loss(hidden[:, 0], order)))
 
     def _order_loss(self, first: Tensor, order: Tensor | None) -> Tensor:
@@ -64,4 +82,6 @@ class BERT(Trunk):
         if order is None:
             nothing: Tensor = logits.sum() * 0.0
             return nothing
+        if self.split.context is not None and self.split.context.rank > 0:
+            order = torch.full_like(order, -1)  # the first token lies elsewhere
         return torch.nn.functional.cross_entropy(logits, order, ignore_index=-1, reduction="sum")

@@ -15,11 +15,12 @@ from megadata.trainer.config import load_config
 from megadata.trainer.models.bert import BERT
 from megadata.trainer.models.config import ModelConfig
 from megadata.trainer.models.gpt import GPT
+from megadata.trainer.parallel.sharding import Part, local_part
 from megadata.trainer.precision import dtype_of
 from megadata.trainer.randomness import fill_normal
 
-Place = Callable[[Tensor], tuple[Tensor, int]]
-"""The part of a parameter that this process holds, and where it starts in the flattened whole."""
+Place = Callable[[Tensor], tuple[Tensor, Part]]
+"""The block of a parameter that this process holds, and where it lies in the whole."""
 
 
 def model_config(source: str | Mapping[str, Any] | ModelConfig, vocab_size: int | None = None) -> ModelConfig:
@@ -81,36 +82,36 @@ def bare_model(config: ModelConfig, precision: str = "fp32") -> GPT | BERT:
     return model.to(torch.float64) if compute == torch.float64 else model
 
 
-def whole(parameter: Tensor) -> tuple[Tensor, int]:
-    """All of an unsharded parameter."""
-    return parameter, 0
-
-
-def initialize(model: GPT | BERT, seed: int, place: Place = whole) -> None:
-    """Fill every parameter, or the part that `place` says this process holds, from (seed, parameter name)."""
-    config = model.config
-    rows = config.vocabulary
+def initialize(model: GPT | BERT, seed: int, place: Place = local_part) -> None:
+    """Fill every parameter, or the block that `place` says this process holds, from (seed, parameter name)."""
+    rows = model.config.vocabulary
     owners = {id(p): module for module in model.modules() for p in module.parameters(recurse=False)}
     for name, parameter in model.named_parameters():
-        part, start = place(parameter)
         with torch.no_grad():
+            values, part = place(parameter)
             if name.endswith(".bias"):
-                part.zero_()
+                values.zero_()
             elif parameter.dim() == 1:
-                part.fill_(1.0)
+                values.fill_(1.0)
             else:
-                by_vocabulary = name in ("tokens.weight", "head.weight")
-                used = (rows if by_vocabulary else parameter.shape[0]) * math.prod(parameter.shape[1:])
-                _fill(part, name, seed, _std(model, name, owners[id(parameter)]), start, used)
+                used = rows if name in ("tokens.weight", "head.weight") else parameter.shape[0]
+                _fill(values, part, name, seed, _std(model, name, owners[id(parameter)]), used)
 
 
-def _fill(part: Tensor, name: str, seed: int, std: float, start: int, used: int) -> None:
-    """Normal values up to element `used` of the whole parameter, zeros in the rows that pad the vocabulary."""
-    flat = part.view(-1)
-    stop = min(max(used - start, 0), flat.numel())
-    flat[stop:].zero_()
-    if stop:
-        fill_normal(flat[:stop], name, seed, std, start, used)
+def _fill(values: Tensor, part: Part, name: str, seed: int, std: float, used: int) -> None:
+    """Normal values up to row `used` of the whole parameter, zeros in the rows that pad the vocabulary."""
+    first, width = part.offset[0], math.prod(part.whole[1:])
+    count = min(max(used - first, 0), values.shape[0])
+    values[count:].zero_()
+    if not count:
+        return
+    whole = values.shape[1:] == part.whole[1:]
+    rows = values[:count] if whole else torch.empty(count, *part.whole[1:])
+    fill_normal(rows, name, seed, std, first * width, used * width)
+    if not whole:
+        for dim in range(1, values.dim()):
+            rows = rows.narrow(dim, part.offset[dim], values.shape[dim])
+        values[:count].copy_(rows)
 
 
 def _std(model: GPT | BERT, name: str, owner: nn.Module) -> float:

@@ -2,18 +2,24 @@
 
 Letters: B samples, T tokens, S tokens that can be seen (cache included), H features, N heads, D features of a head.
 The dtype of the hidden states is the precision of the arithmetic: every layer casts its weights to it, so that fp32 master
-weights give the same numbers on one process as under FSDP's mixed precision.
+weights give the same numbers on one process as under FSDP's mixed precision. Where processes share a layer, a weight is a DTensor
+and the layer computes with its local part; the hidden states are plain tensors, and `Split` says what passes between processes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from megadata.trainer.models.config import ModelConfig
+from megadata.trainer.parallel.collectives import ALONE, Split, gathered
 from megadata.trainer.randomness import dropout, hash64
 
 EXPLICIT_LENGTH = {torch.bfloat16: 512, torch.float32: 256, torch.float64: 256}
@@ -32,6 +38,17 @@ class Context:
     """Whether a token sees only what came before it, where `bias` does not already say so."""
     keys: Tensor | None = None
     """Dropout keys of the samples, (B,); none outside training."""
+    split: Split = ALONE
+    """How processes share the layers."""
+    rows: Tensor | None = None
+    """Numbers of the tokens that the residual stream holds here; none holds all."""
+    places: Tensor | None = None
+    """Numbers of the tokens that attention's queries are of, where processes share the layers."""
+
+
+def local(weight: Tensor) -> Tensor:
+    """The part of a weight that lies here."""
+    return weight.to_local() if isinstance(weight, DTensor) else weight
 
 
 class KeyValues:
@@ -54,11 +71,18 @@ class KeyValues:
 
 
 class Linear(nn.Linear):
-    """A linear layer that computes in the dtype of its input."""
+    """A linear layer that computes in the dtype of its input, with the part of its weight that lies here."""
 
     def forward(self, hidden: Tensor) -> Tensor:
-        bias = None if self.bias is None else self.bias.to(hidden.dtype)
-        return functional.linear(hidden, self.weight.to(hidden.dtype), bias)
+        bias = None if self.bias is None else local(self.bias).to(hidden.dtype)
+        return functional.linear(hidden, local(self.weight).to(hidden.dtype), bias)
+
+    def closing(self, hidden: Tensor, split: Split) -> Tensor:
+        """The layer that gives shared work back to the residual stream: products are summed first, the bias is added once."""
+        if split.tensor is None:
+            return self(hidden)  # type: ignore[no-any-return]
+        out = split.close(functional.linear(hidden, local(self.weight).to(hidden.dtype)))
+        return out if self.bias is None else out + self.bias.to(out.dtype)
 
 
 class Norm(nn.Module):
@@ -121,8 +145,19 @@ def attend(query: Tensor, key: Tensor, value: Tensor, context: Context, p: float
         scores = scores + bias
     weights = torch.softmax(scores, dim=-1)
     if drops:
-        weights = dropout(weights, p, context.keys, site)
+        weights = dropout(weights, p, context.keys, site, _score_rows(context, query.shape[1]))
     return weights @ value
+
+
+def _score_rows(context: Context, heads: int) -> Tensor | None:
+    """Numbers of the rows of attention scores that lie here: head * tokens + token; none where all do."""
+    places, split = context.places, context.split
+    if places is None:
+        return None
+    first = 0 if split.tensor is None else split.tensor.rank * heads
+    length = places.numel() * (1 if split.context is None else split.context.size)
+    numbers = torch.arange(first, first + heads, device=places.device)
+    return (numbers[:, None] * length + places).flatten()
 
 
 class Attention(nn.Module):
@@ -140,8 +175,11 @@ class Attention(nn.Module):
         self.key_norm = Norm(config, self.head_size, kind="rmsnorm") if config.qk_norm else None
         self.dropout = config.attention_dropout
         self.site = hash64(name, "probabilities")
+        self.recompute = False
 
     def forward(self, hidden: Tensor, context: Context, cache: KeyValues | None = None) -> Tensor:
+        split = context.split
+        hidden = split.open(hidden)
         query, key, value = (self._heads(layer(hidden)) for layer in (self.query, self.key, self.value))
         if self.query_norm is not None and self.key_norm is not None:
             query, key = self.query_norm(query), self.key_norm(key)
@@ -149,12 +187,13 @@ class Attention(nn.Module):
             query, key = rotate(query, context.rotation), rotate(key, context.rotation)
         if cache is not None:
             key, value = cache.extend(key, value)
+        key, value = (gathered(part, split.context, 2, summed=True) for part in (key, value))
         groups = query.shape[1] // key.shape[1]
         if groups > 1:
             key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
-        mixed = attend(query, key, value, context, self.dropout, self.site)
-        out: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
-        return out
+        inputs = query, key, value, context, self.dropout, self.site
+        mixed = again(attend, *inputs) if self.recompute else attend(*inputs)
+        return self.output.closing(mixed.transpose(1, 2).flatten(2), split)
 
     def _heads(self, features: Tensor) -> Tensor:
         batch, length, width = features.shape
@@ -172,14 +211,14 @@ class FeedForward(nn.Module):
         self.gate = Linear(config.hidden_size, config.ffn_size, bias=config.bias) if gated else None
         self.output = Linear(config.ffn_size, config.hidden_size, bias=config.bias)
 
-    def forward(self, hidden: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, context: Context) -> Tensor:
+        hidden = context.split.open(hidden)
         inner = (
             activate(self.up(hidden), self.activation)
             if self.gate is None
             else functional.silu(self.gate(hidden)) * self.up(hidden)
         )
-        out: Tensor = self.output(inner)
-        return out
+        return self.output.closing(inner, context.split)
 
 
 def activate(features: Tensor, name: str) -> Tensor:
@@ -187,6 +226,12 @@ def activate(features: Tensor, name: str) -> Tensor:
     if name == "relu":
         return functional.relu(features)
     return functional.gelu(features, approximate="tanh" if name == "gelu_tanh" else "none")
+
+
+def again(function: Callable[..., Tensor], *inputs: Any) -> Tensor:
+    """Call `function` without keeping what is inside; the backward pass calls it again."""
+    out: Tensor = checkpoint(function, *inputs, use_reentrant=False, preserve_rng_state=False)  # dropout has no state
+    return out
 
 
 class Block(nn.Module):
@@ -202,13 +247,22 @@ class Block(nn.Module):
         self.feed_forward = FeedForward(config)
         self.attention_site = hash64(name, "attention")
         self.feed_forward_site = hash64(name, "feed_forward")
+        self.recompute = False
 
     def forward(self, hidden: Tensor, context: Context, cache: KeyValues | None = None) -> Tensor:
+        if self.recompute and torch.is_grad_enabled():
+            return again(self._forward, hidden, context, cache)
+        return self._forward(hidden, context, cache)
+
+    def _forward(self, hidden: Tensor, context: Context, cache: KeyValues | None) -> Tensor:
         read = hidden if self.post else self.attention_norm(hidden)
-        hidden = hidden + dropout(self.attention(read, context, cache), self.dropout, context.keys, self.attention_site)
+        hidden = hidden + self._drop(self.attention(read, context, cache), context, self.attention_site)
         if self.post:
             hidden = self.attention_norm(hidden)
         read = hidden if self.post else self.feed_forward_norm(hidden)
-        hidden = hidden + dropout(self.feed_forward(read), self.dropout, context.keys, self.feed_forward_site)
+        hidden = hidden + self._drop(self.feed_forward(read, context), context, self.feed_forward_site)
         out: Tensor = self.feed_forward_norm(hidden) if self.post else hidden
         return out
+
+    def _drop(self, hidden: Tensor, context: Context, site: int) -> Tensor:
+        return dropout(hidden, self.dropout, context.keys, site, context.rows)
