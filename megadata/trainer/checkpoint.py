@@ -94,7 +94,9 @@ def load_weights(checkpoint: Checkpoint, *models: nn.Module, alone: bool = True)
 def load_optimizer(
     checkpoint: Checkpoint, weights: Sequence[Weight], optimizer: torch.optim.Optimizer, *, alone: bool = True
 ) -> None:
-    """Fill the optimizer's state."""
+    """Fill the optimizer's state; a run whose steps were all skipped has none."""
+    if not any(name.startswith("optimizer.") for name in checkpoint.fingerprints):
+        return
     prime(optimizer)
     _read(checkpoint.path / "optimizer", state_tensors(weights, optimizer), alone)
     restore_scalars(weights, optimizer, dict(checkpoint.state["scalars"]))

@@ -13,6 +13,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+_reduce_scatter: Any = (
+    getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor
+)  # older versions have the second
+
 
 @dataclass(frozen=True)
 class Group:
@@ -44,7 +48,7 @@ class Group:
         """This process's part along `dim` of the sum."""
         parts = torch.stack(values.chunk(self.size, dim)).contiguous()
         out = torch.empty_like(parts[0])
-        dist.reduce_scatter_tensor(out, parts.flatten(0, 1), group=self.handle)
+        _reduce_scatter(out, parts.flatten(0, 1), group=self.handle)
         return out
 
     def part(self, values: Tensor, dim: int) -> Tensor:
