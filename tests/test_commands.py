@@ -136,7 +136,7 @@ def test_verify_merge_and_export(project):
     call("merge", "data/web-train", "data/books", "-o", "data/all", "--shuffle")
     report = orjson.loads(call("verify", "data/all", "--json").output)
     assert report["problems"] == []
-    paths = orjson.loads(call("export-dataset", "data/all", "-o", "nano", "--to", "nanogpt", "--json").output)[
+    paths = orjson.loads(call("export-dataset", "data/all", "-o", "nano", "--to", "nanogpt", "--json").stdout)[
         "outputs"
     ]
     assert Path(paths[0]).stat().st_size == 2 * report["tokens"]
