@@ -17,7 +17,7 @@ VERSIONS: dict[str, int] = {
     "receipt": 1,
     "stats": 1,
     "scores": 1,
-    "indexed": 1,
+    "indexed": 2,
     "blend": 1,
     "recipe": 1,
     "rules": 1,
@@ -30,7 +30,9 @@ VERSIONS: dict[str, int] = {
     "dedup_index": 1,
 }
 
-UPGRADES: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
+UPGRADES: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
+    ("indexed", 1): lambda content: content,  # 2 adds a digest of the sidecar's own fields
+}
 """(kind, version) -> function that turns such a document into the next version."""
 
 
@@ -45,7 +47,7 @@ def check(kind: str, content: Any, path: Path | str) -> dict[str, Any]:
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
         raise CorpusError(f"{path}: expected a megadata {kind} file, found {found!r}; is this the right path?")
     version = content.get("version")
-    if not isinstance(version, int) or version > VERSIONS[kind]:
+    if not isinstance(version, int) or not 0 < version <= VERSIONS[kind]:
         raise CorpusError(
             f"{path}: {kind} version {version}, this megadata reads up to {VERSIONS[kind]}; upgrade megadata or write it again"
         )

@@ -132,7 +132,7 @@ def test_block_digests_are_those_of_hashlib_for_any_number_of_threads(tmp_path, 
 def test_the_sidecar_says_what_was_written(tmp_path):
     prefix = make(tmp_path / "d", 777, meta=Meta(vocabulary_size=1000, special_tokens={"eod": 3}, config={"a": [1]}))
     content = json.loads(Path(f"{prefix}.meta.json").read_text())
-    assert (content["format"], content["version"]) == ("indexed", 1)
+    assert (content["format"], content["version"]) == ("indexed", 2)
     assert content["idx_sha256"] == hashlib.sha256(Path(f"{prefix}.idx").read_bytes()).hexdigest()
     assert content["blocks"] == [hashlib.sha256(Path(f"{prefix}.bin").read_bytes()).hexdigest()]
     assert content["fingerprint"] == sampled_fingerprint(prefix)

@@ -44,6 +44,7 @@ import numpy as np
 
 from megadata.errors import ConfigError
 from megadata.indexed.blendfile import parse_blend, render_blend
+from megadata.indexed.files import is_url
 from megadata.indexed.megatronblend import check_megatron, cut_as_megatron, megatron_samples
 from megadata.indexed.megatronsamples import MegatronOrder, MegatronSamples
 from megadata.indexed.mixture import Schedule
@@ -406,5 +407,8 @@ def _node(name: str, given: dict[str, Any], folder: Path, outer: tuple[Path, ...
     if "sources" in given:
         inside = given.pop("sources")
         return Group(name=name, sources=tuple(_node(n, one, folder, outer) for n, one in inside.items()), **given)
-    data, validation = (tuple(str(folder / prefix) for prefix in given.pop(key, ())) for key in ("data", "validation"))
+    data, validation = (
+        tuple(prefix if is_url(prefix) else str(folder / prefix) for prefix in given.pop(key, ()))
+        for key in ("data", "validation")
+    )
     return Source(name=name, data=data, validation=validation, **given)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from megadata import formats
 from megadata.errors import ConfigError, CorpusError
+from megadata.indexed.files import is_url
 from megadata.indexed.megatron import SURPLUS
 from megadata.indexed.sources import Node, Source
 
@@ -201,6 +202,8 @@ def _plain(value: int | float | Fraction) -> int | float:
 
 def _relative(prefix: str, folder: Path) -> str:
     """`prefix` seen from `folder`, where the two share more than the root of the file system; else absolute."""
+    if is_url(prefix):
+        return prefix
     absolute, base = os.path.abspath(prefix), os.path.abspath(folder)  # noqa: PTH100 - a path's text, links kept
     if os.path.commonpath([absolute, base]) == os.path.sep:
         return absolute

@@ -25,12 +25,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from megadata.errors import ConfigError, IndexFormatError
+from megadata.errors import ConfigError, CorpusError, IndexFormatError
+from megadata.indexed.files import Bytes, open_bytes
 
 MAGIC = b"MMIDIDX\x00\x00"
 VERSION = 1
@@ -189,29 +190,28 @@ def parse_index(prefix: str | Path) -> Index:
     IndexFormatError
         If a file is missing, is not MMIDIDX version 1, is shorter or longer than its header says, or its borders do not fit.
     """
-    path = idx_path(prefix)
-    bin_size = _size(bin_path(prefix))
-    size = _size(path)
-    with path.open("rb") as file:
-        code, sequences, bounds = _header(file.read(HEADER.size), path)
-        plain = HEADER.size + 12 * sequences + 8 * bounds
-        if size not in (plain, plain + sequences):
-            raise IndexFormatError(
-                f"{path}: the header promises {sequences} sequences and {bounds} document bounds, {plain} bytes, "
-                f"found {size}; copy or write the file again"
-            )
-        modes = sequences > 0 and size == plain + sequences
-        length = pointer = 0
-        if sequences:
-            length = _entry(file, HEADER.size + 4 * (sequences - 1), "<i4")
-            pointer = _entry(file, HEADER.size + 12 * sequences - 8, "<i8")
-        first = _entry(file, HEADER.size + 12 * sequences, "<i8") if bounds else 0
-        last = _entry(file, plain - 8, "<i8") if bounds else 0
+    path = f"{prefix}.idx"
+    bin_size = open_half(f"{prefix}.bin").size
+    file = open_half(path)
+    code, sequences, bounds = _header(file.peek(0, HEADER.size), path)
+    plain = HEADER.size + 12 * sequences + 8 * bounds
+    if file.size not in (plain, plain + sequences):
+        raise IndexFormatError(
+            f"{path}: the header promises {sequences} sequences and {bounds} document bounds, {plain} bytes, "
+            f"found {file.size}; copy or write the file again"
+        )
+    modes = sequences > 0 and file.size == plain + sequences
+    length = pointer = 0
+    if sequences:
+        length = _entry(file, HEADER.size + 4 * (sequences - 1), "<i4", path)
+        pointer = _entry(file, HEADER.size + 12 * sequences - 8, "<i8", path)
+    first = _entry(file, HEADER.size + 12 * sequences, "<i8", path) if bounds else 0
+    last = _entry(file, plain - 8, "<i8", path) if bounds else 0
     dtype = _resolve(code, pointer, length, bin_size)
     expected = pointer + length * dtype.itemsize
-    if length < 0 or pointer < 0 or expected != bin_size:
+    if length < 0 or pointer < 0 or expected != bin_size or bin_size % dtype.itemsize:
         raise IndexFormatError(
-            f"{bin_path(prefix)}: {path.name} ends at byte {expected} ({dtype.name} tokens), found {bin_size} bytes; "
+            f"{prefix}.bin: {Path(path).name} ends at byte {expected} ({dtype.name} tokens), found {bin_size} bytes; "
             "one of the two was cut short or belongs to another dataset"
         )
     index = Index(dtype=dtype, sequences=sequences, bounds=bounds, modes=modes, tokens=bin_size // dtype.itemsize)
@@ -223,17 +223,22 @@ def parse_index(prefix: str | Path) -> Index:
     return index
 
 
-def _size(path: Path) -> int:
+def open_half(path: str) -> Bytes:
+    """The bytes of a .bin or .idx, or `IndexFormatError` that names it."""
     try:
-        return path.stat().st_size
+        return open_bytes(path)
+    except IndexFormatError:
+        raise
     except OSError as error:
         raise IndexFormatError(
             f"{path}: expected one half of an indexed dataset (.bin and .idx), {(error.strerror or 'unreadable').lower()}; "
             "give the prefix without its ending"
         ) from error
+    except CorpusError as error:
+        raise IndexFormatError(str(error)) from error
 
 
-def _header(raw: bytes, path: Path) -> tuple[int, int, int]:
+def _header(raw: bytes, path: str) -> tuple[int, int, int]:
     """Token code, sequences and bounds of a header."""
     if len(raw) < HEADER.size:
         raise IndexFormatError(
@@ -249,10 +254,13 @@ def _header(raw: bytes, path: Path) -> tuple[int, int, int]:
     return code, sequences, bounds
 
 
-def _entry(file: BinaryIO, offset: int, dtype: str) -> int:
+def _entry(file: Bytes, offset: int, dtype: str, path: str) -> int:
     """One integer of an index array."""
-    file.seek(offset)
-    return int(np.frombuffer(file.read(np.dtype(dtype).itemsize), dtype)[0])
+    size = np.dtype(dtype).itemsize
+    raw = file.peek(offset, offset + size)
+    if len(raw) != size:
+        raise IndexFormatError(f"{path}: ended at byte {offset + len(raw)} while it was read; open the dataset again")
+    return int(np.frombuffer(raw, dtype)[0])
 
 
 def _resolve(code: int, pointer: int, length: int, bin_size: int) -> np.dtype[Any]:

@@ -158,7 +158,7 @@ class MegatronDataset:
         """Fill the given rows of `out`, of shape (B, L + 1), with the tokens of some samples."""
         owner, first, size = self.pieces(samples)
         width = out.shape[1]
-        tokens = self.dataset.window(0, self.dataset.tokens)
+        tokens = self.dataset.stream(0, self.dataset.tokens)
         if size.size * SHORT_PIECE > samples.size * width:
             places = np.repeat(first - (np.cumsum(size) - size), size) + np.arange(samples.size * width)
             out[rows] = tokens[places].reshape(samples.size, width)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from megadata.errors import ConfigError, OutputError
+from megadata.indexed.files import Bytes, BytesFile, LocalBytes, is_url, open_bytes, open_sidecar
 from megadata.indexed.format import CHUNK, bin_path, docs_path, tokenizer_path
 from megadata.indexed.meta import Meta
 from megadata.indexed.order import I64, mix64_of, permute
@@ -25,6 +26,9 @@ from megadata.indexed.vocabulary import common_vocabulary
 from megadata.indexed.writer import IndexedWriter, bin_temporary, finish, preallocate, refuse_foreign
 
 COPY_BYTES = 1 << 30
+"""Bytes that the kernel is asked to copy at a time."""
+PIECE_BYTES = 8 << 20
+"""Bytes copied at a time where it cannot."""
 GATHER_BYTES = 64 << 20
 """Tokens of output gathered at a time when shuffling."""
 ROWS = 1 << 16
@@ -98,7 +102,7 @@ def _check(inputs: Sequence[IndexedDataset], output: str | Path) -> None:
                 f"merge: {data.prefix} holds {data.dtype.name} tokens, {first.prefix} holds {first.dtype.name}; "
                 "merge datasets of one type"
             )
-        if bin_path(data.prefix).resolve() == bin_path(output).resolve():
+        if not is_url(data.prefix) and bin_path(data.prefix).resolve() == bin_path(output).resolve():
             raise ConfigError(f"merge: {output} is one of the inputs; write to another prefix")
 
 
@@ -141,7 +145,7 @@ def _append(inputs: Sequence[IndexedDataset], output: str | Path, meta: Meta, wo
     try:
         position = 0
         for data, size in zip(inputs, sizes, strict=True):
-            _copy(bin_path(data.prefix), descriptor, position, size)
+            _copy(f"{data.prefix}.bin", descriptor, position, size)
             position += size
     except OSError as error:
         raise OutputError(f"{temporary}: cannot write: {error.strerror}; free space or write elsewhere") from error
@@ -155,9 +159,9 @@ def _append(inputs: Sequence[IndexedDataset], output: str | Path, meta: Meta, wo
             for data in inputs:
                 for start in range(0, len(data), CHUNK):
                     lengths.write(data.lengths[start : start + CHUNK].tobytes())
-                ends = data.bounds[1:]
+                starts = data.bounds
                 for start in range(0, data.documents, CHUNK):
-                    bounds.write((ends[start : start + CHUNK] + before).tobytes())
+                    bounds.write((starts[start + 1 : start + CHUNK + 1] + before).tobytes())
                 before += len(data)
         return finish(
             output,
@@ -172,20 +176,27 @@ def _append(inputs: Sequence[IndexedDataset], output: str | Path, meta: Meta, wo
             path.unlink(missing_ok=True)
 
 
-def _copy(source: Path, target: int, position: int, size: int) -> None:
-    """Copy a file into an open one at `position`, inside the kernel where the platform can."""
-    with source.open("rb", buffering=0) as file:
-        done = 0
-        while done < size:
-            count = 0
-            try:
-                count = os.copy_file_range(file.fileno(), target, min(COPY_BYTES, size - done), done, position + done)
-            except (AttributeError, OSError):
-                piece = os.pread(file.fileno(), min(1 << 22, size - done), done)
-                count = os.pwrite(target, piece, position + done)
-            if count == 0:
-                raise OutputError(f"{source}: ended after {done} of {size} bytes while it was copied; run merge again")
-            done += count
+def _copy(source: str, target: int, position: int, size: int) -> None:
+    """Copy a file or object into an open file at `position`, inside the kernel where the platform can."""
+    reader = open_bytes(source)
+    done = 0
+    while done < size:
+        count = _copy_inside(reader, target, position, done, size)
+        if not count:
+            count = os.pwrite(target, reader.read(done, min(done + PIECE_BYTES, size)), position + done)
+        if count == 0:
+            raise OutputError(f"{source}: ended after {done} of {size} bytes while it was copied; run merge again")
+        done += count
+
+
+def _copy_inside(reader: Bytes, target: int, position: int, done: int, size: int) -> int:
+    """Bytes that the kernel copied; 0 where it cannot."""
+    if not isinstance(reader, LocalBytes):
+        return 0
+    try:
+        return os.copy_file_range(reader.fileno(), target, min(COPY_BYTES, size - done), done, position + done)
+    except (AttributeError, OSError):
+        return 0
 
 
 def _mapped(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -254,23 +265,25 @@ def _gather_group(
 def _merge_docs(inputs: Sequence[IndexedDataset], output: str | Path, order: _Order | None) -> None:
     """Write PREFIX.docs.parquet in the order of the documents, where every input has one; else remove a stale one."""
     target = docs_path(output)
-    paths = [docs_path(data.prefix) for data in inputs]
-    if not all(path.exists() for path in paths):
+    sources = [open_sidecar(f"{data.prefix}.docs.parquet") for data in inputs]
+    files = [BytesFile(source) for source in sources if source is not None]
+    if len(files) < len(sources):
         target.unlink(missing_ok=True)
         return
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     temporary = target.with_name(target.name + ".tmp")
-    schema = pa.unify_schemas([pq.read_schema(path) for path in paths])
+    schema = pa.unify_schemas([pq.read_schema(path) for path in files])
     with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         if order is None:
-            for path in paths:
+            for path in files:
+                path.seek(0)
                 file = pq.ParquetFile(path)
                 for group in range(file.metadata.num_row_groups):
                     writer.write_table(_conform(file.read_row_group(group), schema))
         else:
-            table = pa.concat_tables([_conform(pq.read_table(path), schema) for path in paths])
+            table = pa.concat_tables([_conform(pq.read_table(path), schema) for path in files])
             for start in range(0, order.total, ROWS):
                 rows = order.documents(start, min(start + ROWS, order.total))
                 writer.write_table(table.take(pa.array(rows)))

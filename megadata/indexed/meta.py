@@ -1,7 +1,7 @@
 """PREFIX.meta.json: what a .bin/.idx pair cannot say about itself.
 
 Other readers ignore it. It holds counts, the type and special ids of the vocabulary, the tokenizer's hash, which tokens begin a
-word, and a digest for each 64 MiB of .bin, so that damage can be named to the block.
+word, and a digest for each 64 MiB of .bin, so that damage can be named to the block. It ends with a digest of its own fields.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from megadata import formats
 from megadata.errors import CorpusError, IndexFormatError
+from megadata.indexed.files import open_sidecar
 from megadata.indexed.format import meta_path
 
 BLOCK_BYTES = 64 << 20
@@ -62,6 +63,8 @@ class Meta:
     """SHA-256 of the list of block digests (`digest_of_blocks`)."""
     idx_sha256: str | None = None
     """SHA-256 of .idx."""
+    docs_sha256: str | None = None
+    """SHA-256 of .docs.parquet, where there is one."""
     fingerprint: str | None = None
     """What keys the order of samples (`IndexedDataset.fingerprint`), kept so that it need not be computed."""
     shuffled: bool = False
@@ -112,6 +115,7 @@ def write_meta(prefix: str | Path, meta: Meta) -> Path:
     """Write PREFIX.meta.json under a temporary name, flush it to disk, and rename it."""
     path = meta_path(prefix)
     content = formats.stamp("indexed", {**dataclasses.asdict(meta), "blocks": list(meta.blocks)})
+    content["sha256"] = _digest(content)
     temporary = meta_temporary(prefix)
     with temporary.open("w", encoding="utf-8") as file:
         json.dump(content, file, indent=1, ensure_ascii=False)
@@ -130,23 +134,34 @@ def read_meta(prefix: str | Path) -> Meta | None:
     IndexFormatError
         If it is there but damaged, of another kind, or of a newer version.
     """
-    path = meta_path(prefix)
+    path = f"{prefix}.meta.json"
     try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
+        file = open_sidecar(path)
+    except (OSError, CorpusError) as error:
+        said = error.strerror if isinstance(error, OSError) else error
+        raise IndexFormatError(f"{path}: cannot be read: {said}; check the file's rights") from error
+    if file is None:
         return None
-    except OSError as error:
-        raise IndexFormatError(f"{path}: cannot be read: {error.strerror}; check the file's rights") from error
     try:
-        content = formats.check("indexed", json.loads(raw), path)
+        told = json.loads(file.read(0, file.size))
+        content = formats.check("indexed", told, path)
     except CorpusError as error:
         raise IndexFormatError(str(error)) from error
     except (ValueError, RecursionError) as error:
         raise _damaged(path, f"is not JSON: {error}") from error
-    return _parse(content, path)
+    meta = _parse(content, path)
+    if told["version"] > 1 and told.get("sha256") != _digest(told):
+        raise _damaged(path, "is not what was written: its own digest does not fit")
+    return meta
 
 
-def _damaged(path: Path, what: str) -> IndexFormatError:
+def _digest(content: Mapping[str, Any]) -> str:
+    """SHA-256 of a sidecar's fields, however they are laid out."""
+    fields = {name: value for name, value in content.items() if name != "sha256"}
+    return sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _damaged(path: str, what: str) -> IndexFormatError:
     return IndexFormatError(f"{path}: {what}; write the sidecar again with `megadata verify --write-meta`")
 
 
@@ -158,6 +173,7 @@ _OPTIONAL_STRINGS = (
     "word_start",
     "bin_sha256",
     "idx_sha256",
+    "docs_sha256",
     "fingerprint",
     "identity",
 )
@@ -168,7 +184,7 @@ def _integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _parse(content: dict[str, Any], path: Path) -> Meta:
+def _parse(content: dict[str, Any], path: str) -> Meta:
     """Check every field's type: the file may have been edited or damaged."""
     known = {f.name for f in dataclasses.fields(Meta)}
     values = {key: value for key, value in content.items() if key in known}

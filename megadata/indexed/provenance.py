@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from megadata.errors import IndexFormatError
-from megadata.indexed.format import docs_path
+from megadata.indexed.files import BytesFile, open_sidecar
 from megadata.indexed.reader import IndexedDataset
 from megadata.indexed.stream import TokenRange
 
@@ -106,14 +106,15 @@ def document_rows(prefix: str, documents: Sequence[int]) -> list[dict[str, Any]]
     IndexFormatError
         If the file has not one row a document, or is not Parquet.
     """
-    path = docs_path(prefix)
-    if not path.exists() or not documents:
+    path = f"{prefix}.docs.parquet"
+    source = open_sidecar(path) if documents else None
+    if source is None:
         return [{} for _ in documents]
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(BytesFile(source))
         rows: dict[int, dict[str, Any]] = {}
         wanted = np.unique(np.asarray(documents, np.int64))
         sizes = [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
@@ -121,9 +122,11 @@ def document_rows(prefix: str, documents: Sequence[int]) -> list[dict[str, Any]]
         groups = np.searchsorted(borders, wanted, side="right") - 1
         for group in np.unique(groups[wanted < borders[-1]]).tolist():
             mine = wanted[groups == group]
-            taken = file.read_row_group(group).take(pa.array(mine - borders[group])).to_pylist()
+            table = file.read_row_group(group)
+            table.validate(full=True)  # offsets of a damaged group would lead anywhere
+            taken = table.take(pa.array(mine - borders[group])).to_pylist()
             rows.update(zip(mine.tolist(), taken, strict=True))
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError) as error:
         raise IndexFormatError(f"{path}: cannot be read as Parquet: {error}; write the dataset again") from error
     if missing := [document for document in wanted.tolist() if document not in rows]:
         raise IndexFormatError(

@@ -49,7 +49,7 @@ def sentence_spans(piece: Piece, tokens: I64, keys: U64, size: int, eod: int | N
     snapped = dataset.starts(last)
     stop = np.where((full == end) | (snapped <= start), full, snapped)
     if eod is not None and dataset.tokens:
-        tail = dataset.window(0, dataset.tokens)[np.maximum(stop - 1, 0)]
+        tail = dataset.stream(0, dataset.tokens)[np.maximum(stop - 1, 0)]
         stop -= (stop > start) & (tail == eod)
     last = dataset.sequence_at(np.maximum(stop - 1, 0)) + 1
     inner = np.maximum(last - sentence - 1, 0)

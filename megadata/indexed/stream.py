@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from megadata.errors import ConfigError
+from megadata.indexed.files import RangeArray
 from megadata.indexed.reader import IndexedDataset
 
 
@@ -41,25 +42,27 @@ class TokenStream:
         ends = np.cumsum([piece.stop - piece.start for piece in self.pieces], dtype=np.int64)
         self._ends: list[int] = ends.tolist()
         self.tokens: int = self._ends[-1] if self._ends else 0
-        self._arrays: list[NDArray[Any]] | None = None
+        self._arrays: list[NDArray[Any] | RangeArray] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_arrays": None}
 
-    def arrays(self) -> list[NDArray[Any]]:
-        """The tokens of each piece, as views of the files."""
+    def arrays(self) -> list[NDArray[Any] | RangeArray]:
+        """The tokens of each piece, as views of the files or, behind URLs, ranges of them."""
         if self._arrays is None:
-            self._arrays = [piece.dataset.window(piece.start, piece.stop - piece.start) for piece in self.pieces]
+            self._arrays = [piece.dataset.stream(piece.start, piece.stop - piece.start) for piece in self.pieces]
         return self._arrays
 
     def read(self, start: int, out: NDArray[np.int64]) -> None:
         """Fill `out` with the tokens from `start` on."""
         arrays = self._arrays or self.arrays()
         if len(arrays) == 1 and start + out.size <= self.tokens:
+            self.pieces[0].dataset.check()
             out[:] = arrays[0][start : start + out.size]
             return
         done = 0
         for number, first, length in self._cover(start, out.size):
+            self.pieces[number].dataset.check()
             out[done : done + length] = arrays[number][first : first + length]
             done += length
 

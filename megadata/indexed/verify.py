@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
 from megadata.errors import IndexFormatError
-from megadata.indexed.format import CHUNK, bin_path, idx_path
+from megadata.indexed.files import open_sidecar
+from megadata.indexed.format import CHUNK
 from megadata.indexed.meta import BLOCK_BYTES, Meta, digest_of_blocks
 from megadata.indexed.reader import IndexedDataset
-from megadata.indexed.writer import digest_blocks
+from megadata.indexed.writer import digest_blocks, digest_file
 
 TOKENS = 1 << 24
 """Tokens looked at together."""
@@ -94,7 +94,7 @@ def _report(prefix: str | Path, data: IndexedDataset | None, checked: list[str],
 
 def _structure(data: IndexedDataset) -> list[str]:
     """The first sequence whose pointer does not follow from the lengths; the first document whose bounds fall."""
-    path = idx_path(data.prefix)
+    path = f"{data.prefix}.idx"
     position = 0
     for start in range(0, len(data), CHUNK):
         lengths = data.lengths[start : start + CHUNK].astype(np.int64)
@@ -124,7 +124,7 @@ def _structure(data: IndexedDataset) -> list[str]:
 def _digests(data: IndexedDataset, meta: Meta, workers: int) -> list[str]:
     """The first block of .bin whose bytes changed; whether .idx changed."""
     problems = []
-    path = bin_path(data.prefix)
+    path = f"{data.prefix}.bin"
     if digest_of_blocks(meta.blocks) != meta.bin_sha256:
         problems.append(f"{path}: the digests in the sidecar do not belong together; the sidecar is damaged")
     found = digest_blocks(path, workers)
@@ -133,20 +133,19 @@ def _digests(data: IndexedDataset, meta: Meta, workers: int) -> list[str]:
     for block, (now, then) in enumerate(zip(found, meta.blocks, strict=False)):
         if now != then:
             start = block * BLOCK_BYTES
-            end = min(start + BLOCK_BYTES, path.stat().st_size)
+            end = min(start + BLOCK_BYTES, data.tokens * data.dtype.itemsize)
             first = int(data.sequence_at(np.array([start // data.dtype.itemsize]))[0])
             problems.append(
                 f"{path}: block {block} (bytes {start} to {end}, from sequence {first} on) is not what was written; "
                 "copy the file again or write it again"
             )
             break
-    if meta.idx_sha256:
-        digest = sha256()
-        with idx_path(data.prefix).open("rb") as file:
-            while piece := file.read(1 << 20):
-                digest.update(piece)
-        if digest.hexdigest() != meta.idx_sha256:
-            problems.append(f"{idx_path(data.prefix)}: the bytes are not what was written; copy the file again")
+    if meta.idx_sha256 and digest_file(f"{data.prefix}.idx") != meta.idx_sha256:
+        problems.append(f"{data.prefix}.idx: the bytes are not what was written; copy the file again")
+    for ending, digest in (("docs.parquet", meta.docs_sha256), ("tokenizer.json", meta.tokenizer_sha256)):
+        path = f"{data.prefix}.{ending}"
+        if digest and open_sidecar(path) is not None and digest_file(path) != digest:
+            problems.append(f"{path}: the bytes are not what was written; copy the file again")
     return problems
 
 
@@ -160,7 +159,7 @@ def _ids(data: IndexedDataset, meta: Meta | None) -> list[str]:
             at = int(np.flatnonzero(outside)[0])
             limit = "must not be negative" if size is None else f"must be below {size}, the size of the vocabulary"
             return [
-                f"{bin_path(data.prefix)}: token {start + at} is {part[at]}, ids {limit}; "
+                f"{data.prefix}.bin: token {start + at} is {part[at]}, ids {limit}; "
                 "another tokenizer wrote this, or another type"
             ]
     return []
@@ -173,11 +172,11 @@ def _ends(data: IndexedDataset, meta: Meta) -> list[str]:
         borders = data.starts(starts[first : first + CHUNK + 1])
         filled = np.flatnonzero(np.diff(borders) > 0)
         ends = borders[filled + 1] - 1
-        wrong = np.flatnonzero(data.window(0, data.tokens)[ends] != meta.eod)
+        wrong = np.flatnonzero(data.stream(0, data.tokens)[ends] != meta.eod)
         if wrong.size:
             at = wrong[0]
             return [
-                f"{bin_path(data.prefix)}: document {first + filled[at]} ends with token "
+                f"{data.prefix}.bin: document {first + filled[at]} ends with token "
                 f"{data.window(int(ends[at]), 1)[0]}, the sidecar promises the EOD {meta.eod}"
             ]
     return []

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from megadata.errors import ConfigError
-from megadata.indexed.format import tokenizer_path
+from megadata.indexed.files import local_copy
 from megadata.indexed.reader import IndexedDataset
 
 
@@ -77,6 +77,6 @@ def common_vocabulary(datasets: Iterable[IndexedDataset]) -> Vocabulary:
             origin.setdefault(name, data.prefix)
         if "word_starts" not in values and (starts := meta.word_starts()) is not None:
             values["word_starts"] = starts
-        if "tokenizer" not in values and (path := tokenizer_path(data.prefix)).exists():
+        if "tokenizer" not in values and (path := local_copy(f"{data.prefix}.tokenizer.json")) is not None:
             values["tokenizer"] = path
     return Vocabulary(**values)

@@ -23,11 +23,12 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from megadata.errors import ConfigError, OutputError
-from megadata.indexed.format import Tokens, bin_path, idx_path, meta_path, token_dtype, write_index
+from megadata.indexed.files import Bytes, open_bytes
+from megadata.indexed.format import Tokens, bin_path, docs_path, idx_path, meta_path, token_dtype, write_index
 from megadata.indexed.meta import BLOCK_BYTES, Meta, digest_of_blocks, meta_temporary, write_meta
 from megadata.indexed.reader import sampled_fingerprint
 
-READ_BYTES = 1 << 20
+READ_BYTES = 4 << 20
 NOT_SUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 """What file systems that cannot claim room answer."""
 
@@ -128,22 +129,25 @@ def fitting(tokens: ArrayLike, dtype: np.dtype[Any]) -> Tokens:
 
 
 def digest_blocks(path: str | Path, workers: int = 1) -> tuple[str, ...]:
-    """SHA-256 of each 64 MiB of a file, computed by `workers` threads."""
-    blocks = range(-(-Path(path).stat().st_size // BLOCK_BYTES))
+    """SHA-256 of each 64 MiB of a file or object, computed by `workers` threads."""
+    source = open_bytes(path)
+    blocks = range(-(-source.size // BLOCK_BYTES))
     if workers <= 1 or len(blocks) <= 1:
-        return tuple(_digest_block(path, block) for block in blocks)
+        return tuple(_digest(source, block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES) for block in blocks)
     with ThreadPoolExecutor(workers) as threads:
-        return tuple(threads.map(lambda block: _digest_block(path, block), blocks))
+        return tuple(threads.map(lambda b: _digest(open_bytes(path), b * BLOCK_BYTES, (b + 1) * BLOCK_BYTES), blocks))
 
 
-def _digest_block(path: str | Path, block: int) -> str:
+def digest_file(path: str | Path) -> str:
+    """SHA-256 of a whole file or object."""
+    source = open_bytes(path)
+    return _digest(source, 0, source.size)
+
+
+def _digest(source: Bytes, start: int, stop: int) -> str:
     digest = sha256()
-    with Path(path).open("rb", buffering=0) as file:
-        file.seek(block * BLOCK_BYTES)
-        left = BLOCK_BYTES
-        while left and (piece := file.read(min(READ_BYTES, left))):
-            digest.update(piece)
-            left -= len(piece)
+    for at in range(start, min(stop, source.size), READ_BYTES):
+        digest.update(source.read(at, min(at + READ_BYTES, stop)))
     return digest.hexdigest()
 
 
@@ -210,6 +214,7 @@ def finish(
         blocks=blocks,
         bin_sha256=digest_of_blocks(blocks),
         idx_sha256=idx_sha256,
+        docs_sha256=digest_file(docs_path(prefix)) if docs_path(prefix).exists() else None,
         fingerprint=sampled_fingerprint(prefix),
     )
     write_meta(prefix, complete)
