@@ -151,30 +151,43 @@ def inspect(path: str, document: int | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("prefix", type=PATH)
+@click.argument("prefix")
 @click.option("--tokenizer", type=PATH, metavar="T", help="Check the ids against this tokenizer.")
 @click.option("--write-meta", is_flag=True, help="Write the sidecar that foreign files lack.")
 @click.option("--fast", is_flag=True, help="Sizes and structure only.")
 @json_option
-def verify(prefix: Path, tokenizer: Path | None, write_meta: bool, fast: bool, as_json: bool) -> None:
+def verify(prefix: str, tokenizer: Path | None, write_meta: bool, fast: bool, as_json: bool) -> None:
     """Check that an indexed dataset is whole: sizes, structure, digests, ids within the vocabulary, ends of documents.
+
+    With --write-meta, Megatron's own .bin and .idx become a dataset of ours: every id is checked against the tokenizer, the token
+    that ends documents is found, and the sidecar is written.
 
     \b
     Example:
       megadata verify data/web-train
+      megadata verify foreign/text_document --tokenizer tokenizer.json --write-meta
     """
     from megadata.config import to_dict
+    from megadata.indexed.adopt import adopt
     from megadata.indexed.verify import verify as run
+    from megadata.runtime.executor import default_workers
+    from megadata.tokenize.sidecar import adopt_tokenizer
 
-    if tokenizer is not None or write_meta:
-        raise ConfigError("--tokenizer and --write-meta are not part of this version; tokenize the text with megadata")
-    report = run(str(prefix), deep=not fast)
+    if write_meta and fast:
+        raise ConfigError("--write-meta reads every token; leave out --fast")
+    workers, ends = default_workers(), ""
+    with adopt_tokenizer(tokenizer, prefix, save=write_meta) as vocabulary:
+        if write_meta:
+            ends = adopt(prefix, vocabulary, workers=workers).ends
+    report = run(prefix, deep=not fast, vocabulary=vocabulary, workers=workers)
     if as_json:
-        print_json(to_dict(report))
+        print_json(to_dict(report) | ({"ends": ends} if write_meta else {}))
     else:
         click.echo(
             f"{prefix}: {report.documents:,} documents, {report.sequences:,} sequences, {report.tokens:,} tokens"
         )
+        if write_meta:
+            click.echo(f"{prefix}.meta.json: written; {ends}")
         click.echo(f"checked: {', '.join(report.checked)}")
         for problem in report.problems:
             click.echo(f"problem: {problem}")
@@ -198,8 +211,9 @@ def merge(prefixes: tuple[str, ...], output: Path, shuffle: bool, seed: int, as_
     """
     from megadata.config import to_dict
     from megadata.indexed.merge import merge as run
+    from megadata.runtime.executor import default_workers
 
-    report = run(list(prefixes), str(output), shuffle=shuffle, seed=seed)
+    report = run(list(prefixes), str(output), shuffle=shuffle, seed=seed, workers=default_workers())
     if as_json:
         print_json(to_dict(report))
     else:

@@ -10,7 +10,7 @@ from megadata.commands.options import PATH, json_option, print_json
 
 
 @click.command("export-dataset")
-@click.argument("prefix", type=PATH)
+@click.argument("prefix")
 @click.option("-o", "--output", required=True, type=PATH, metavar="DIR", help="Folder to write to.")
 @click.option(
     "--to",
@@ -20,7 +20,7 @@ from megadata.commands.options import PATH, json_option, print_json
     help="Whose format.",
 )
 @json_option
-def export_dataset(prefix: Path, output: Path, target: str, as_json: bool) -> None:
+def export_dataset(prefix: str, output: Path, target: str, as_json: bool) -> None:
     """Write an indexed dataset in another tool's format.
 
     \b
@@ -31,9 +31,9 @@ def export_dataset(prefix: Path, output: Path, target: str, as_json: bool) -> No
     from megadata.indexed.reader import IndexedDataset
     from megadata.runtime.progress import Reporter
 
-    data = IndexedDataset(str(prefix))
+    data = IndexedDataset(prefix)
     with Reporter.console().stage("export", data.tokens * data.dtype.itemsize) as stage:
-        paths = run(str(prefix), output, target, advance=stage.advance)  # type: ignore[arg-type]
+        paths = run(prefix, output, target, advance=stage.advance)  # type: ignore[arg-type]
     if as_json:
         print_json({"outputs": paths})
     else:

@@ -37,7 +37,7 @@ class Report:
         return not self.problems
 
 
-def verify(prefix: str | Path, *, deep: bool = False, workers: int = 1) -> Report:
+def verify(prefix: str | Path, *, deep: bool = False, vocabulary: Meta | None = None, workers: int = 1) -> Report:
     """Check an indexed dataset and say everything that is wrong with it.
 
     Parameters
@@ -46,6 +46,8 @@ def verify(prefix: str | Path, *, deep: bool = False, workers: int = 1) -> Repor
         What the files of the dataset share.
     deep : bool
         Also read every token: digests by block, ids within the vocabulary, the EOD where it is promised.
+    vocabulary : Meta, optional
+        What is known of the tokenizer that should have written it (`megadata.tokenize.sidecar.vocabulary_of`).
     workers : int
         Threads that compute digests.
 
@@ -66,15 +68,21 @@ def verify(prefix: str | Path, *, deep: bool = False, workers: int = 1) -> Repor
         checked.append("sidecar" if meta else "no sidecar")
     except IndexFormatError as error:
         problems.append(str(error))
+    if vocabulary is not None and meta is not None and meta.tokenizer_sha256 not in (None, vocabulary.tokenizer_sha256):
+        problems.append(
+            f"{data.prefix}.meta.json: the dataset was written with tokenizer {str(meta.tokenizer_sha256)[:12]}, "
+            f"not with {str(vocabulary.tokenizer_sha256)[:12]}; give the tokenizer that lies beside it"
+        )
     checked.append("structure")
-    problems += _structure(data)
+    problems += structure(data)
     if deep:
         if meta is not None and meta.bin_sha256:
             checked.append(f"digests of {len(meta.blocks)} blocks")
-            problems += _digests(data, meta, workers)
+            problems += digests(data, meta, workers)
         if not problems:
             checked.append("token ids")
-            problems += _ids(data, meta)
+            sizes = [known.vocabulary_size for known in (vocabulary, meta) if known is not None]
+            problems += outside_ids(data, min((size for size in sizes if size is not None), default=None))
         if meta is not None and meta.appended_eod and not problems:
             checked.append("ends of documents")
             problems += _ends(data, meta)
@@ -92,7 +100,7 @@ def _report(prefix: str | Path, data: IndexedDataset | None, checked: list[str],
     )
 
 
-def _structure(data: IndexedDataset) -> list[str]:
+def structure(data: IndexedDataset) -> list[str]:
     """The first sequence whose pointer does not follow from the lengths; the first document whose bounds fall."""
     path = f"{data.prefix}.idx"
     position = 0
@@ -121,7 +129,7 @@ def _structure(data: IndexedDataset) -> list[str]:
     return []
 
 
-def _digests(data: IndexedDataset, meta: Meta, workers: int) -> list[str]:
+def digests(data: IndexedDataset, meta: Meta, workers: int) -> list[str]:
     """The first block of .bin whose bytes changed; whether .idx changed."""
     problems = []
     path = f"{data.prefix}.bin"
@@ -149,19 +157,20 @@ def _digests(data: IndexedDataset, meta: Meta, workers: int) -> list[str]:
     return problems
 
 
-def _ids(data: IndexedDataset, meta: Meta | None) -> list[str]:
-    """The first id outside the vocabulary."""
-    size = meta.vocabulary_size if meta else None
+def outside_ids(data: IndexedDataset, size: int | None) -> list[str]:
+    """The first id outside a vocabulary of `size` entries, or below 0."""
     for start in range(0, data.tokens, TOKENS):
         part = data.window(start, min(TOKENS, data.tokens - start))
-        outside = part < 0 if size is None else (part < 0) | (part >= size)
-        if outside.any():
-            at = int(np.flatnonzero(outside)[0])
-            limit = "must not be negative" if size is None else f"must be below {size}, the size of the vocabulary"
-            return [
-                f"{data.prefix}.bin: token {start + at} is {part[at]}, ids {limit}; "
-                "another tokenizer wrote this, or another type"
-            ]
+        low, high = int(part.min()), int(part.max())
+        if low >= 0 and (size is None or high < size):
+            continue
+        at = int(np.flatnonzero(part < 0 if size is None else (part < 0) | (part >= size))[0])
+        owner = int(data.document_at(data.sequence_at(np.array([start + at])))[0])
+        limit = "must not be negative" if size is None else f"must be below {size}, the size of the vocabulary"
+        return [
+            f"{data.prefix}.bin: token {start + at}, in document {owner}, is {part[at]}, ids {limit}; "
+            "another tokenizer wrote this, or another type"
+        ]
     return []
 
 

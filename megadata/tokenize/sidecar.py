@@ -25,11 +25,12 @@ def vocabulary_of(tokenizer: Tokenizer) -> Meta:
 
 
 @contextmanager
-def adopt_tokenizer(path: Path | str | None, prefix: Path | str) -> Iterator[Meta | None]:
-    """What the tokenizer at `path` says; its copy lies beside the dataset PREFIX when the block ends well."""
+def adopt_tokenizer(path: Path | str | None, prefix: Path | str, save: bool = True) -> Iterator[Meta | None]:
+    """What the tokenizer at `path` says; with `save` its copy lies beside the dataset PREFIX when the block ends well."""
     if path is None:
         yield None
         return
     tokenizer = load_tokenizer(path)
     yield dataclasses.replace(vocabulary_of(tokenizer), tokenizer_path=tokenizer_path(prefix).name)
-    tokenizer.save(tokenizer_path(prefix))
+    if save:
+        tokenizer.save(tokenizer_path(prefix))
