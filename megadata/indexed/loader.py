@@ -6,18 +6,19 @@ rank gets is a pure function of (blend, position, rank), so a run may go on with
 
 from __future__ import annotations
 
+import copy
 import os
 import queue
 import threading
-from collections.abc import Iterator
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, TypeVar, cast
 
 from megadata.errors import ConfigError
 from megadata.indexed.batch import Batch
 from megadata.indexed.gpt import GptSamples, Tokens
 from megadata.indexed.megatronsamples import MegatronSamples
-from megadata.indexed.samples import Samples
-from megadata.indexed.state import blend_state, check_state
+from megadata.indexed.samples import Origin, Samples
+from megadata.indexed.state import blend_state, check_state, rebase_origin, state_origin
 from megadata.indexed.vocabulary import Vocabulary
 
 
@@ -57,6 +58,8 @@ class Loader:
         As of `GptSamples`, for plain windows.
     prefetch : int
         Batches computed ahead; 0: none, and no thread.
+    prepare : function of Batch to Batch, optional
+        What is done with each batch in the prefetching thread: moving it into pinned memory, for example.
 
     Raises
     ------
@@ -76,6 +79,7 @@ class Loader:
         mask_eod_loss: bool = False,
         eod: int | None = None,
         prefetch: int = 2,
+        prepare: Callable[[Batch], Batch] | None = None,
     ) -> None:
         if not 0 <= rank < world_size:
             raise ConfigError(f"loader: rank must lie in 0 to {world_size - 1}, got {rank}")
@@ -92,6 +96,7 @@ class Loader:
         self.step = start // batch_size
         """Batches given, counted from the first of the run."""
         self.prefetch = prefetch
+        self.prepare = prepare
         self._ahead: _Ahead | None = None
         self._batches: Sampled
         if not hasattr(samples, "samples"):
@@ -132,7 +137,8 @@ class Loader:
         """This rank's part of the global batch whose first sample is `position`."""
         first = position + self.rank * self.batch_size // self.world_size
         last = position + (self.rank + 1) * self.batch_size // self.world_size
-        return self._batches.batch(first, last)
+        batch = self._batches.batch(first, last)
+        return batch if self.prepare is None else self.prepare(batch)
 
     def state_dict(self) -> dict[str, Any]:
         """What it takes to go on: plain values for JSON, the same on every rank.
@@ -163,14 +169,48 @@ class Loader:
         if state["sequence_length"] != self.samples.sequence_length:
             raise ConfigError(
                 f"loader: the state was taken with samples of {state['sequence_length']} tokens, this run has "
-                f"{self.samples.sequence_length}; sample numbers mean other tokens, so start a new run from the checkpoint"
+                f"{self.samples.sequence_length}; sample numbers mean other tokens, `rebase` goes on with new epochs"
             )
+        if (origin := state_origin(state)) is not None:
+            self._rebase(origin)
         blend = _blend_samples(self.samples)
         if blend is not None and "blend" in state:
             check_state(blend, state["blend"], state["position"])
         self.close()
         self.position = state["position"]
         self.step = state["step"]
+
+    def rebase(self, state: dict[str, Any]) -> list[str]:
+        """Go on from a state that `load_state_dict` refuses: another sample length, or another seed, data or weights before it.
+
+        The next batch begins at the same number of tokens of the run. Each source whose data, order and sample length are as they
+        were goes on where it was; others begin their next epoch. States taken from then on know of it.
+
+        Returns
+        -------
+        list of str
+            What is not read because of it, a sentence for each source.
+
+        Raises
+        ------
+        ConfigError
+            If the samples are not those of a blend in our order, or every source has reached its max_epochs.
+        """
+        samples = _blend_samples(self.samples)
+        if not isinstance(samples, Samples) or "cursors" not in state.get("blend", {}):
+            raise ConfigError(
+                "loader: only a blend in our order can go on from other samples; start at a position instead"
+            )
+        origin, notes = rebase_origin(samples, state)
+        self._rebase(origin)
+        self.position, self.step = origin.start, state["step"]
+        return notes
+
+    def _rebase(self, origin: Origin) -> None:
+        self.close()
+        wraps = self._batches is not self.samples
+        self._batches = rebased(self._batches, origin)
+        self.samples = cast(GptSamples, self._batches).samples if wraps else self._batches
 
     def close(self) -> None:
         """End the prefetching thread; the next batch starts it again."""
@@ -181,6 +221,18 @@ class Loader:
     def __del__(self) -> None:
         if getattr(self, "_ahead", None) is not None:
             self.close()
+
+
+S = TypeVar("S")
+
+
+def rebased(samples: S, origin: Origin) -> S:
+    """Samples, or batches of samples, that go on from `origin`."""
+    if isinstance(samples, Samples):
+        return cast(S, samples.rebased(origin))
+    made = copy.copy(samples)
+    made.samples = rebased(made.samples, origin)  # type: ignore[attr-defined]
+    return made
 
 
 def _blend_samples(samples: object) -> Samples | MegatronSamples | None:

@@ -6,6 +6,7 @@ sample; each sample is L + 1 tokens, so that shifted by one they are inputs and 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
@@ -44,6 +45,16 @@ class Location:
     def prefix(self) -> str:
         """The dataset the sample starts in."""
         return self.ranges[0].prefix
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where samples begin that go on from others: what came before is not theirs to tell."""
+
+    start: int
+    """The first sample."""
+    base: Mapping[str, int]
+    """Samples that each source counts as given before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +105,21 @@ class Samples:
             np.array([source.stream.row is not None for source in self.sources]),
         )
         self._near: tuple[int, I64, I64, I64] | None = None
+        self.origin: Origin | None = None
+
+    def rebased(self, origin: Origin) -> Samples:
+        """The same samples from `origin` on, as if each source had given as many before it."""
+        if self._schedule is None:
+            raise ConfigError("samples: only samples of a whole blend can go on from others")
+        made = copy.copy(self)
+        base = [origin.base.get(name, 0) for name in self.names]
+        made.segments = tuple(self._schedule.segments(origin.start, base))
+        if not made.segments:
+            raise ConfigError(
+                f"blend: every source has reached its max_epochs before sample {origin.start}; raise them"
+            )
+        made.origin, made._near = origin, None
+        return made
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_near": None}
@@ -161,12 +187,20 @@ class Samples:
             If a sample is negative or lies after the end that `max_epochs` sets.
         """
         wanted = np.asarray(samples, np.int64).reshape(-1)
-        if wanted.size and not 0 <= (low := int(wanted.min())) <= (high := int(wanted.max())) < self.segments[-1].stop:
+        first = self.segments[0].start
+        if (
+            wanted.size
+            and not first <= (low := int(wanted.min())) <= (high := int(wanted.max())) < self.segments[-1].stop
+        ):
+            if first:
+                raise IndexError(
+                    f"sample {low if low < first else high} asked for, the blend goes on from sample {first}"
+                )
             raise IndexError(
                 f"sample {low if low < 0 else high} asked for, the blend gives {self.segments[-1].stop} "
                 "before every source has reached its max_epochs"
             )
-        if len(self.segments) == 1:
+        if len(self.segments) == 1 and not first:
             source, rank = self.segments[0].tree.descend(wanted)
         else:
             source, rank = np.empty_like(wanted), np.empty_like(wanted)
@@ -237,7 +271,7 @@ class Samples:
         if near is None or not near[0] <= k < near[0] + near[1].size:
             if k < 0:
                 raise IndexError(f"sample {k} asked for; samples count from 0")
-            first = k - k % LOOKAHEAD
+            first = max(k - k % LOOKAHEAD, min(k, self.segments[0].start))
             last = min(first + LOOKAHEAD, max(self.segments[-1].stop, k + 1))
             if k >= self.segments[-1].stop:
                 first = k

@@ -11,7 +11,7 @@ from typing import Any
 
 from megadata.errors import ConfigError
 from megadata.indexed.megatronsamples import MegatronSamples
-from megadata.indexed.samples import Samples
+from megadata.indexed.samples import Origin, Samples
 
 ADVICE = "; go on with the blend the run started with, and append a phase for what is to change"
 
@@ -24,7 +24,7 @@ def blend_state(samples: Samples | MegatronSamples, position: int) -> dict[str, 
     segments = []
     used: set[str] = set()
     for segment in samples.segments:
-        if segment.start < position or segment.start == 0:
+        if segment.start < position or segment is samples.segments[0]:
             weights = {name: weight for name, weight in zip(names, segment.weights, strict=True) if weight}
             base = {name: base for name, base in zip(names, segment.base, strict=True) if base}
             segments.append({"start": segment.start, "weights": weights, "base": base})
@@ -36,7 +36,49 @@ def blend_state(samples: Samples | MegatronSamples, position: int) -> dict[str, 
         "sources": {name: dict(fingerprints[name]) for name in sorted(used)},
         "segments": segments,
         "cursors": samples.counts(min(position, samples.segments[-1].stop)),
+        **(
+            {}
+            if samples.origin is None
+            else {"origin": {"start": samples.origin.start, "base": dict(samples.origin.base)}}
+        ),
     }
+
+
+def state_origin(state: Mapping[str, Any]) -> Origin | None:
+    """Where the samples of a loader's state begin, if they went on from others."""
+    found = state.get("blend", {}).get("origin")
+    return None if found is None else Origin(found["start"], found["base"])
+
+
+def rebase_origin(samples: Samples, state: Mapping[str, Any]) -> tuple[Origin, list[str]]:
+    """Where to go on from a loader's state whose past these samples cannot repeat, and what that costs, in sentences.
+
+    Sources whose data, order and sample length are unchanged go on where they were; no token is repeated or skipped. Others begin
+    the epoch after the one they were in, so no token is seen more often than in whole epochs. Changed data begins anew.
+    """
+    past, length = state["blend"], state["sequence_length"]
+    keyed = (length, past["seed"], past["locality"]) == (samples.sequence_length, samples.seed, samples.locality)
+    data = samples.fingerprints()
+    base, notes = {}, []
+    for name, cursor in past["cursors"].items():
+        then = past["sources"].get(name)
+        if cursor == 0 or then is None:
+            continue
+        if name not in data:
+            notes.append(f"{name} was drawn from and is gone")
+            continue
+        if data[name]["fingerprint"] != then["fingerprint"]:
+            notes.append(f"{name} holds other data than before and begins anew")
+            continue
+        if keyed:
+            base[name] = cursor
+            continue
+        windows = then["tokens"] // length
+        epoch = -(-cursor // windows)
+        base[name] = epoch * samples.windows_per_epoch()[name]
+        if unread := (epoch * windows - cursor) * length:
+            notes.append(f"{name} begins epoch {epoch}; {unread:,} tokens of the epoch before are not read")
+    return Origin(-(-state["position"] * length // samples.sequence_length), base), notes
 
 
 def check_state(samples: Samples | MegatronSamples, state: Mapping[str, Any], position: int) -> None:

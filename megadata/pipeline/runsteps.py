@@ -10,11 +10,14 @@ from typing import Any, Protocol, cast
 
 import orjson
 
-from megadata.errors import ConfigError
+from megadata.errors import ConfigError, CorpusError
 from megadata.indexed.blend import Blend
+from megadata.indexed.loader import rebased
 from megadata.indexed.order import I64
-from megadata.indexed.samples import Location, SourceStream
+from megadata.indexed.samples import Location, Origin, SourceStream
+from megadata.indexed.state import state_origin
 from megadata.indexed.stream import TokenRange
+from megadata.trainer.checkpointfiles import checkpoints_folder, newest_first, open_checkpoint
 from megadata.trainer.data import open_data
 from megadata.trainer.metrics import metrics_path, read_metrics
 from megadata.trainer.runfolder import read_run_config
@@ -52,15 +55,17 @@ class RunSteps:
 
     run: Path
     samples: Traced
+    first: int
+    """The first step."""
     starts: Sequence[int]
-    """First sample of each step; step s at s - 1."""
+    """First sample of each step from `first` on."""
     end: int
     """One past the last sample that a step took."""
 
     @property
     def steps(self) -> int:
-        """Steps the run has taken."""
-        return len(self.starts)
+        """The last step."""
+        return self.first + len(self.starts) - 1
 
     def taken(self, step: int) -> range:
         """The samples of a step.
@@ -70,13 +75,16 @@ class RunSteps:
         ConfigError
             If the run has not taken that step.
         """
-        if not 1 <= step <= self.steps:
-            raise ConfigError(f"{self.run}: step {step} asked for, the run has taken the steps 1 to {self.steps}")
-        return range(self.starts[step - 1], self.starts[step] if step < self.steps else self.end)
+        if not self.first <= step <= self.steps:
+            raise ConfigError(
+                f"{self.run}: step {step} asked for, the run has taken the steps {self.first} to {self.steps}"
+            )
+        at = step - self.first
+        return range(self.starts[at], self.starts[at + 1] if step < self.steps else self.end)
 
     def step_of(self, sample: int) -> int:
         """The step that took a sample."""
-        return bisect_right(self.starts, sample)
+        return self.first - 1 + bisect_right(self.starts, sample)
 
 
 def open_run(run: Path) -> RunSteps:
@@ -90,17 +98,32 @@ def open_run(run: Path) -> RunSteps:
     config = read_run_config(run)
     data = open_data(config, Blend.load(run / "blend.yaml"))
     samples = cast(Traced, data.samples)
+    if (origin := _origin(run)) is not None:
+        samples = rebased(samples, origin)
     size = config.data.batch_size
     last = _last_step(run)
     if last is None:
         raise ConfigError(f"{run}: the run has not taken a step yet; its metrics.jsonl has no line")
     end = last["first_sample"] + size
     if last["first_sample"] == (last["step"] - 1) * size:
-        return RunSteps(run, samples, range(0, end, size), end)
+        return RunSteps(run, samples, 1, range(0, end, size), end)
     starts = {line["step"]: line["first_sample"] for line in read_metrics(run) if "first_sample" in line}
-    if sorted(starts) != list(range(1, last["step"] + 1)):
-        raise ConfigError(f"{metrics_path(run)}: has not a line for each of the steps 1 to {last['step']}; restore it")
-    return RunSteps(run, samples, [starts[step] for step in sorted(starts)], end)
+    first = min(starts)
+    if sorted(starts) != list(range(first, last["step"] + 1)):
+        raise ConfigError(
+            f"{metrics_path(run)}: has not a line for each of the steps {first} to {last['step']}; restore it"
+        )
+    return RunSteps(run, samples, first, [starts[step] for step in sorted(starts)], end)
+
+
+def _origin(run: Path) -> Origin | None:
+    """Where the samples of a run begin that went on from others, as its newest checkpoint says."""
+    for path in newest_first(checkpoints_folder(run)):
+        try:
+            return state_origin(open_checkpoint(path, verify=False).state["loader"])
+        except CorpusError:
+            continue
+    return None
 
 
 def _last_step(run: Path) -> dict[str, Any] | None:

@@ -35,6 +35,9 @@ class DataConfig:
     """BERT: what is told of two segments: whether they were swapped, whether the second is from elsewhere, or nothing."""
     infilling: float = 0.0
     """GPT: part of the documents that are rearranged to learn to fill in the middle, half of them suffix first."""
+    rebase: bool = False
+    """Go on from a checkpoint whose data, weights, seed or sample length were others: sources that cannot go on where they were
+    begin their next epoch."""
     validation_batches: int = 8
     """Batches (of `batch_size` samples) a validation source is measured on, or fewer where it is smaller."""
 

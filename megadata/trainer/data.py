@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,9 +37,9 @@ class RunData:
     tokenizer: Path | None
     """A copy of the tokenizer beside the data."""
 
-    def loader(self, rank: int, world: int) -> Loader:
-        """The batches of one process."""
-        return Loader(self.samples, self.config.data.batch_size, rank, world)
+    def loader(self, rank: int, world: int, prepare: Callable[[Batch], Batch] | None = None) -> Loader:
+        """The batches of one process, each prepared ahead by `prepare`."""
+        return Loader(self.samples, self.config.data.batch_size, rank, world, prepare=prepare)
 
     def windows(self, source: str, start: int, stop: int) -> Batch:
         """Validation windows start, ..., stop - 1 of a source as a batch."""

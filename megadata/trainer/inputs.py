@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ def model_inputs(batch: Batch, device: torch.device, kind: str) -> dict[str, Ten
     """A batch as keyword arguments of the model's forward."""
     inputs = {
         "tokens": _tensor(batch.input_ids, device),
-        "labels": _tensor(np.maximum(batch.labels, 0), device),
+        "labels": _tensor(batch.labels, device).clamp(min=0),
         "weights": _tensor(batch.loss_mask, device),
     }
     if not bool((batch.position_ids == np.arange(batch.position_ids.shape[1])).all()):
@@ -31,6 +32,19 @@ def model_inputs(batch: Batch, device: torch.device, kind: str) -> dict[str, Ten
         if batch.is_swapped is not None:
             inputs["order"] = _tensor(batch.is_swapped.astype(np.int64), device)
     return inputs
+
+
+def pinned(batch: Batch) -> Batch:
+    """The batch with its arrays in memory that a GPU reads by itself, so that copies to it need not be waited for."""
+    arrays = {f.name: getattr(batch, f.name) for f in fields(batch)}
+    return replace(
+        batch,
+        **{
+            name: torch.from_numpy(np.require(array, requirements=("C", "W"))).pin_memory().numpy()
+            for name, array in arrays.items()
+            if array is not None
+        },
+    )
 
 
 def _tensor(values: NDArray[Any], device: torch.device) -> Tensor:

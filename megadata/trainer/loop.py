@@ -12,14 +12,14 @@ from typing import Any
 import torch
 
 from megadata.config import build, dump_yaml, parse_yaml, to_dict
-from megadata.errors import TrainingError
+from megadata.errors import ConfigError, TrainingError
 from megadata.indexed.blend import Blend
 from megadata.trainer.checkpoint import load_optimizer, load_weights, save_checkpoint
 from megadata.trainer.checkpointfiles import Checkpoint, checkpoints_folder, find_checkpoint, open_checkpoint
 from megadata.trainer.config import TrainConfig, replaced
 from megadata.trainer.data import RunData, label_counts, open_data
 from megadata.trainer.environment import device_of, on_termination, threads
-from megadata.trainer.inputs import model_inputs
+from megadata.trainer.inputs import model_inputs, pinned
 from megadata.trainer.launch import Place, Report
 from megadata.trainer.layouts import micro_batch, resolve_layout
 from megadata.trainer.metrics import MetricsFile
@@ -75,7 +75,8 @@ class Training:
         self.optimizer = build_optimizer(self.weights, config.optimizer)
         self.pipeline = Pipeline(self.stages, config, layout) if layout.axes.pipeline > 1 else None
         self.scaler = LossScaler(config.scaling) if config.trainer.precision == "fp16" else None
-        self.loader = data.loader(layout.data_rank, layout.axes.data)
+        prepare = pinned if layout.device.type == "cuda" else None
+        self.loader = data.loader(layout.data_rank, layout.axes.data, prepare)
         self.step = 0
         self.tokens = 0
         self.asked_to_stop = False
@@ -99,7 +100,7 @@ class Training:
             alone = self.layout.world == 1
             load_weights(checkpoint, *self.stages, alone=alone)
             load_optimizer(checkpoint, self.weights, self.optimizer, alone=alone)
-            self.loader.load_state_dict(checkpoint.state["loader"])
+            self._place(checkpoint.state["loader"])
             if self.scaler is not None and "scaler" in checkpoint.state:
                 self.scaler.load_state_dict(checkpoint.state["scaler"])
             self.step, self.tokens = checkpoint.step, int(checkpoint.state["tokens"])
@@ -115,6 +116,16 @@ class Training:
                 "checkpoint": chosen or None,
             }
         )
+
+    def _place(self, state: dict[str, Any]) -> None:
+        """Have the loader go on from a state; from one of other data only with `data.rebase`."""
+        try:
+            self.loader.load_state_dict(state)
+        except ConfigError:
+            if not self.config.data.rebase:
+                raise
+            for sentence in self.loader.rebase(state):
+                self.report({"event": "note", "text": sentence})
 
     def run_to_end(self) -> bool:
         """Train until the last step or a SIGTERM; true at the last step."""
