@@ -24,7 +24,7 @@ class Batch:
     labels: I64
     """What each token is to predict; -100: nothing. Shape (B, L)."""
     loss_mask: NDArray[np.float32]
-    """Weight of each token's loss, shape (B, L)."""
+    """Weight of each token's loss, shape (B, L). Like `position_ids` a read-only view of one row where all rows are alike."""
     position_ids: I64
     """Shape (B, L)."""
     document_lengths: NDArray[np.int32]
@@ -86,9 +86,9 @@ def gpt_batch(
         packed = None
     if (document_aware or mask_eod_loss or packed is not None) and eod is None:
         raise ConfigError("document-aware batches need the id that ends a document; the data's sidecars do not say it")
-    loss_mask = np.ones((size, length), np.float32)
+    loss_mask = np.broadcast_to(np.float32(1), (size, length))
     if mask_eod_loss:
-        loss_mask[inputs == eod] = 0
+        loss_mask = np.where(inputs == eod, np.float32(0), loss_mask)
     if document_aware or packed is not None:
         ends = inputs == eod
         if packed is not None:
@@ -99,7 +99,7 @@ def gpt_batch(
             ends = ((ends & (document_aware | packed[:, None])) | before) & ~fills
         positions, documents = _by_document(ends)
     else:
-        positions = np.tile(np.arange(length), (size, 1))
+        positions = np.broadcast_to(np.arange(length), (size, length))
         documents = np.full((size, 1), length, np.int32)
     return Batch(
         input_ids=inputs, labels=labels, loss_mask=loss_mask, position_ids=positions, document_lengths=documents

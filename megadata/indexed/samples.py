@@ -22,8 +22,8 @@ from megadata.indexed.provenance import DocumentSpan, documents_of_all
 from megadata.indexed.stream import TokenRange, TokenStream
 from megadata.indexed.vocabulary import Vocabulary
 
-LOOKAHEAD = 256
-"""Samples whose places are computed together when they are asked for one by one."""
+LOOKAHEAD = 1024
+"""Samples whose places are computed together when few are asked for at a time: it costs little more than computing one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Samples:
             np.array(blocks, np.uint64) if locality else None,
             np.array([source.stream.row is not None for source in self.sources]),
         )
-        self._near: tuple[int, I64, I64, I64] | None = None
+        self._near: tuple[int, I64, I64] | None = None
         self.origin: Origin | None = None
 
     def rebased(self, origin: Origin) -> Samples:
@@ -151,7 +151,7 @@ class Samples:
             if step != 1 or k.stop is None:
                 raise ConfigError("samples: a slice needs an end and steps of 1, as in samples[0:32]")
             return self.batch(start, max(start, stop))
-        source, _, start = self._near_place(int(k))
+        source, start = self._near_place(int(k))
         out = np.empty(self.sequence_length + 1, np.int64)
         self.sources[source].stream.read(start, out)
         return out
@@ -167,7 +167,12 @@ class Samples:
 
     def take(self, samples: ArrayLike) -> I64:
         """The samples of the given numbers as int64 tokens, shape (N, L + 1)."""
-        source, _, start = self.places(samples)
+        wanted = np.asarray(samples, np.int64).reshape(-1)
+        near = self._near_places(int(wanted.min()), int(wanted.max())) if wanted.size else None
+        if near is None:
+            source, _, start = self.places(wanted)
+        else:
+            source, start = near[1][wanted - near[0]], near[2][wanted - near[0]]
         return self.read(source, start)
 
     def read(self, source: I64, start: I64) -> I64:
@@ -265,19 +270,29 @@ class Samples:
             for source in self.sources
         }
 
-    def _near_place(self, k: int) -> tuple[int, int, int]:
-        """The place of one sample; neighbours are computed with it, because they are usually next."""
+    def _near_place(self, k: int) -> tuple[int, int]:
+        """Source and start of one sample."""
+        near = self._near_places(k, k)
+        if near is None:
+            source, _, start = self.places([k])
+            return int(source[0]), int(start[0])
+        return int(near[1][k - near[0]]), int(near[2][k - near[0]])
+
+    def _near_places(self, low: int, high: int) -> tuple[int, I64, I64] | None:
+        """The first of a run of samples that has `low` to `high`, and the sources and starts of the run; kept, because its
+        others are usually next. None where the two lie far apart or outside of the blend.
+        """
         near = self._near
-        if near is None or not near[0] <= k < near[0] + near[1].size:
-            if k < 0:
-                raise IndexError(f"sample {k} asked for; samples count from 0")
-            first = max(k - k % LOOKAHEAD, min(k, self.segments[0].start))
-            last = min(first + LOOKAHEAD, max(self.segments[-1].stop, k + 1))
-            if k >= self.segments[-1].stop:
-                first = k
-            near = self._near = (first, *self.places(np.arange(first, last)))
-        at = k - near[0]
-        return int(near[1][at]), int(near[2][at]), int(near[3][at])
+        if near is None or not near[0] <= low <= high < near[0] + near[1].size:
+            begin, stop = self.segments[0].start, self.segments[-1].stop
+            if not begin <= low <= high < stop or high - low >= LOOKAHEAD:
+                return None
+            first = max(low - low % LOOKAHEAD, begin)
+            if high >= first + LOOKAHEAD:
+                first = low
+            source, _, start = self.places(np.arange(first, min(first + LOOKAHEAD, stop)))
+            near = self._near = (first, source, start)
+        return near
 
 
 class SequentialSamples:
