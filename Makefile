@@ -19,7 +19,7 @@ test-long: setup  ## the full counts: kills, mutations, layouts
 
 test-peers: setup peers  ## comparisons with other libraries (installs them)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps megatron-core
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt transformers datasets
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt transformers datasets torchdata lightning grain jax
 	$(PYTEST) -m peers
 
 check: setup lint types contracts docs  ## everything that needs no run: lint, types, import contracts, docs in step

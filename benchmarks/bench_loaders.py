@@ -10,8 +10,8 @@ timed as reading; `prepare_s`), and reads shuffled batches of 32 x 1,024 tokens,
 loader that has the same Python, numpy and torch. `megatron` runs twice: cold, building its index files, and cached. The tokens of
 the first batch must lie in the sources as they stand there, and ours in Megatron's order must be Megatron's own.
 
-``--synthetic``: sources whose .idx is real, of 10^7 documents each, and whose .bin is a hole of the file system; only loaders that
-read such files take part. Files lie in the page cache; one process, no workers, one thread.
+``--synthetic``: sources whose .idx is real, of 10^7 documents each, and whose .bin is a hole of the file system; only loaders
+that read such files take part. Files lie in the page cache; one process, no workers, one thread.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def make(folder: Path, documents: int, sources: int) -> None:
 
 
 def make_synthetic(folder: Path, documents: int, sources: int) -> None:
-    """One index of documents / sources documents, linked under a name for each source; the tokens are holes with a number each."""
+    """One index of documents / sources documents, linked under a name a source; the tokens are holes with a number each."""
     (folder / "tokens").mkdir(parents=True, exist_ok=True)
     lengths = np.random.default_rng(0).integers(1, 2 * DOCUMENT, documents // sources).astype("<i4")
     size = int(lengths.sum()) * 2
@@ -129,7 +129,9 @@ def main() -> None:
         if made is not None and not (made / "done").exists() and not (folder / f"{made.name}.done").exists():
             shutil.rmtree(made, ignore_errors=True)
             found = run(python, "prepare", name, folder, 0, args.limit)
-            print(json.dumps({"bench": f"loaders/prepare-{name}", **found, "files_mb": files_mb(made), **say}), flush=True)
+            print(
+                json.dumps({"bench": f"loaders/prepare-{name}", **found, "files_mb": files_mb(made), **say}), flush=True
+            )
             if "error" not in found:
                 (folder / f"{made.name}.done").write_text(json.dumps(found))
     if args.prepare:
@@ -156,4 +158,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-

@@ -1,7 +1,7 @@
 """One loader in a process of its own: convert the tokens for it, or open them, read batches, and print what that took as JSON.
 
-``python loaders.py prepare|read LOADER FOLDER SECONDS``. FOLDER holds `tokens/sNNN.bin` and `.idx`, the sources, and what each loader made of
-them. Every loader blends all sources by their weights and gives shuffled batches of BATCH samples of LENGTH tokens and their
+``python loaders.py prepare|read LOADER FOLDER SECONDS``. FOLDER holds the sources, `tokens/sNNN.bin` and
+`.idx`, and what each loader made of them. Every loader blends all sources by their weights and gives shuffled batches of BATCH samples of LENGTH tokens and their
 labels, in the form it gives by itself. See benchmarks/bench_loaders.py.
 """
 
@@ -66,7 +66,7 @@ def megadata_megatron(folder):
 
 def run_samples(prefixes):
     """Samples of a run: once through all tokens."""
-    return sum(os.path.getsize(f"{prefix}.bin") // 2 for prefix in prefixes) // LENGTH // BATCH * BATCH
+    return sum(Path(f"{prefix}.bin").stat().st_size // 2 for prefix in prefixes) // LENGTH // BATCH * BATCH
 
 
 def megatron(folder):
@@ -163,7 +163,11 @@ def litdata(folder):
     def opened():
         parts = [
             litdata.StreamingDataset(
-                str(one), item_loader=litdata.TokensLoader(block_size=LENGTH + 1), shuffle=True, drop_last=True, seed=SEED
+                str(one),
+                item_loader=litdata.TokensLoader(block_size=LENGTH + 1),
+                shuffle=True,
+                drop_last=True,
+                seed=SEED,
             )
             for one in folders
         ]

@@ -5,25 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from megadata.indexed.adapters.mapped import MappedSamples
-from megadata.indexed.samples import Samples, SequentialSamples
+from megadata.indexed.adapters.mapped import MappedSamples, Windows
 
 SHARD = 1024
 """Samples that one worker of a `DataLoader` takes together."""
 
 
-def hf_dataset(samples: Samples | SequentialSamples, length: int | None = None) -> Any:
-    """A Hugging Face iterable dataset with columns ``input_ids`` and ``labels``, lists of L integers, already shifted.
+def hf_dataset(samples: Windows, length: int | None = None, *, shifted: bool = True) -> Any:
+    """A Hugging Face iterable dataset with columns ``input_ids`` and ``labels``, lists of L integers.
 
     Parameters
     ----------
-    samples : Samples or SequentialSamples
+    samples : Samples, MegatronSamples or SequentialSamples
     length : int, optional
         Number of rows; by default all samples where they end, else one pass over all sources.
+    shifted : bool
+        As of `torch_dataset`; False for `transformers.Trainer`.
     """
     import datasets
 
-    mapped = MappedSamples.of(samples, length)
+    mapped = MappedSamples.of(samples, length, shifted)
     shards = [(start, min(start + SHARD, len(mapped))) for start in range(0, len(mapped), SHARD)]
     tokens = datasets.Sequence(datasets.Value("int64"))
     features = datasets.Features({"input_ids": tokens, "labels": tokens})
