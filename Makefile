@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 STAMP := $(VENV)/.installed
-PEERS := datatrove fasttext language litdata mds megatron rensa textdedup
+PEERS := datatrove fasttext language litdata loaders mds megatron rensa textdedup
 
 .PHONY: demo test test-long test-peers check lint types contracts docs setup peers clean
 

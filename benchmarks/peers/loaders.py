@@ -1,8 +1,8 @@
 """One loader in a process of its own: convert the tokens for it, or open them, read batches, and print what that took as JSON.
 
-``python loaders.py prepare|read LOADER FOLDER SECONDS``. FOLDER holds the sources, `tokens/sNNN.bin` and
-`.idx`, and what each loader made of them. Every loader blends all sources by their weights and gives shuffled batches of BATCH samples of LENGTH tokens and their
-labels, in the form it gives by itself. See benchmarks/bench_loaders.py.
+``python loaders.py prepare|read LOADER FOLDER SECONDS``. FOLDER holds the sources, `tokens/sNNN.bin` and `.idx`, and what each
+loader made of them. Every loader blends all sources by their weights and gives shuffled batches of BATCH samples of LENGTH
+tokens and their labels, in the form it gives by itself. See benchmarks/bench_loaders.py.
 """
 
 from __future__ import annotations

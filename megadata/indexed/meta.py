@@ -184,23 +184,34 @@ def _integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _is_digest(value: object) -> bool:
+    if not isinstance(value, str) or len(value) != 64:
+        return False
+    try:
+        return len(bytes.fromhex(value)) == 32
+    except ValueError:
+        return False
+
+
+_FIELDS = frozenset(f.name for f in dataclasses.fields(Meta))
+_CHECKS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(_INTEGERS, lambda v: _integer(v) and v >= 0),
+    **dict.fromkeys(_OPTIONAL_COUNTS, lambda v: v is None or (_integer(v) and v >= 0)),
+    "seed": lambda v: v is None or _integer(v),
+    **dict.fromkeys(_OPTIONAL_STRINGS, lambda v: v is None or isinstance(v, str)),
+    **dict.fromkeys(_BOOLEANS, lambda v: isinstance(v, bool)),
+    "dtype": lambda v: isinstance(v, str),
+    "level": lambda v: v in ("document", "sentence"),
+    "config": lambda v: isinstance(v, dict),
+    "special_tokens": lambda v: isinstance(v, dict) and all(_integer(token) for token in v.values()),
+    "blocks": lambda v: isinstance(v, list) and all(_is_digest(block) for block in v),
+}
+
+
 def _parse(content: dict[str, Any], path: str) -> Meta:
     """Check every field's type: the file may have been edited or damaged."""
-    known = {f.name for f in dataclasses.fields(Meta)}
-    values = {key: value for key, value in content.items() if key in known}
-    checks: dict[str, Callable[[Any], bool]] = {
-        **dict.fromkeys(_INTEGERS, lambda v: _integer(v) and v >= 0),
-        **dict.fromkeys(_OPTIONAL_COUNTS, lambda v: v is None or (_integer(v) and v >= 0)),
-        "seed": lambda v: v is None or _integer(v),
-        **dict.fromkeys(_OPTIONAL_STRINGS, lambda v: v is None or isinstance(v, str)),
-        **dict.fromkeys(_BOOLEANS, lambda v: isinstance(v, bool)),
-        "dtype": lambda v: isinstance(v, str),
-        "level": lambda v: v in ("document", "sentence"),
-        "config": lambda v: isinstance(v, dict),
-        "special_tokens": lambda v: isinstance(v, dict) and all(_integer(token) for token in v.values()),
-        "blocks": lambda v: isinstance(v, list) and all(_is_digest(block) for block in v),
-    }
-    for name, good in checks.items():
+    values = {key: value for key, value in content.items() if key in _FIELDS}
+    for name, good in _CHECKS.items():
         if name in values and not good(values[name]):
             raise _damaged(path, f"field {name!r} holds {values[name]!r:.60}, which is not what belongs there")
     missing = [name for name in (*_INTEGERS, "dtype") if name not in values]
@@ -216,12 +227,3 @@ def _parse(content: dict[str, Any], path: str) -> Meta:
         if not enough:
             raise _damaged(path, "field 'word_start' holds fewer bits than the vocabulary has entries")
     return Meta(**{**values, "blocks": tuple(values.get("blocks", ()))})
-
-
-def _is_digest(value: object) -> bool:
-    if not isinstance(value, str) or len(value) != 64:
-        return False
-    try:
-        return len(bytes.fromhex(value)) == 32
-    except ValueError:
-        return False
