@@ -136,7 +136,7 @@ def test_a_source_stays_within_its_epochs_and_the_plan_says_so(data):
     text = "\n".join(plan.lines())
     assert "c reaches its max_epochs; the other sources take its share from then on" in text
     assert "a is seen 11.8 times; beyond 4 repeats teach little" in text
-    assert "a is not known to be shuffled" in text
+    assert "a, b, c are not known to be shuffled" in text
     capped = blend(data, max_epochs=dict.fromkeys(data, 1)).plan(10**6, L)
     assert capped.tokens == 485 * L
     assert capped.warnings[-1] == "the run ends after 7,760 tokens: every source has reached its max_epochs"

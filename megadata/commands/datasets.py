@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from megadata.commands.options import FILE, PATH, json_option, make_table, output_option, print_json, print_table
 from megadata.errors import ConfigError
+
+if TYPE_CHECKING:
+    from megadata.indexed.blend import Blend
 
 
 def _named(arguments: tuple[str, ...], option: str) -> dict[str, tuple[list[str], float | None]]:
@@ -42,7 +46,7 @@ def _values(arguments: tuple[str, ...], option: str) -> dict[str, float]:
 
 
 @click.command()
-@click.argument("sources", nargs=-1, required=True, metavar="NAME=PREFIX[:WEIGHT]...")
+@click.argument("sources", nargs=-1, required=True, metavar="NAME=PREFIX[:WEIGHT]...|BLEND")
 @output_option("The blend.yaml to write.", FILE)
 @click.option(
     "--weigh-by",
@@ -58,6 +62,9 @@ def _values(arguments: tuple[str, ...], option: str) -> dict[str, float]:
 @click.option("--split", metavar="949,50,1", help="Cut sources without validation data into contiguous parts.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the order of samples.")
 @click.option("--sequence-length", type=int, default=1024, show_default=True, help="Tokens of a sample, for the plan.")
+@click.option(
+    "--picture", type=PATH, metavar="FILE", help="Draw the plan: shares and epochs over the run (.png, .svg, .pdf)."
+)
 @json_option
 def blend(
     sources: tuple[str, ...],
@@ -70,17 +77,30 @@ def blend(
     split: str | None,
     seed: int,
     sequence_length: int,
+    picture: Path | None,
     as_json: bool,
 ) -> None:
     """Weigh indexed datasets against each other and write blend.yaml, which `train` reads.
+
+    A source may itself be a blend.yaml. Groups of sources and weights that change during a run are written into the file by hand;
+    with the file alone as argument the command prints the plan of it.
 
     \b
     Example:
       megadata blend web=data/web-train:3 books=data/books-train:1 \\
           --validation web=data/web-validation -o blend.yaml --tokens 1B
+      megadata blend blend.yaml -o blend.yaml --tokens 1B --picture blend.png
     """
-    from megadata.indexed.blend import Blend
+    from megadata.indexed.blend import Blend, Data
 
+    if picture is not None and tokens is None:
+        raise ConfigError("--picture draws the plan of a run; give --tokens, for example --tokens 10B")
+    if len(sources) == 1 and "=" not in sources[0] and sources[0].endswith(BLEND_FILES):
+        changed = (weigh_by, temperature != 1, max_epochs, validation, split, seed)
+        if any(changed):
+            raise ConfigError(f"blend {sources[0]}: weights, validation and seed of a whole blend stand in its file")
+        _finish(Blend.load(sources[0]), output, tokens, sequence_length, picture, as_json)
+        return
     named = _named(sources, "blend")
     weights = {name: weight for name, (_, weight) in named.items() if weight is not None}
     if weights and len(weights) < len(named):
@@ -92,8 +112,12 @@ def blend(
             parts = [int(part) for part in split.split(",")]
         except ValueError:
             raise ConfigError(f"--split {split!r}: expected three numbers, for example 949,50,1") from None
+    data: dict[str, Blend | list[Data]] = {
+        name: Blend.load(prefixes[0]) if len(prefixes) == 1 and prefixes[0].endswith(BLEND_FILES) else list(prefixes)
+        for name, (prefixes, _) in named.items()
+    }
     made = Blend.of(
-        {name: prefixes for name, (prefixes, _) in named.items()},
+        data,
         weights or None,
         weigh_by=weigh_by,  # type: ignore[arg-type]
         temperature=temperature,
@@ -102,9 +126,27 @@ def blend(
         validation={name: prefixes for name, (prefixes, _) in _named(validation, "--validation").items()} or None,
         split=parts,
     )
+    _finish(made, output, tokens, sequence_length, picture, as_json)
+
+
+BLEND_FILES = (".yaml", ".yml")
+
+
+def _finish(
+    made: Blend, output: Path, tokens: str | None, sequence_length: int, picture: Path | None, as_json: bool
+) -> None:
+    """Write a blend, print its plan and draw it."""
     budget = _count(tokens) if tokens else None
     plan = made.plan(budget, sequence_length) if budget else None
     made.fingerprints()
+    if picture is not None and budget:
+        from megadata.indexed.samples import Samples
+        from megadata.pipeline.blendpicture import draw_schedule
+
+        samples = made.samples(sequence_length)
+        if not isinstance(samples, Samples):
+            raise ConfigError("--picture: Megatron's order has no schedule to draw; leave it out")
+        draw_schedule(samples, budget, picture)
     made.save(output)
     if as_json:
         from megadata.config import to_dict
