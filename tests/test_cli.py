@@ -160,9 +160,9 @@ def test_a_module_named_tokenize_does_not_break_tracebacks():
             "Error: --split 'train': expected NAME=SHARE",
         ),
         (
-            ["tokenize", "x", "-o", "y", "--tokenizer", "t", "--pack", "9"],
+            ["tokenize", "x", "-o", "y", "--tokenizer", "t", "--pack", "1"],
             1,
-            "Error: --pack is not part of this version",
+            "Error: tokenize: pack must be 2 to 4194304 tokens, got 1",
         ),
         (
             ["blend", "web", "-o", "b.yaml"],
@@ -175,7 +175,7 @@ def test_a_module_named_tokenize_does_not_break_tracebacks():
         (
             ["why", "x", "--in", "missing"],
             1,
-            "Error: missing: expected an output of clean or dedup with a keys.idx, found none",
+            "Error: missing: expected an output of clean or dedup with a keys.idx, or of tokenize, found none; check --in",
         ),
         (
             ["evaluate", "RUN", "--task", "lambada"],
