@@ -110,6 +110,12 @@ def test_wrong_settings_are_refused_with_a_sentence(setting, message):
             2,
             "parallel.layers [3, 2] must give 2 stages at least one layer each and 4 in all (model.num_layers)",
         ),
+        (
+            "parallel",
+            {"expert": 2},
+            2,
+            "parallel.expert (2) must divide model.experts (0); the nearest that does is 1",
+        ),
         ("parallel", {"context": 3}, 3, "parallel.context (3) must divide data.sequence_length (256)"),
         (
             "parallel",

@@ -168,6 +168,28 @@ def test_the_parameter_count_of_every_preset_is_that_of_the_model(name):
     assert sum(p.numel() for p in model.parameters()) - padding * per_row == config.parameters
 
 
+def test_a_mixtral_shape_has_mixtrals_parameter_count():
+    mixtral = {
+        "vocab_size": 32000,
+        "num_layers": 32,
+        "hidden_size": 4096,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "intermediate_size": 14336,
+        "normalization": "rmsnorm",
+        "positions": "rope",
+        "activation": "swiglu",
+        "bias": False,
+        "tied": False,
+        "experts": 8,
+    }
+    config = build(ModelConfig, mixtral, "test")
+    assert config.parameters == 46_702_792_704
+    assert sum(p.numel() for p in bare_model(config).parameters()) == config.parameters
+    # two of eight experts work on a token, and the input embedding does not multiply
+    assert config.flops_per_token(1) == 6 * (12_879_925_248 - 32000 * 4096) + 12 * 32 * 4096
+
+
 def test_a_llama_shape_has_llamas_parameter_count():
     llama = {"vocab_size": 32000, "num_layers": 32, "hidden_size": 4096, "num_attention_heads": 32}
     modern = {"normalization": "rmsnorm", "positions": "rope", "activation": "swiglu", "bias": False, "tied": False}
@@ -244,6 +266,7 @@ def test_a_mapping_with_segments_means_a_bert():
         ({"hidden_size": 12, "positions": "rope"}, "rope turns pairs of features, but a head has 3"),
         ({"dropout": 1.0}, "model.dropout must be at least 0 and below 1, got 1.0"),
         ({"kind": "bert", "tied": False}, "a BERT predicts with its token embedding"),
+        ({"experts": 1}, "model.experts must be 0 or at least 2, got 1"),
         ({"num_layers": 0}, "model.num_layers must be at least 1, got 0"),
         ({"hiden_size": 3}, "unknown key 'hiden_size'; did you mean \"hidden_size\"?"),
     ],

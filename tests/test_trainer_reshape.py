@@ -68,9 +68,15 @@ def assert_same_lines(found: Path, wanted: Path) -> None:
             assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=ORDER)
 
 
-@pytest.mark.parametrize("model", ["gpt", "bert"])
-def test_a_run_that_changes_its_layout_every_step_learns_what_one_process_learns(blend, tmp_path, model):
-    layouts = [None, *CHAIN, None] if model == "gpt" else [None, "fsdp x tp x pp", "cp", None]
+@pytest.mark.parametrize(
+    ("model", "layouts"),
+    [
+        ("gpt", [None, *CHAIN, None]),
+        ("bert", [None, "fsdp x tp x pp", "cp", None]),
+        ("switch", ["ep x tp+sp x pp", "ep x hybrid", "ep x cp", None]),
+    ],
+)
+def test_a_run_that_changes_its_layout_every_step_learns_what_one_process_learns(blend, tmp_path, model, layouts):
     settings = {"trainer": {"steps": len(layouts), "validate_every": 4}, "checkpoint": {"every": 1, "keep": 1}}
     config = config_of(model, **settings)
     train(config, blend, tmp_path / "one")

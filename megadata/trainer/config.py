@@ -186,14 +186,12 @@ class ParallelConfig:
     context: int = 1
     """Processes that share each sequence; keys and values are gathered from all of them."""
     expert: int = 1
-    """Processes that share the experts."""
+    """Processes of the shard and context axes that share the experts; it adds none. Tokens travel to the experts they go to."""
 
     def __post_init__(self) -> None:
         for axis in ("data", "shard", "tensor", "pipeline", "chunks", "expert", "context"):
             if getattr(self, axis) is not None:
                 _at_least(f"parallel.{axis}", getattr(self, axis), 1)
-        if self.expert > 1:
-            raise ConfigError("parallel.expert: this version has no mixture of experts; set parallel.expert=1")
 
 
 @configclass

@@ -27,6 +27,8 @@ class Axes:
     context: int = 1
     tensor: int = 1
     pipeline: int = 1
+    expert: int = 1
+    """Neighbours among the shard and context axes that share the experts."""
     sequence: bool = False
     """Whether the tensor axis shares the tokens between matrices."""
 
@@ -87,12 +89,31 @@ def resolve_layout(config: TrainConfig, world: int) -> Axes:
         context=parallel.context,
         tensor=parallel.tensor,
         pipeline=parallel.pipeline,
+        expert=parallel.expert,
         sequence=parallel.sequence and parallel.tensor > 1,
     )
+    _check_experts(config, axes)
     wrong = _problem(config, axes)
     if wrong:
         raise ConfigError(f"{wrong}{_nearest(config, world)}")
     return axes
+
+
+def _check_experts(config: TrainConfig, axes: Axes) -> None:
+    if axes.expert == 1:
+        return
+    holders = axes.shard * axes.context
+    if config.model.experts % axes.expert or config.model.experts == 0:
+        near = _nearest_divisor(max(config.model.experts, 1), axes.expert)
+        raise ConfigError(
+            f"parallel.expert ({axes.expert}) must divide model.experts ({config.model.experts}); the nearest that does is"
+            f" {near}"
+        )
+    if holders % axes.expert:
+        raise ConfigError(
+            f"parallel.expert ({axes.expert}) must divide parallel.shard x context ({holders}); the nearest that does is"
+            f" {_nearest_divisor(holders, axes.expert)}"
+        )
 
 
 def stages_of(config: TrainConfig) -> int:

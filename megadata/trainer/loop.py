@@ -162,6 +162,7 @@ class Training:
         first_sample = self.loader.position
         losses = self._accumulate()
         loss = sum(losses.values())
+        routers = self._router_losses()
         self.gather_gradients()
         scale = 1.0 if self.scaler is None else self.scaler.scale
         norm = gradient_norm(self.weights, self.layout) / scale
@@ -187,6 +188,7 @@ class Training:
             "step": self.step,
             "loss": loss,
             **({f"loss_{name}": value for name, value in losses.items()} if len(losses) > 1 else {}),
+            **routers,
             "grad_norm": norm,
             "lr": rate,
             **({} if self.scaler is None else {"loss_scale": scale, "skipped": self.scaler.skipped}),
@@ -213,6 +215,8 @@ class Training:
         *counts, wishes = self._totals([*here, float(self.asked_to_stop)])
         self.stopping = wishes > 0
         scale = 1.0 if self.scaler is None else self.scaler.scale
+        for stage in self.stages:
+            stage.auxiliary, stage.auxiliary_scale = None, scale / config.data.batch_size
         per_label = torch.tensor([1.0 / max(count, 1.0) for count in counts], dtype=torch.float64, device=device)
         numbers = torch.arange(first, first + len(batch), device=device)
         keys = sample_keys(config.trainer.seed, self.step, numbers) if self._drops else None
@@ -231,6 +235,16 @@ class Training:
                 sums += losses.detach()
         named = zip(self.model.losses, self._loss_totals(sums.tolist()), counts, strict=True)
         return {name: total / count for name, total, count in named if count}
+
+    def _router_losses(self) -> dict[str, float]:
+        """Balance and z loss of the step, means over samples of sums over layers; without experts nothing."""
+        if not self.config.model.experts:
+            return {}
+        here = self.layout.place("tensor") == self.layout.place("context") == 0  # which all compute alike
+        found = [stage.auxiliary.tolist() for stage in self.stages if stage.auxiliary is not None and here]
+        balance, flat = self._totals([sum(losses[i] for losses in found) for i in range(2)])
+        size = self.config.data.batch_size
+        return {"loss_balance": balance / size, "loss_router": flat / size}
 
     def _check_finite(self, loss: float, norm: float) -> None:
         if math.isfinite(loss) and math.isfinite(norm):

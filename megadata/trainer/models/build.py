@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from megadata.config import build, to_dict
 from megadata.errors import ConfigError
@@ -85,7 +85,6 @@ def bare_model(config: ModelConfig, precision: str = "fp32") -> GPT | BERT:
 def initialize(model: GPT | BERT, seed: int, place: Place = local_part) -> None:
     """Fill every parameter, or the block that `place` says this process holds, from (seed, parameter name)."""
     rows = model.config.vocabulary
-    owners = {id(p): module for module in model.modules() for p in module.parameters(recurse=False)}
     for name, parameter in model.named_parameters():
         with torch.no_grad():
             values, part = place(parameter)
@@ -95,7 +94,7 @@ def initialize(model: GPT | BERT, seed: int, place: Place = local_part) -> None:
                 values.fill_(1.0)
             else:
                 used = rows if name in ("tokens.weight", "head.weight") else parameter.shape[0]
-                _fill(values, part, name, seed, _std(model, name, owners[id(parameter)]), used)
+                _fill(values, part, name, seed, _std(model, name), used)
 
 
 def _fill(values: Tensor, part: Part, name: str, seed: int, std: float, used: int) -> None:
@@ -114,8 +113,8 @@ def _fill(values: Tensor, part: Part, name: str, seed: int, std: float, used: in
         values[:count].copy_(rows)
 
 
-def _std(model: GPT | BERT, name: str, owner: nn.Module) -> float:
+def _std(model: GPT | BERT, name: str) -> float:
     """Layers that write to the residual stream start smaller (Radford et al. 2019)."""
     config = model.config
-    writes = isinstance(owner, nn.Linear) and name.startswith("layers.") and name.endswith(".output.weight")
+    writes = name.startswith("layers.") and name.endswith((".output.weight", ".experts.output"))
     return config.init_std / math.sqrt(2 * config.num_layers) if writes else config.init_std

@@ -59,6 +59,18 @@ class ModelConfig:
     """Dropout of embeddings and of what attention and feed-forward write."""
     attention_dropout: float = 0.0
     """Dropout of attention probabilities."""
+    experts: int = 0
+    """Feed-forwards side by side, of which a router picks for each token; 0: one feed-forward for all."""
+    experts_per_token: Literal[1, 2] = 2
+    """Experts a token goes to: 1 as Switch, weighted by its share, 2 as GShard, weighted by their shares of the two."""
+    expert_every: int = 1
+    """Every k-th block has experts, from the k-th on."""
+    capacity_factor: float | None = None
+    """Tokens of a sequence an expert takes, as a multiple of an even part; those beyond go by it. None: no token is dropped."""
+    balance_loss: float = 0.01
+    """Factor of the loss that evens experts' parts out."""
+    router_loss: float = 0.001
+    """Factor of the router's z loss, which keeps its logits small."""
     init_std: float = 0.02
     """Standard deviation of initial weights; layers that write to the residual stream use init_std / sqrt(2 * num_layers)."""
 
@@ -85,6 +97,11 @@ class ModelConfig:
                 raise ConfigError(f"model.{name} must be at least 0 and below 1, got {getattr(self, name)}")
         if self.type_vocab_size < 0:
             raise ConfigError(f"model.type_vocab_size must not be negative, got {self.type_vocab_size}")
+        _at_least_one("expert_every", self.expert_every)
+        if self.experts < 0 or self.experts == 1 or 0 < self.experts < self.experts_per_token:
+            raise ConfigError(f"model.experts must be 0 or at least 2, got {self.experts}")
+        if self.capacity_factor is not None and not self.capacity_factor > 0:
+            raise ConfigError(f"model.capacity_factor must be above 0, or null, got {self.capacity_factor}")
         if self.kind == "bert" and not self.tied:
             raise ConfigError("model.tied: a BERT predicts with its token embedding; set model.tied=true")
         if self.kind == "bert" and self.logit_softcap is not None:
@@ -109,6 +126,10 @@ class ModelConfig:
             return -(-self.hidden_size * 8 // (3 * 64)) * 64
         return 4 * self.hidden_size
 
+    def mixes_experts(self, layer: int) -> bool:
+        """Whether block `layer` has experts."""
+        return self.experts > 0 and layer % self.expert_every == self.expert_every - 1
+
     @property
     def vocabulary(self) -> int:
         """Entries of the vocabulary, once known."""
@@ -124,6 +145,10 @@ class ModelConfig:
     @property
     def parameters(self) -> int:
         """Trainable parameters, without the rows that only pad the vocabulary: the published way of counting."""
+        return self._parameters(self.experts)
+
+    def _parameters(self, experts: int) -> int:
+        """Parameters with so many experts a layer that has any."""
         width, ffn, vocabulary = self.hidden_size, self.ffn_size, self.vocabulary
         norm = width * (2 if self.normalization == "layernorm" and self.bias else 1)
         linear_bias = int(self.bias)
@@ -133,7 +158,9 @@ class ModelConfig:
             attention += 2 * self.head_size
         gates = 2 if self.activation == "swiglu" else 1
         feed_forward = (gates + 1) * width * ffn + linear_bias * (gates * ffn + width)
-        total = self.num_layers * (attention + feed_forward + 2 * norm)
+        mixed = sum(self.mixes_experts(layer) for layer in range(self.num_layers))
+        total = self.num_layers * (attention + 2 * norm) + (self.num_layers - mixed) * feed_forward
+        total += mixed * (experts * (gates + 1) * width * ffn + self.experts * width)
         total += vocabulary * width + self.type_vocab_size * width
         total += self.max_position_embeddings * width if self.positions == "learned" else 0
         total += norm  # after the last block (pre) or after the embeddings (post)
@@ -148,7 +175,8 @@ class ModelConfig:
         embeddings = self.vocabulary * self.hidden_size if not self.tied else 0
         if self.positions == "learned":
             embeddings += self.max_position_embeddings * self.hidden_size
-        return 6 * (self.parameters - embeddings) + 12 * self.num_layers * self.hidden_size * sequence_length
+        active = self._parameters(min(self.experts, self.experts_per_token))
+        return 6 * (active - embeddings) + 12 * self.num_layers * self.hidden_size * sequence_length
 
 
 def _at_least_one(name: str, value: int) -> None:

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from megadata.trainer.loss import linear_cross_entropy, output_logits
 from megadata.trainer.models.config import ModelConfig
-from megadata.trainer.models.layers import KeyValues, Linear, local
+from megadata.trainer.models.context import local
+from megadata.trainer.models.layers import KeyValues, Linear
 from megadata.trainer.models.trunk import Trunk
 
 

@@ -9,46 +9,21 @@ and the layer computes with its local part; the hidden states are plain tensors,
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from megadata.trainer.models.config import ModelConfig
-from megadata.trainer.parallel.collectives import ALONE, Split, gathered
+from megadata.trainer.models.context import Context, local
+from megadata.trainer.models.moe import MixtureOfExperts
+from megadata.trainer.parallel.collectives import Split, gathered
 from megadata.trainer.randomness import dropout, hash64
 
 EXPLICIT_LENGTH = {torch.bfloat16: 512, torch.float32: 256, torch.float64: 256}
 """On a CPU, up to this many tokens, plain matrix products beat torch's fused attention (measured with torch 2.13)."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Context:
-    """What every block needs beside the hidden states."""
-
-    rotation: tuple[Tensor, Tensor] | None = None
-    """Cosines and sines of RoPE, (B or 1, 1, T, D/2) each."""
-    bias: Tensor | None = None
-    """Added to attention scores, broadcastable to (B, N, T, S); none with `causal` means the plain triangle."""
-    causal: bool = True
-    """Whether a token sees only what came before it, where `bias` does not already say so."""
-    keys: Tensor | None = None
-    """Dropout keys of the samples, (B,); none outside training."""
-    split: Split = ALONE
-    """How processes share the layers."""
-    rows: Tensor | None = None
-    """Numbers of the tokens that the residual stream holds here; none holds all."""
-    places: Tensor | None = None
-    """Numbers of the tokens that attention's queries are of, where processes share the layers."""
-
-
-def local(weight: Tensor) -> Tensor:
-    """The part of a weight that lies here."""
-    return weight.to_local() if isinstance(weight, DTensor) else weight
 
 
 class KeyValues:
@@ -237,14 +212,16 @@ def again(function: Callable[..., Tensor], *inputs: Any) -> Tensor:
 class Block(nn.Module):
     """Attention and feed-forward, each added to the residual stream; norms before (``pre``) or after (``post``)."""
 
-    def __init__(self, config: ModelConfig, name: str) -> None:
+    def __init__(self, config: ModelConfig, number: int) -> None:
         super().__init__()
+        name = f"layers.{number}"
         self.post = config.norm_position == "post"
         self.dropout = config.dropout
         self.attention_norm = Norm(config)
         self.attention = Attention(config, f"{name}.attention")
         self.feed_forward_norm = Norm(config)
-        self.feed_forward = FeedForward(config)
+        mixed = config.mixes_experts(number)
+        self.feed_forward = MixtureOfExperts(config, activate) if mixed else FeedForward(config)
         self.attention_site = hash64(name, "attention")
         self.feed_forward_site = hash64(name, "feed_forward")
         self.recompute = False

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from megadata.trainer.models.config import ModelConfig
-from megadata.trainer.models.layers import Block, Context, KeyValues, Norm, local, rotation, visible_bias
+from megadata.trainer.models.context import Context, local
+from megadata.trainer.models.layers import Block, KeyValues, Norm, rotation, visible_bias
 from megadata.trainer.parallel.collectives import ALONE
 from megadata.trainer.randomness import dropout, hash64
 
@@ -32,13 +33,17 @@ class Trunk(nn.Module):
         self.compute_dtype = torch.float32
         self.split = ALONE
         self.first = self.last = True
+        self.auxiliary_scale = 0.0
+        """What routers' losses are multiplied by: 1 over the samples of a step, times the scale of the loss."""
+        self.auxiliary: Tensor | None = None
+        """Sums of the routers' balance and z losses of the forward passes so far, (2,)."""
         width = config.hidden_size
         self.tokens = nn.Embedding(config.padded_vocabulary, width)
         learned = config.positions == "learned"
         self.positions = nn.Embedding(config.max_position_embeddings, width) if learned else None
         self.segments = nn.Embedding(config.type_vocab_size, width) if config.type_vocab_size else None
         self.norm = Norm(config)
-        self.layers = nn.ModuleDict({str(i): Block(config, f"layers.{i}") for i in range(config.num_layers)})
+        self.layers = nn.ModuleDict({str(i): Block(config, i) for i in range(config.num_layers)})
 
     def keep_stage(self, layers: range, *, first: bool, last: bool) -> None:
         """Become a stage of a pipeline: these layers, and at the ends what stands before and after them."""
@@ -117,10 +122,20 @@ class Trunk(nn.Module):
         alone = split.tensor is None and split.context is None
         places = None if alone else split.mine(numbers)[0]
         context = Context(
-            rotation=turn, bias=bias, causal=self.causal, keys=keys, split=split, rows=rows, places=places
+            rotation=turn,
+            bias=bias,
+            causal=self.causal,
+            keys=keys,
+            split=split,
+            rows=rows,
+            places=places,
+            auxiliary_scale=self.auxiliary_scale,
         )
         for number, block in enumerate(self.layers.values()):
             hidden = block(hidden, context, cache[number] if cache else None)
+        if context.auxiliary:
+            losses = torch.stack(context.auxiliary).sum(0)
+            self.auxiliary = losses if self.auxiliary is None else self.auxiliary + losses
         return self.norm(hidden) if self.last and self.config.norm_position == "pre" else hidden
 
     def new_cache(self, batch: int, length: int) -> list[KeyValues]:

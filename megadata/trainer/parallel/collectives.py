@@ -51,6 +51,12 @@ class Group:
         _reduce_scatter(out, parts.flatten(0, 1), group=self.handle)
         return out
 
+    def exchange(self, rows: Tensor, sent: list[int] | None = None, got: list[int] | None = None) -> Tensor:
+        """Give each process its run of rows, `sent` of them in order, and get `got` from each; none: equal runs."""
+        out = rows.new_empty((sum(got) if got is not None else rows.shape[0], *rows.shape[1:]))
+        dist.all_to_all_single(out, rows.contiguous(), got, sent, group=self.handle)
+        return out
+
     def part(self, values: Tensor, dim: int) -> Tensor:
         """This process's part along `dim`, as a view."""
         size = values.shape[dim] // self.size
@@ -110,6 +116,25 @@ class _ScatterSum(torch.autograd.Function):
         return ctx.group.gather(grad, ctx.dim), None, None
 
 
+class _Exchange(torch.autograd.Function):
+    """Rows to the processes they are for: gradients go back the same way."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, group: Group, sent: list[int], got: list[int]) -> Tensor:
+        ctx.group, ctx.sent, ctx.got = group, sent, got
+        return group.exchange(rows, sent, got)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        return ctx.group.exchange(grad, ctx.got, ctx.sent), None, None, None
+
+
+def exchanged(rows: Tensor, group: Group, sent: list[int], got: list[int]) -> Tensor:
+    """Rows given and got, through which gradients flow; see `Group.exchange`."""
+    out: Tensor = _Exchange.apply(rows, group, sent, got)  # type: ignore[no-untyped-call]
+    return out
+
+
 def gathered(part: Tensor, group: Group | None, dim: int, *, summed: bool) -> Tensor:
     """All parts along `dim`, through which gradients flow; the part itself without a group."""
     if group is None:
@@ -128,6 +153,8 @@ class Split:
     """Whether the tensor axis also shares the tokens between matrices (sequence parallelism)."""
     context: Group | None = None
     """Processes that share each sequence, everywhere but in attention's keys and values."""
+    expert: Group | None = None
+    """Processes that share the experts."""
 
     @property
     def parts(self) -> int:

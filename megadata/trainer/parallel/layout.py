@@ -36,6 +36,8 @@ class Layout:
     """Sizes of the axes."""
     mesh: DeviceMesh | None = None
     """Axes ``replicate``, ``shard`` (context parts among them) and ``tensor`` of this stage; none for a process alone."""
+    expert_mesh: DeviceMesh | None = None
+    """Axes ``replicate``, ``shard``, ``expert`` and ``tensor`` of this stage, where processes share the experts."""
     groups: dict[str, Group] = field(default_factory=dict)
     """Processes that differ from this one along one axis only; axes of size 1 are left out."""
 
@@ -67,7 +69,12 @@ class Layout:
     @property
     def split(self) -> Split:
         """How layers are shared."""
-        return Split(tensor=self.groups.get("tensor"), sequence=self.axes.sequence, context=self.groups.get("context"))
+        return Split(
+            tensor=self.groups.get("tensor"),
+            sequence=self.axes.sequence,
+            context=self.groups.get("context"),
+            expert=self.groups.get("expert"),
+        )
 
     def barrier(self) -> None:
         """Wait for all processes."""
@@ -137,7 +144,20 @@ def lay_out(axes: Axes, *, rank: int, device: torch.device, timeout: float) -> L
     mesh = DeviceMesh.from_group(
         [group.handle for group in inner], device.type, stage, mesh_dim_names=("replicate", "shard", "tensor")
     )
+    expert_mesh = None
+    if axes.expert > 1:
+        apart = flat.view(*flat.shape[:2], -1, axes.expert, axes.tensor)
+        groups["expert"] = make(apart, 3)
+        inner = [groups["replicate"], make(apart, 2), groups["expert"], groups["tensor"]]
+        stage = apart[groups["pipeline"].rank]
+        expert_mesh = DeviceMesh.from_group(
+            [group.handle for group in inner],
+            device.type,
+            stage,
+            mesh_dim_names=("replicate", "shard", "expert", "tensor"),
+        )
     return Layout(
+        expert_mesh=expert_mesh,
         rank=rank,
         device=device,
         axes=axes,

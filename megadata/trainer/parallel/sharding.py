@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
+from megadata.trainer.models.layers import Block
+from megadata.trainer.models.moe import MixtureOfExperts
 from megadata.trainer.models.trunk import Trunk
 from megadata.trainer.parallel.layout import Layout
 from megadata.trainer.parallel.tensor import share_matrices
@@ -38,6 +40,8 @@ class Part:
 def spread(model: Trunk, layout: Layout) -> None:
     """Lay a model without memory on the processes: matrices over the tensor axis, all of it over data and context (FSDP2).
 
+    Experts that lie on one process of an expert group are cut over those that hold the same.
+
     Blocks travel in the dtype of the arithmetic; embeddings, head and the norms around them in fp32. Gradients are summed, never
     averaged: the loss is already divided by the labels of all processes, and gloo's average is a sum (pytorch#162338). Within a
     pipeline weights stay gathered between the micro-batches of a step.
@@ -46,11 +50,11 @@ def spread(model: Trunk, layout: Layout) -> None:
     model.split = layout.split
     if layout.mesh is None:
         return
-    if axes.tensor > 1:
-        share_matrices(model, layout.mesh["tensor"])
+    share_matrices(model, layout.mesh, layout.expert_mesh)
     if axes.data * axes.context == 1:
         return
-    mesh = layout.mesh["shard"] if axes.replicate == 1 else layout.mesh[("replicate", "shard")]
+    names = ("shard",) if axes.replicate == 1 else ("replicate", "shard")
+    mesh = layout.mesh[names]
     narrow = model.compute_dtype in (torch.bfloat16, torch.float16)
     blocks = MixedPrecisionPolicy(
         param_dtype=model.compute_dtype if narrow else None,
@@ -58,6 +62,12 @@ def spread(model: Trunk, layout: Layout) -> None:
         cast_forward_inputs=False,
     )
     for block in model.layers.values():
+        assert isinstance(block, Block)
+        if layout.expert_mesh is not None and isinstance(block.feed_forward, MixtureOfExperts):
+            experts = layout.expert_mesh[names]
+            fully_shard(
+                block.feed_forward.experts, mesh=experts, mp_policy=blocks, reshard_after_forward=axes.pipeline == 1
+            )
         fully_shard(block, mesh=mesh, mp_policy=blocks, reshard_after_forward=axes.pipeline == 1)
     fully_shard(
         model,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Shard
 
@@ -19,8 +21,14 @@ ALIKE = ("masked_token.", "sentence_order.")
 """Modules that all processes of the tensor axis compute alike, on all tokens."""
 
 
+EXPERTS = (".experts.up", ".experts.gate", ".experts.output")
+"""Parameters with one matrix per expert."""
+
+
 def shared_dimension(name: str) -> int | None:
     """The dimension of parameter `name` that the tensor axis shares; none where every process has all of it."""
+    if name.endswith(EXPERTS):
+        return 2 if name.endswith("output") else 1
     owner, _, kind = name.rpartition(".")
     if name in VOCABULARY or owner.endswith(COLUMNS):
         return 0
@@ -32,16 +40,29 @@ def adds_up(name: str, sequence: bool) -> bool:
     return name.endswith(HEADWISE) or (sequence and not name.startswith(ALIKE))
 
 
-def share_matrices(model: nn.Module, mesh: DeviceMesh) -> None:
-    """Keep this process's part of each shared parameter of a model without memory."""
+def share_matrices(model: nn.Module, mesh: DeviceMesh, experts: DeviceMesh | None) -> None:
+    """Keep this process's part of each shared parameter of a model without memory.
+
+    Parameters
+    ----------
+    mesh, experts
+        Meshes with an axis ``tensor``; that of the experts, where processes share them, with an axis ``expert`` beside it.
+    """
     modules = dict(model.named_modules())
     for name, parameter in list(model.named_parameters()):
         dim = shared_dimension(name)
-        if dim is None:
-            continue
-        shape = list(parameter.shape)
-        shape[dim] //= mesh.size()
-        part = torch.empty(shape, dtype=parameter.dtype, device="meta")
-        whole = DTensor.from_local(part, mesh, [Shard(dim)], run_check=False)
         owner, _, kind = name.rpartition(".")
-        setattr(modules[owner], kind, nn.Parameter(whole))
+        placements = {"tensor": Shard(dim)} if dim is not None and mesh["tensor"].size() > 1 else {}
+        whole = mesh
+        if experts is not None and name.endswith(EXPERTS):
+            placements, whole = {"expert": Shard(0), **placements}, experts
+        if placements:
+            setattr(modules[owner], kind, nn.Parameter(_part(parameter, whole[tuple(placements)], placements)))
+
+
+def _part(parameter: Tensor, mesh: DeviceMesh, placements: Mapping[str, Shard]) -> DTensor:
+    shape = list(parameter.shape)
+    for axis, placement in placements.items():
+        shape[placement.dim] //= mesh[axis].size()
+    part = torch.empty(shape, dtype=parameter.dtype, device="meta")
+    return DTensor.from_local(part, mesh, list(placements.values()), run_check=False)
