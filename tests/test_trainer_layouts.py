@@ -79,8 +79,9 @@ def assert_same(found: Outcome, wanted: Outcome, rounding: float) -> None:
     for a, b in zip(found.lines, wanted.lines, strict=True):
         assert a["loss"] == pytest.approx(b["loss"], rel=rounding)
         assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=rounding)
-        for name in ("loss_balance", "loss_router"):
-            assert a.get(name) == pytest.approx(b.get(name), rel=rounding)
+        assert a.keys() == b.keys()
+        for name in (name for name in b if name.startswith("loss_")):
+            assert a[name] == pytest.approx(b[name], rel=rounding)
     for step, (a, b) in enumerate(zip(found.gradients, wanted.gradients, strict=True)):
         assert_close(a, b, rounding, f"gradient of step {step + 1}")
     assert_close(found.weights, wanted.weights, rounding, "weights after the last step")
@@ -123,10 +124,10 @@ LAYOUTS: dict[str, Layout] = {
 }
 SHORT = [
     *((name, "gpt") for name in LAYOUTS if name not in ("cp x pp", "hybrid") and "ep" not in name),
-    *((name, "gshard") for name in ("dp", "tp", "tp+sp", "cp", "pp interleaved", "ep", "ep x cp", "ep x tp+sp x pp")),
-    *((name, "switch") for name in ("ep x fsdp", "ep x hybrid", "ep x tp+sp x pp")),
-    *((name, "modern") for name in ("hybrid", "tp", "tp+sp", "cp", "pp interleaved", "fsdp x tp x pp")),
-    *((name, "bert") for name in ("fsdp", "tp+sp", "cp x tp+sp", "pp 1f1b", "fsdp x tp x pp")),
+    *((name, "gshard") for name in ("tp", "pp interleaved", "ep", "ep x cp", "ep x tp+sp x pp")),
+    *((name, "switch") for name in ("ep x fsdp", "ep x hybrid")),
+    *((name, "modern") for name in ("hybrid", "tp", "cp", "fsdp x tp x pp")),
+    *((name, "bert") for name in ("fsdp", "tp+sp", "cp x tp+sp", "fsdp x tp x pp")),
     ("cp x pp", "post-bert"),
 ]
 """Every layout once, and the others where the model has something of its own to get wrong."""

@@ -105,7 +105,7 @@ def test_a_checkpoint_read_and_written_in_every_layout_has_the_same_bits(blend, 
     source = checkpoints_folder(tmp_path / "run") / "step-00000002"
     wanted = open_checkpoint(source)
     for layout, (world, parallel) in LAYOUTS.items():
-        if layout not in CHAIN:
+        if layout not in ("hybrid", "pp uneven", "cp x tp+sp", "fsdp x tp x pp"):
             continue
         target = tmp_path / layout
         launch(world, write_again, (replaced(config, "parallel", **parallel), blend, source, target), print)
