@@ -223,3 +223,17 @@ def test_train_and_generate_from_the_command_line(project):
     assert said.startswith("The")
     assert said == call("generate", "run", "--prompt", "The", "--max-tokens", 5, "--temperature", 0).output
     assert orjson.loads(call("inspect", "run", "--json").output)["kind"] == "training run"
+
+
+def test_inspect_shows_tokens_with_their_borders(project):
+    shown = call("inspect", "data/web-train", "--document", "-1").stdout
+    assert "in the median" in shown
+    assert "its id" in shown
+    found = orjson.loads(call("inspect", "data/web-train.idx", "--json").stdout)
+    assert "".join(found["pieces"][:-1])
+    assert found["pieces"][-1] == "<|endoftext|>"
+    assert "|".join(found["pieces"][:3]) in call("inspect", "data/web-train").stdout
+    result = CliRunner().invoke(cli, ["inspect", "data/web-train", "--document", "100000"])
+    assert "expected a document from 0 to" in result.output
+    call("export-dataset", "data/web-train", "-o", "lit", "--to", "litdata")
+    assert "token files of litdata" in call("inspect", "lit").stdout

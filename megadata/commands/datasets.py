@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from megadata.commands.options import FILE, PATH, json_option, make_table, output_option, print_json, print_table
+from megadata.commands.options import (
+    FILE,
+    PATH,
+    json_option,
+    make_table,
+    output_option,
+    print_json,
+    print_pieces,
+    print_table,
+)
 from megadata.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -190,6 +199,8 @@ def inspect(path: str, document: int | None, as_json: bool) -> None:
     print_table(table)
     if found.text:
         click.echo(found.text)
+    if found.pieces:
+        print_pieces(found.pieces)
 
 
 @click.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -124,6 +124,22 @@ def print_table(table: Table) -> None:
 
     console = Console(highlight=False)
     console.print(table)
+
+
+def print_pieces(pieces: Sequence[str]) -> None:
+    """A text in tokens: on a terminal each on a ground of its own, elsewhere with ``|`` between them."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        click.echo("|".join(pieces))
+        return
+    text = Text()
+    for number, piece in enumerate(pieces):
+        shown = piece.replace("\n", "\u23ce\n")  # a token that is a line break is seen too
+        text.append(shown, style="on grey27" if number % 2 else "on grey42")
+    console.print(text)
 
 
 def unread(problems: Mapping[str, int]) -> dict[str, int]:

@@ -6,17 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from megadata.errors import CorpusError
+from megadata.pipeline.datasets import foreign_kind, is_dataset
 from megadata.runtime.manifest import Manifest
 from megadata.runtime.progress import human
 from megadata.runtime.streams import is_url
-
-ENTROPY_TOKENS = 10_000_000
-"""Tokens on which the unigram entropy is measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +23,13 @@ class Found:
     rows: dict[str, Any]
     text: str = ""
     """A sample to read, where there is one."""
+    pieces: tuple[str, ...] = ()
+    """A sample in tokens, where there is one."""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {"kind": self.kind, **self.rows, **({"text": self.text} if self.text else {})}
+        sample: dict[str, Any] = {"text": self.text} if self.text else {}
+        return {"kind": self.kind, **self.rows, **sample, **({"pieces": self.pieces} if self.pieces else {})}
 
 
 def inspect(place: Path | str, document: int | None = None) -> Found:
@@ -41,13 +40,17 @@ def inspect(place: Path | str, document: int | None = None) -> Found:
     CorpusError
         If nothing lies there, or nothing that megadata reads or writes.
     """
+    if str(place) != "-" and is_dataset(str(place)):
+        return _dataset(str(place), document)
     if is_url(str(place)) or str(place) == "-":
         return _input(str(place))
     path = Path(place)
-    if path.with_name(path.name + ".idx").exists() or path.suffix in (".idx", ".bin"):
-        return _dataset(path.with_suffix("") if path.suffix in (".idx", ".bin") else path, document)
     if not path.exists():
         raise CorpusError(f"{path}: nothing lies here; expected a file, a folder or the prefix of an indexed dataset")
+    if (foreign := foreign_kind(path)) is not None:
+        return Found(
+            f"token files of {foreign}", {"read with": f"megadata import-dataset {path} -o PREFIX --tokenizer T"}
+        )
     if path.is_dir():
         return _folder(path)
     if path.name.endswith((".yaml", ".yml")):
@@ -128,55 +131,16 @@ def _input(path: Path | str) -> Found:
     return Found("raw input", rows)
 
 
-def _dataset(prefix: Path, document: int | None) -> Found:
+def _dataset(path: str, document: int | None) -> Found:
     from megadata.indexed.reader import IndexedDataset
+    from megadata.pipeline.datasets import describe, show
 
-    data = IndexedDataset(str(prefix))
-    meta = data.meta
-    rows: dict[str, Any] = {
-        "tokens": f"{data.tokens:,}",
-        "documents": f"{data.documents:,}",
-        "sequences": f"{len(data):,}",
-        "dtype": str(data.dtype),
-    }
-    if meta is not None:
-        rows |= {
-            "vocabulary": meta.vocabulary_size,
-            "end of document": meta.eod,
-            "level": meta.level,
-            "shuffled": meta.shuffled,
-        }
-    if data.tokens:
-        rows["unigram entropy"] = (
-            f"{unigram_entropy(data.window(0, min(data.tokens, ENTROPY_TOKENS))):.3f} nats a token"
-        )
-    tokenizer = prefix.with_name(prefix.name + ".tokenizer.json")
-    text = ""
-    if tokenizer.exists() and data.documents:
-        from tokenizers import Tokenizer
-
-        number = document or 0
-        if not 0 <= number < data.documents:
-            raise CorpusError(f"{prefix}: expected a document from 0 to {data.documents - 1}, got {number}")
-        decoder = Tokenizer.from_file(str(tokenizer))
-        ids = [int(i) for sequence in _sequences(data.document(number)) for i in sequence]
-        shown = ids[:400]
-        text = "|".join(decoder.decode([i], skip_special_tokens=False) for i in shown) + (
-            "..." if len(ids) > 400 else ""
-        )
-        rows["document shown"] = f"{number}, {len(ids)} tokens"
-    return Found("indexed dataset", rows, text)
-
-
-def unigram_entropy(tokens: NDArray[Any]) -> float:
-    """Entropy of the tokens' frequencies, in nats: the loss of a model that knows the frequencies and nothing else."""
-    counts = np.bincount(tokens)
-    shares = counts[counts > 0] / tokens.size
-    return float(-(shares * np.log(shares)).sum())
-
-
-def _sequences(document: Any) -> list[Any]:
-    return document if isinstance(document, list) else [document]
+    data = IndexedDataset(path)
+    rows = describe(data)
+    if not data.documents:
+        return Found("indexed dataset", rows)
+    shown, pieces = show(data, document or 0)
+    return Found("indexed dataset", rows | shown, pieces=tuple(pieces))
 
 
 def _yaml(path: Path) -> Found:
