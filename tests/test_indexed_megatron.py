@@ -116,6 +116,26 @@ def test_provenance_covers_the_sample(prefixes):
         ours.take([150])
 
 
+@pytest.mark.parametrize("case", ["weights", "many epochs", "uneven weights"])
+def test_samples_that_show_given_tokens_are_found(prefixes, case):
+    ours = support.ours(prefixes, *support.CASES[case])
+    for number, source in enumerate(ours.sources):
+        piece = source.stream.pieces[0]
+        shown = [
+            {t - piece.start for r in ours.ranges(k) for t in range(r.start, r.start + r.length)}
+            if ours.locate(k).source == source.name
+            else set()
+            for k in range(ours.total)
+        ]
+        rng = np.random.default_rng(number)
+        for _ in range(12):
+            start = int(rng.integers(0, source.stream.tokens - 1))
+            stop = min(start + int(rng.integers(1, 40)), source.stream.tokens)
+            before = int(rng.integers(1, ours.total + 1))
+            expected = [k for k in range(before) if shown[k] & set(range(start, stop))]
+            assert ours.showing(source.name, start, stop, before).tolist() == expected
+
+
 def open_tokens(tokens):
     from megadata.indexed.reader import IndexedDataset
 
@@ -224,8 +244,10 @@ def test_more_refusals(prefixes, tmp_path):
 @pytest.mark.train
 def test_a_run_is_trained_in_megatrons_order_and_goes_on_after_an_interrupt(tmp_path):
     pytest.importorskip("torch")
+    from click.testing import CliRunner
     from training_data import make_blend, tiny_config
 
+    from megadata.cli import cli
     from megadata.trainer import train
 
     made = Blend.load(make_blend(tmp_path))
@@ -246,6 +268,9 @@ def test_a_run_is_trained_in_megatrons_order_and_goes_on_after_an_interrupt(tmp_
         for run in ("whole", "parts")
     ]
     assert losses[0] == losses[1]
+    told = CliRunner().invoke(cli, ["trace", str(tmp_path / "whole"), "--step", "2", "--json"])
+    assert told.exit_code == 0, told.output
+    assert {row["sample"] for row in json.loads(told.output)} == set(range(8, 16))
     longer = tiny_config(trainer={"steps": 6})
     with pytest.raises(ConfigError, match=r"samples was 32 when the state was taken, it is 48 now"):
         train(longer, blend, tmp_path / "parts")

@@ -192,6 +192,17 @@ class Greedy:
             datasets[mine], samples[mine] = found[0][places[mine]], found[1][places[mine]]
         return datasets, samples
 
+    def steps_of(self, dataset: int, samples: I64, before: int) -> I64:
+        """The steps below `before` that give one of some samples of a dataset; int64, rising."""
+        if self.weights.size == 1:
+            return np.sort(samples[samples < before])
+        found = [np.empty(0, np.int64)]
+        for block in range(-(-before // BLOCK)):
+            datasets, ranks = self._block(block)
+            found.append(np.flatnonzero((datasets == dataset) & np.isin(ranks, samples)) + block * BLOCK)
+        steps = np.concatenate(found)
+        return steps[steps < before]
+
     def counts(self, step: int) -> I64:
         """Samples each dataset gave before `step`; int64, shape (D,)."""
         if self.weights.size == 1:
