@@ -37,9 +37,11 @@ def test_another_section_is_no_known_pattern(section):
     assert pattern_of(section) is None
 
 
-def test_an_unknown_pattern_is_refused_with_the_nearest_name():
-    with pytest.raises(ConfigError, match=r"pattern 'cl100' is not known; did you mean \"cl100k\"\?"):
+def test_an_unknown_pattern_is_refused_with_those_there_are():
+    expected = r"pattern 'cl100' is not known; expected gpt2, cl100k, o200k, qwen or llama3 \(the same as cl100k\)"
+    with pytest.raises(ConfigError, match=expected):
         pre_tokenizer("cl100")
+    assert pre_tokenizer("llama3") == pre_tokenizer("cl100k")
 
 
 def test_the_byte_alphabet_is_that_of_tokenizers():

@@ -24,15 +24,21 @@ from megadata.commands.options import (
 
 if TYPE_CHECKING:
     from megadata.tokenize.report import TokenizeReport
+    from megadata.tokenize.train import TrainReport
 
 
 @click.command("train-tokenizer")
 @inputs_argument
 @output_option("The tokenizer.json to write.", FILE)
 @click.option("--vocab-size", type=int, required=True, metavar="N", help="Entries, special tokens included.")
-@click.option("--pattern", default="gpt2", show_default=True, help="How text is split: gpt2, cl100k, o200k or qwen.")
 @click.option(
-    "--special", multiple=True, metavar="TOKEN", help="Special token; repeat for several, in order of their ids."
+    "--pattern", default="gpt2", show_default=True, help="How text is split: gpt2, cl100k (llama3), o200k or qwen."
+)
+@click.option(
+    "--special",
+    multiple=True,
+    metavar="TOKEN",
+    help="Special token, or gpt, bert, both, none for the usual ones; repeat for several, in order of their ids.",
 )
 @click.option(
     "--kind",
@@ -53,12 +59,16 @@ def train_tokenizer(
 ) -> None:
     """Train a byte-level BPE (or WordPiece) tokenizer on documents.
 
+    An output named tokenizer.json gets a tokenizer_config.json beside it, so that transformers loads the folder. --set
+    pad_vocab_to=128 pads the vocabulary to a multiple.
+
     \b
     Example:
       megadata train-tokenizer unique/ -o tokenizer.json --vocab-size 32768
     """
     settings = shared.settings("megadata.tokenize.train")
     from megadata.config import build, override
+    from megadata.corpus.language import identify_all
     from megadata.documents.inputs import expand
     from megadata.documents.source import read_options
     from megadata.tokenize.train import TokenizerConfig
@@ -71,14 +81,42 @@ def train_tokenizer(
     config = build(TokenizerConfig, override(values, overrides), "train-tokenizer")
     found = expand(inputs, read=read)
     tell_passed_over(found.passed_over)
-    report = run(found, output, config, settings, read)
+    report = run(found, output, config, settings, read, identify_all)
     if shared.as_json:
         from megadata.config import to_dict
 
-        print_json(to_dict(report))
+        quality = [{**to_dict(one), **one.ratios} for one in report.quality]
+        print_json({**to_dict(report), "quality": quality})
     else:
-        click.echo(report.table())
-        print_unread(unread(report.problems))
+        show_tokenizer(report)
+
+
+def show_tokenizer(report: TrainReport) -> None:
+    """The report of `train-tokenizer` as a table."""
+    from megadata.runtime.progress import human
+
+    corpus = f"{human(report.bytes)} in {report.documents:,} documents"
+    click.echo(f"{report.path}: {report.kind}, {report.vocabulary:,} entries, trained by {report.trainer} on {corpus}")
+    title = f"on a sample of {human(report.quality[0].bytes)}; {report.unused:,} entries are not used in the {report.unused_in}"
+    table = make_table(title, "language", "text", "bytes/token", "tokens/word", "words split")
+    unknown = any(one.unknown for one in report.quality)
+    if unknown:
+        table.add_column("unknown", justify="right")
+    whole = max(report.quality[0].bytes, 1)
+    for one in report.quality:
+        share = f"{100 * one.bytes / whole:.1f} %"
+        row = [
+            one.language,
+            share,
+            f"{one.bytes_per_token:.2f}",
+            f"{one.fertility:.2f}",
+            f"{100 * one.split_share:.1f} %",
+        ]
+        table.add_row(*row, *([f"{100 * one.unknown / max(one.tokens, 1):.2f} %"] if unknown else []))
+    print_table(table)
+    print_unread(unread(report.problems))
+    for note in report.notes:
+        click.echo(note, err=True)
 
 
 @click.command()

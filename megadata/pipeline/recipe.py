@@ -105,7 +105,13 @@ class TokenizerSection:
     vocab_size: int = 32_768
     """Entries, special tokens included."""
     pattern: str = "gpt2"
-    """How text is split before merging: gpt2, cl100k, o200k or qwen."""
+    """How text is split before merging: gpt2, cl100k (llama3), o200k or qwen."""
+    kind: Literal["bpe", "wordpiece"] = "bpe"
+    """Byte-level BPE or WordPiece."""
+    special: tuple[str, ...] = ("both",)
+    """Special tokens in order of their ids; gpt, bert, both and none stand for the usual ones."""
+    pad_vocab_to: int = 1
+    """The vocabulary is padded to a multiple of this."""
 
 
 @configclass

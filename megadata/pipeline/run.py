@@ -198,7 +198,8 @@ class Pipeline:
         from megadata.tokenize.train import TokenizerConfig, train_tokenizer
 
         target, note = self.output / "tokenizer.json", self.output / ".megadata" / "tokenizer.json"
-        config = TokenizerConfig(vocab_size=section.vocab_size, pattern=section.pattern)
+        fields = {name: value for name, value in to_dict(section).items() if name != "path"}
+        config = build(TokenizerConfig, fields, "tokenizer")
         contents = [o["sha256"] for name in names for o in _outputs(folder / name)]
         spec = StepSpec(
             name="train-tokenizer",

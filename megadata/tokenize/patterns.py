@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from megadata.config import nearest
 from megadata.errors import ConfigError
 
 _CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -37,13 +36,32 @@ O200K = "|".join(
 
 PATTERNS: dict[str, str] = {"gpt2": GPT2, "cl100k": CL100K, "o200k": O200K, "qwen": QWEN}
 
+OTHER_NAMES = {"llama3": "cl100k", "llama-3": "cl100k"}
+"""Names under which patterns are also known."""
+
+
+def known_pattern(name: str) -> str:
+    """The name of a pattern, by any name it has.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such pattern.
+    """
+    found = OTHER_NAMES.get(name, name)
+    if found not in PATTERNS:
+        raise ConfigError(
+            f"pattern {name!r} is not known; expected {', '.join(PATTERNS)} or llama3 (the same as cl100k)"
+        )
+    return found
+
+
 _BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
 
 
 def pre_tokenizer(pattern: str) -> dict[str, Any]:
     """The ``pre_tokenizer`` section of a tokenizer.json for a pattern's name."""
-    if pattern not in PATTERNS:
-        raise ConfigError(f"pattern {pattern!r} is not known{nearest(pattern, PATTERNS)}")
+    pattern = known_pattern(pattern)
     if pattern == "gpt2":
         return {**_BYTE_LEVEL, "use_regex": True}
     split = {"type": "Split", "pattern": {"Regex": PATTERNS[pattern]}, "behavior": "Isolated", "invert": False}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 EOD = "<|endoftext|>"
@@ -26,6 +26,9 @@ BERT_SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", EOD)
 DEFAULT_SPECIALS = (EOD, "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 """What a new tokenizer holds unless told otherwise: enough for GPT and BERT alike."""
 
+PRESETS: dict[str, tuple[str, ...]] = {"gpt": GPT_SPECIALS, "bert": BERT_SPECIALS, "both": DEFAULT_SPECIALS, "none": ()}
+"""Names that stand for several special tokens."""
+
 _CONFIG_KEYS = {
     "bos": "bos_token",
     "eod": "eos_token",
@@ -47,6 +50,23 @@ def added_token(token: str, number: int) -> dict[str, Any]:
         "rstrip": False,
         "normalized": False,
         "special": True,
+    }
+
+
+def expand(special: Iterable[str]) -> tuple[str, ...]:
+    """Special tokens, with presets (gpt, bert, both, none) written out; a token that comes again is named once."""
+    written = [token for name in special for token in PRESETS.get(name, (name,))]
+    return tuple(dict.fromkeys(written))
+
+
+def transformers_config(tokens: Mapping[str, str], wordpiece: bool) -> dict[str, Any]:
+    """The ``tokenizer_config.json`` by which `transformers` loads a folder with a tokenizer.json; `tokens`: role -> token."""
+    inputs = ["input_ids", *(["token_type_ids"] if wordpiece else []), "attention_mask"]
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "clean_up_tokenization_spaces": False,
+        "model_input_names": inputs,
+        **{_CONFIG_KEYS[role]: token for role, token in sorted(tokens.items())},
     }
 
 

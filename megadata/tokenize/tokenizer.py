@@ -25,7 +25,7 @@ _SECTIONS = ("added_tokens", "normalizer", "pre_tokenizer", "post_processor", "d
 _NOT_BYTES = dict.fromkeys(range(256), "\uffff")  # what is no letter of the byte alphabet
 _TO_BYTES = {**_NOT_BYTES, **{ord(char): chr(byte) for byte, char in enumerate(byte_alphabet())}}
 _SPACE = "\u2581"
-_NO_SPACES = (  # scripts whose words are not set apart: every character may begin a word
+NO_SPACES = (  # scripts whose words are not set apart: every character may begin a word
     (0x0E00, 0x0EFF),  # Thai, Lao
     (0x1000, 0x109F),  # Myanmar
     (0x1780, 0x17FF),  # Khmer
@@ -233,5 +233,5 @@ def _begins_word(piece: bytes) -> bool:
     if first == "'":  # a contraction belongs to the word before it
         return len(piece) == 1
     if first.isalpha():
-        return any(low <= ord(first) <= high for low, high in _NO_SPACES)
+        return any(low <= ord(first) <= high for low, high in NO_SPACES)
     return not unicodedata.category(first).startswith(("N", "M"))

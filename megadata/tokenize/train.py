@@ -1,49 +1,59 @@
 """Training a tokenizer: byte-level BPE, or WordPiece as BERT has it.
 
-Byte-level BPE with GPT-2's split pattern is trained by `gigatoken`, whose ties are broken as in `tokenizers`; other patterns by
-`tokenizers`. Wherever both can run, the merges of a sample are compared, so that the file is the one `tokenizers` would write.
+Words are counted by kernels in all workers, within the memory given, and merged by a kernel with 64-bit counts. The merges are
+those of the trainers of `tokenizers`: a run compares them on a sample of its corpus, and where they differ `tokenizers` trains.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import orjson
-import tokenizers
-from numpy.typing import NDArray
-from tokenizers import models, normalizers, pre_tokenizers, trainers
 
-from megadata.config import configclass, nearest
-from megadata.documents.inputs import Inputs, plan, refuse_unfit
-from megadata.documents.source import ReadOptions
+from megadata.config import configclass
+from megadata.documents.inputs import Inputs, plan, read_unit, refuse_unfit
+from megadata.documents.source import Problems, ReadOptions
 from megadata.documents.unpack import unpack
 from megadata.errors import ConfigError, CorpusError
-from megadata.runtime.files import temporary_name
+from megadata.kernels.base import I64
+from megadata.runtime.executor import Executor
+from megadata.runtime.files import temporary_name, write_json
+from megadata.runtime.progress import human
 from megadata.runtime.settings import RunSettings
 from megadata.runtime.step import unit_bytes
-from megadata.runtime.units import InputFile
-from megadata.tokenize.convert import byte_level, wordpiece
-from megadata.tokenize.encode import choose_encoder
+from megadata.runtime.units import UNIT_BYTES, InputFile, Unit
+from megadata.tokenize import bpe, wordpieces
+from megadata.tokenize.bpe import Model, Shape
+from megadata.tokenize.classes import classes
+from megadata.tokenize.count import Counted, Counts, CountUnit, Cut, Excerpt, Pretokens, count_texts, count_words
 from megadata.tokenize.load import from_content
-from megadata.tokenize.patterns import PATTERNS, byte_alphabet, pre_tokenizer
-from megadata.tokenize.specials import DEFAULT_SPECIALS, added_token
-from megadata.tokenize.spool import SEPARATOR, Spool, SpoolUnit, texts_of
+from megadata.tokenize.patterns import known_pattern
+from megadata.tokenize.quality import Identify, Quality, measure
+from megadata.tokenize.specials import DEFAULT_SPECIALS, added_token, expand, transformers_config
+from megadata.tokenize.spool import Spool, SpoolUnit
 from megadata.tokenize.tokenizer import Tokenizer
 
-CHECK_BYTES = 4 << 20
-"""Text on which gigatoken's merges are compared with those of `tokenizers`; a smaller corpus is compared whole."""
-SAMPLE_BYTES = 16 << 20
-"""Text on which bytes per token and unused entries are measured."""
-WORDPIECE_ALPHABET = 1000
-"""Characters a WordPiece vocabulary knows: the most frequent ones."""
+CHECK_BYTES = 1 << 20
+"""Text on which merges are compared with those of `tokenizers`; a smaller corpus is compared whole."""
+CHECK_MERGES = 4096
+"""Merges that are compared on a sample of a larger corpus."""
+SAMPLE_BYTES = 8 << 20
+"""Text on which the quality is measured."""
+_LEAST_SHARE = 1 << 14
+"""Bytes that each unit may add to the sample."""
+_UNITS = 256
+"""Units are larger where there would be more than about this many, so that words are written to disk less often."""
+_MOST_UNIT_BYTES = 256 << 20
+TABLE_SHARE = 2
+"""Tables of words may take one part in so many of the memory."""
+_WORD_BYTES = 160
+"""Memory that merging takes for each different word, about."""
 
 
 @configclass
@@ -55,29 +65,48 @@ class TokenizerConfig:
     kind: Literal["bpe", "wordpiece"] = "bpe"
     """Byte-level BPE, or BERT's WordPiece."""
     pattern: str = "gpt2"
-    """Where BPE cuts text before merging: gpt2, cl100k, o200k or qwen."""
+    """Where BPE cuts text before merging: gpt2, cl100k (llama3 is another name for it), o200k or qwen."""
     special: tuple[str, ...] = DEFAULT_SPECIALS
-    """Special tokens; they get the first ids, in this order."""
+    """Special tokens; they get the first ids, in this order. gpt, bert, both and none stand for the usual ones."""
     pad_vocab_to: int = 1
     """Unused special entries are added until the size is a multiple of this."""
     lowercase: bool = True
     """Whether WordPiece lower-cases text and strips accents, as uncased BERT does."""
+    trainer: Literal["megadata", "gigatoken", "tokenizers"] = "megadata"
+    """What finds the merges. gigatoken knows GPT-2's pattern alone and holds the whole corpus in memory."""
+    min_count: int = 1
+    """Words that occur less often are left out: 2 about halves the memory that merging takes, and changes rare merges."""
 
     def __post_init__(self) -> None:
-        if self.pattern not in PATTERNS:
-            raise ConfigError(f"pattern {self.pattern!r} is not known{nearest(self.pattern, PATTERNS)}")
-        if len(set(self.special)) != len(self.special) or not all(self.special):
+        known_pattern(self.pattern)
+        if not all(self.special) or (len(set(self.special)) != len(self.special)):
             raise ConfigError(
                 f"special tokens must be different and not empty, found {', '.join(map(repr, self.special))}"
             )
-        least = len(self.special) + (256 if self.kind == "bpe" else 1)
+        special = expand(self.special)
+        least = len(special) + (256 if self.kind == "bpe" else 1)
         if self.vocab_size < least:
             raise ConfigError(
-                f"vocab_size must be at least {least} ({len(self.special)} special tokens and the alphabet), "
+                f"vocab_size must be at least {least} ({len(special)} special tokens and the alphabet), "
                 f"got {self.vocab_size}"
             )
-        if self.pad_vocab_to < 1:
-            raise ConfigError(f"pad_vocab_to must be at least 1, got {self.pad_vocab_to}")
+        for name in ("pad_vocab_to", "min_count"):
+            if (value := getattr(self, name)) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {value}")
+        if self.trainer == "gigatoken" and (self.kind, known_pattern(self.pattern)) != ("bpe", "gpt2"):
+            raise ConfigError("trainer gigatoken trains BPE with the pattern gpt2 alone; use trainer=megadata")
+        if self.trainer == "gigatoken" and self.min_count > 1:
+            raise ConfigError("trainer gigatoken does not know min_count; use trainer=megadata")
+
+    @property
+    def shape(self) -> Shape:
+        """What the vocabulary is to be like."""
+        return Shape(self.vocab_size, expand(self.special), known_pattern(self.pattern), self.lowercase)
+
+    @property
+    def cut(self) -> Cut:
+        """How text is cut into words."""
+        return Pretokens(self.shape.pattern) if self.kind == "bpe" else wordpieces.BertWords(self.lowercase)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,38 +116,34 @@ class TrainReport:
     path: Path
     kind: str
     trainer: str
-    """Library that found the merges."""
+    """What found the merges."""
     documents: int
     bytes: int
+    words: int
+    """Different words of the corpus; 0 where the trainer does not count them."""
     requested: int
     """Entries asked for."""
     vocabulary: int
     """Entries there are."""
-    sample_bytes: int
-    """Text on which the next two were measured."""
-    bytes_per_token: float
+    quality: tuple[Quality, ...]
+    """On a sample: of all of it, and by language."""
     unused: int
-    """Entries, special tokens left out, that the sample does not use."""
+    """Entries, special tokens left out, that are not used."""
+    unused_in: str
+    """Where they are not used: corpus or sample."""
     notes: tuple[str, ...] = ()
     problems: dict[str, int] = field(default_factory=dict)
     """Records that could not be read, by reason."""
 
-    def table(self) -> str:
-        """The report for reading."""
-        rows = [
-            ("tokenizer", f"{self.path} ({self.kind}, trained with {self.trainer})"),
-            ("corpus", f"{self.documents} documents, {self.bytes / 1e6:.1f} MB"),
-            ("vocabulary", f"{self.vocabulary} entries"),
-            ("bytes/token", f"{self.bytes_per_token:.2f} on {self.sample_bytes / 1e6:.1f} MB"),
-            ("unused", f"{self.unused} entries on the same text"),
-            *(("note", note) for note in self.notes),
-        ]
-        return "\n".join(f"{name:<12}{value}" for name, value in rows)
+    @property
+    def bytes_per_token(self) -> float:
+        """On the sample."""
+        return self.quality[0].bytes_per_token
 
 
 @dataclass(slots=True)
 class _Trained:
-    content: dict[str, Any]
+    model: Model
     trainer: str
     notes: list[str] = field(default_factory=list)
 
@@ -129,11 +154,13 @@ def train_tokenizer(
     config: TokenizerConfig,
     settings: RunSettings,
     options: ReadOptions | None = None,
+    identify: Identify | None = None,
 ) -> TrainReport:
     """Train a tokenizer on the documents of `inputs` and write it to `output` as a ``tokenizer.json``.
 
-    The same documents and configuration give the same bytes, whatever the settings. The text is copied to a folder beside
-    `output` while training runs; memory grows with the number of different words, not with the corpus.
+    The same documents and configuration give the same bytes, in whatever order the documents come and whatever the settings. An
+    `output` named ``tokenizer.json`` gets a ``tokenizer_config.json`` beside it, by which `transformers` loads the folder. Counts
+    that do not fit the memory lie in a folder beside `output` while training runs. `identify` names languages for the report.
 
     Raises
     ------
@@ -145,173 +172,163 @@ def train_tokenizer(
     folder = temporary_name(output)
     folder.mkdir(parents=True)
     try:
-        spools = _spool(files, folder, options or ReadOptions(), settings)
-        documents, size = sum(s.documents for s in spools), sum(s.bytes for s in spools)
-        if size == 0:
-            refuse_unfit(files, options or ReadOptions())
-            raise CorpusError(
-                f"expected text to train a tokenizer on, found {documents} documents without any; check the inputs"
-            )
-        settings.progress.note(
-            f"training a {config.kind} tokenizer of {config.vocab_size} entries on {size / 1e6:.1f} MB"
-        )
-        paths = [s.path for s in spools]
-        trained = _wordpiece(paths, config) if config.kind == "wordpiece" else _bpe(paths, size, config)
-        tokenizer = from_content(_padded(trained.content, config.pad_vocab_to), str(output))
+        with settings.executor() as executor:
+            run = _Run(files, folder, config, settings, options or ReadOptions(), executor)
+            counted = run.count()
+            if counted.bytes == 0:
+                refuse_unfit(files, run.options)
+                raise CorpusError(
+                    f"expected text to train a tokenizer on, found {counted.documents} documents without any; "
+                    "check the inputs"
+                )
+            trained = run.train(counted)
+        tokenizer = from_content(_padded(run.content(trained.model), config.pad_vocab_to), str(output))
         tokenizer.save(output)
-        notes = trained.notes
-        wanted = -(-config.vocab_size // config.pad_vocab_to) * config.pad_vocab_to
-        if tokenizer.vocabulary_size < wanted:
-            notes = [
-                *notes,
-                f"the corpus supports {tokenizer.vocabulary_size} entries, {config.vocab_size} were asked for; "
-                "give more text for more",
-            ]
-        sample, ratio, unused = _quality(tokenizer, paths)
-        return TrainReport(
-            path=output,
-            kind=config.kind if config.kind == "wordpiece" else f"byte-level BPE, pattern {config.pattern}",
-            trainer=trained.trainer,
-            documents=documents,
-            bytes=size,
-            requested=config.vocab_size,
-            vocabulary=tokenizer.vocabulary_size,
-            sample_bytes=sample,
-            bytes_per_token=ratio,
-            unused=unused,
-            notes=tuple(notes),
-            problems=dict(sum((spool.problems for spool in spools), Counter())),
-        )
+        if output.name == "tokenizer.json":
+            _write_config(output.with_name("tokenizer_config.json"), tokenizer)
+        return _report(output, config, tokenizer, counted, trained, identify)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _spool(files: list[InputFile], folder: Path, options: ReadOptions, settings: RunSettings) -> list[Spool]:
-    found: dict[int, Spool] = {}
-    with settings.executor() as executor:
-        units = plan(unpack(executor, files, folder / "unpacked", settings.progress, options))
-        with settings.progress.stage("read", sum(map(unit_bytes, units))) as stage:
-            for unit, spool in executor.run(SpoolUnit(folder, options), units):
+@dataclass(frozen=True)
+class _Run:
+    files: list[InputFile]
+    folder: Path
+    config: TokenizerConfig
+    settings: RunSettings
+    options: ReadOptions
+    executor: Executor
+
+    @cached_property
+    def units(self) -> list[Unit]:
+        files = unpack(self.executor, self.files, self.folder / "unpacked", self.settings.progress, self.options)
+        total = sum(file.unpacked.length if file.unpacked else file.size for file in files)
+        return plan(files, min(max(total // _UNITS, UNIT_BYTES), _MOST_UNIT_BYTES))
+
+    def count(self) -> Counted:
+        """The words of the corpus."""
+        memory = self.settings.memory // (TABLE_SHARE * self.executor.workers)
+        share = max(SAMPLE_BYTES // max(len(self.units), 1), _LEAST_SHARE)
+        (self.folder / "words").mkdir()
+        task = CountUnit(self.folder / "words", self.config.cut, classes(), self.options, memory, share)
+        return count_words(
+            self.executor, self.units, task, self.settings.memory, self.config.min_count, self.settings.progress
+        )
+
+    def content(self, model: Model) -> dict[str, Any]:
+        of = bpe if self.config.kind == "bpe" else wordpieces
+        made: dict[str, Any] = of.content(model, self.config.shape)
+        return made
+
+    def train(self, counted: Counted) -> _Trained:
+        """The merges, compared with those of `tokenizers` on a sample while they are found."""
+        trainer, notes = self._chosen(counted)
+        if trainer == "tokenizers":
+            return self._by_tokenizers(counted, notes)
+        sample = check_sample(counted.sample, CHECK_BYTES)
+        with ThreadPoolExecutor(1) as beside:
+            whole = sum(len(one.text) for one in sample) == counted.bytes
+            different: Future[bool] = beside.submit(self._differs, sample, whole, trainer)
+            model = self._by_gigatoken() if trainer == "gigatoken" else self._merged(counted)
+            if not different.result():
+                return _Trained(model, trainer, notes)
+        note = f"the merges of {trainer} differ from those of `tokenizers` on a sample, so `tokenizers` trained"
+        return self._by_tokenizers(counted, [*notes, note])
+
+    def _chosen(self, counted: Counted) -> tuple[str, list[str]]:
+        """What finds the merges, and what is worth knowing before it does; both are also told at once."""
+        config, memory = self.config, self.settings.memory
+        words, trainer, notes = counted.words.counts.size, config.trainer, []
+        if trainer == "gigatoken" and counted.bytes > memory:
+            notes.append(
+                f"gigatoken would hold the corpus of {human(counted.bytes)} in memory, more than --memory, so megadata merges"
+            )
+            trainer = "megadata"
+        if trainer == "megadata" and words * _WORD_BYTES > memory:
+            notes.append(
+                f"merging {words} different words takes about {human(words * _WORD_BYTES)}, more than --memory; "
+                f"--set min_count={config.min_count + 1} leaves rare ones out"
+            )
+        if trainer == "tokenizers" and counted.words.occurrences >= 1 << 31:
+            notes.append(
+                "`tokenizers` counts pairs in 32 bits, and this corpus can overflow them; use trainer=megadata"
+            )
+        self.settings.progress.note(
+            f"training a {config.kind} tokenizer of {config.vocab_size} entries on {human(counted.bytes)} of text: "
+            f"{words} different words, merged by {trainer}"
+        )
+        for note in notes:
+            self.settings.progress.note(note)
+        return trainer, notes
+
+    def _merged(self, counted: Counted) -> Model:
+        shape = self.config.shape
+        given = len(shape.special) + (256 if self.config.kind == "bpe" else 0)
+        with self.settings.progress.stage("merge", shape.size - given, "tokens") as stage:
+            return self._train(counted.words, shape, stage.advance)
+
+    def _train(self, words: Counts, shape: Shape, advance: Callable[[int], None] = lambda _: None) -> Model:
+        of = bpe if self.config.kind == "bpe" else wordpieces
+        made: Model = of.train(words, shape, advance)
+        return made
+
+    def _differs(self, sample: list[Excerpt], whole: bool, trainer: str) -> bool:
+        """Whether the trainer's merges of a sample are others than those of `tokenizers`."""
+        shape = self.config.shape
+        if not whole:
+            most = len(shape.special) + 256 + CHECK_MERGES
+            shape = Shape(min(shape.size, most), shape.special, shape.pattern, shape.lowercase)
+        texts = [one.text.decode() for one in sample]
+        if trainer == "gigatoken":
+            path = self.folder / "sample"
+            path.write_bytes(b"\xff".join(one.text for one in sample))
+            ours = bpe.by_gigatoken([path], shape)
+        else:
+            flat = np.frombuffer(b"".join(one.text for one in sample), np.uint8)
+            offsets = np.cumsum([0, *(len(one.text) for one in sample)], dtype=np.int64)
+            words = count_texts(self.config.cut, classes(), flat, offsets)
+            ours = self._train(words, shape)
+            if self.config.kind == "wordpiece":
+                theirs = wordpieces.by_tokenizers(texts, shape, wordpieces.alphabet(words, shape))
+                return ours.vocabulary != theirs.vocabulary
+        theirs = bpe.by_tokenizers(texts, shape)
+        return (ours.vocabulary, ours.merges) != (theirs.vocabulary, theirs.merges)
+
+    def _by_tokenizers(self, counted: Counted, notes: list[str]) -> _Trained:
+        shape = self.config.shape
+        if self.config.kind == "bpe":
+            return _Trained(bpe.by_tokenizers(self._texts(), shape), "tokenizers", notes)
+        alphabet = wordpieces.alphabet(counted.words, shape)
+        return _Trained(wordpieces.by_tokenizers(self._texts(), shape, alphabet), "tokenizers", notes)
+
+    def _texts(self) -> Iterator[str]:
+        for unit in self.units:
+            for batch in read_unit(unit, self.options, Problems(self.options.max_set_aside)):
+                yield from batch.texts
+
+    def _by_gigatoken(self) -> Model:
+        found: dict[int, Spool] = {}
+        with self.settings.progress.stage("write text", sum(map(unit_bytes, self.units))) as stage:
+            for unit, spool in self.executor.run(SpoolUnit(self.folder, self.options), self.units):
                 found[unit.ordinal] = spool
                 stage.advance(unit_bytes(unit), documents=spool.documents)
-    return [found[unit.ordinal] for unit in units]
+        return bpe.by_gigatoken([found[unit.ordinal].path for unit in self.units], self.config.shape)
 
 
-def _bpe(paths: list[Path], size: int, config: TokenizerConfig) -> _Trained:
-    """Byte-level BPE with the same ids as `tokenizers` gives: special tokens, the byte alphabet, then merges."""
-    if config.pattern != "gpt2":
-        notes = []
-        if size > 1 << 34:
-            notes.append(
-                "`tokenizers` counts pairs in 32 bits, and a corpus of this size can overflow them; check the first merges"
-            )
-        return _Trained(_vocabulary_of(_reference(_texts(paths), config), config), "tokenizers", notes)
-    whole = size <= CHECK_BYTES
-    sample = list(_texts(paths) if whole else _sample(paths, CHECK_BYTES))
-    checked = config if whole else _smaller(config)
-    if _gigatoken([_write_sample(paths[0].parent, sample)], checked) != _reference(sample, checked):
-        note = "gigatoken's merges differ from those of `tokenizers` on a sample, so `tokenizers` trained"
-        return _Trained(_vocabulary_of(_reference(_texts(paths), config), config), "tokenizers", [note])
-    return _Trained(_vocabulary_of(_gigatoken(paths, config), config), "gigatoken")
-
-
-def _smaller(config: TokenizerConfig) -> TokenizerConfig:
-    """The configuration for comparing trainers on a sample of a larger corpus: fewer merges are enough."""
-    size = min(config.vocab_size, len(config.special) + 256 + 8192)
-    return TokenizerConfig(vocab_size=size, pattern=config.pattern, special=config.special)
-
-
-def _write_sample(folder: Path, sample: list[str]) -> Path:
-    path = folder / "sample"
-    path.write_bytes(SEPARATOR.join(text.encode() for text in sample))
-    return path
-
-
-Merges = list[tuple[str, str]]
-
-
-def _gigatoken(paths: list[Path], config: TokenizerConfig) -> Merges:
-    import gigatoken
-
-    source = gigatoken.TextFileSource([str(path) for path in paths], separator=SEPARATOR)
-    with _silent():
-        _, merges = gigatoken.train_bpe(source, config.vocab_size - len(config.special), [], tie_breaking="huggingface")
-    table = byte_alphabet()
-    named = [("".join(table[b] for b in left), "".join(table[b] for b in right)) for left, right in merges]
-    return _live(named, paths, config)
-
-
-def _live(merges: Merges, paths: list[Path], config: TokenizerConfig) -> Merges:
-    """The merges up to the last that the corpus needs.
-
-    When every word has become one token `tokenizers` stops; gigatoken goes on with pairs that occur no more. The last merge that
-    did occur made a token that is still there.
-    """
-    tokenizer = from_content(_vocabulary_of(merges, config), "gigatoken")
-    numbers = tokenizer.vocabulary
-    made = np.array([numbers[left + right] for left, right in merges], np.int64)
-    seen = np.zeros(tokenizer.vocabulary_size, np.bool_)
-    for path in paths:
-        if made.size == 0 or seen[made[-1]]:
+def check_sample(sample: list[Excerpt], size: int) -> list[Excerpt]:
+    """Documents from all over a sample, about `size` bytes in all; all of them where they are no more."""
+    total = sum(len(one.text) for one in sample)
+    if total <= size:
+        return sample
+    chosen, left, step = [], size, -(-total // size)
+    for one in (one for first in range(step) for one in sample[first::step]):
+        text = one.text[:left].decode("utf-8", "ignore").encode()
+        chosen.append(Excerpt(text, one.language))
+        left -= len(text)
+        if left < 4:  # less than a character may need
             break
-        ids, _ = tokenizer.encode_batch(*_flat(texts_of(path)), "gigatoken")
-        seen[ids] = True
-    needed = np.flatnonzero(seen[made])
-    return merges[: needed[-1] + 1] if needed.size else []
-
-
-def _reference(texts: Iterable[str], config: TokenizerConfig) -> Merges:
-    model = tokenizers.Tokenizer(models.BPE())
-    model.pre_tokenizer = _as_pre_tokenizer(config.pattern)
-    trainer = trainers.BpeTrainer(
-        vocab_size=config.vocab_size,
-        special_tokens=list(config.special),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    model.train_from_iterator(texts, trainer)
-    pairs = orjson.loads(model.to_str())["model"]["merges"]
-    return [(left, right) for left, right in pairs]
-
-
-def _as_pre_tokenizer(pattern: str) -> Any:
-    section = orjson.dumps({**byte_level({}, [], [], pattern), "pre_tokenizer": pre_tokenizer(pattern)})
-    return tokenizers.Tokenizer.from_buffer(section).pre_tokenizer
-
-
-def _vocabulary_of(merges: Merges, config: TokenizerConfig) -> dict[str, Any]:
-    entries = [*config.special, *sorted(byte_alphabet()), *(left + right for left, right in merges)]
-    numbers: dict[str, int] = {}
-    for entry in entries:  # two merges may make the same entry
-        numbers.setdefault(entry, len(numbers))
-    added = [added_token(token, number) for number, token in enumerate(config.special)]
-    return byte_level(numbers, merges, added, config.pattern)
-
-
-def _wordpiece(paths: list[Path], config: TokenizerConfig) -> _Trained:
-    """WordPiece by `tokenizers`; the alphabet is given to it in a fixed order, since its own order changes from run to run."""
-    special = list(config.special) if "[UNK]" in config.special else ["[UNK]", *config.special]
-    model = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    model.normalizer = normalizers.BertNormalizer(lowercase=config.lowercase)
-    model.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    counts: Counter[str] = Counter()
-    for text in _texts(paths):
-        counts.update(model.normalizer.normalize_str(text))
-    frequent = sorted((c for c in counts if not c.isspace()), key=lambda c: (-counts[c], c))[:WORDPIECE_ALPHABET]
-    alphabet = sorted(frequent)[: max(0, (config.vocab_size - len(special)) // 2)]
-    fixed = [*special, *alphabet, *("##" + char for char in alphabet)]
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=max(config.vocab_size, len(fixed)),
-        special_tokens=fixed,
-        initial_alphabet=alphabet,
-        limit_alphabet=len(alphabet),
-        continuing_subword_prefix="##",
-        show_progress=False,
-    )
-    model.train_from_iterator(_texts(paths), trainer)
-    vocabulary = orjson.loads(model.to_str())["model"]["vocab"]
-    added = [added_token(token, number) for number, token in enumerate(special)]
-    return _Trained(wordpiece(vocabulary, added, config.lowercase), "tokenizers")
+    return chosen
 
 
 def _padded(content: dict[str, Any], multiple: int) -> dict[str, Any]:
@@ -321,53 +338,48 @@ def _padded(content: dict[str, Any], multiple: int) -> dict[str, Any]:
     return {**content, "added_tokens": [*content["added_tokens"], *extra]}
 
 
-def _texts(paths: list[Path]) -> Iterator[str]:
-    for path in paths:
-        yield from texts_of(path)
+def _write_config(path: Path, tokenizer: Tokenizer) -> None:
+    names = {int(token["id"]): str(token["content"]) for token in tokenizer.document["added_tokens"]}
+    tokens = {role: names[number] for role, number in tokenizer.special.items() if number in names}
+    write_json(path, transformers_config(tokens, tokenizer.kind == "WordPiece"))
 
 
-def _sample(paths: list[Path], size: int) -> Iterator[str]:
-    """Documents from all over the corpus, about `size` bytes in all: from each unit its first, up to an equal share."""
-    share = max(size // max(len(paths), 1), 1 << 14)
-    for path in paths:
-        held = 0
-        for text in texts_of(path):
-            if held >= share or size <= 0:
-                break
-            part = text[: size if size < len(text) else None]
-            held += len(part)
-            size -= len(part)
-            yield part
-
-
-def _flat(texts: Iterable[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Texts as flat UTF-8 bytes and offsets."""
-    pieces = [text.encode() for text in texts]
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum([len(piece) for piece in pieces], dtype=np.int64)])
-    return np.frombuffer(b"".join(pieces), np.uint8), offsets
-
-
-def _quality(tokenizer: Tokenizer, paths: list[Path]) -> tuple[int, float, int]:
-    """Bytes of the sample, bytes a token, and entries that it leaves unused."""
-    text, offsets = _flat(_sample(paths, SAMPLE_BYTES))
-    ids, _ = tokenizer.encode_batch(text, offsets, choose_encoder(tokenizer).name)
-    used = np.bincount(ids, minlength=tokenizer.vocabulary_size) > 0
+def _report(
+    output: Path,
+    config: TokenizerConfig,
+    tokenizer: Tokenizer,
+    counted: Counted,
+    trained: _Trained,
+    identify: Identify | None,
+) -> TrainReport:
+    quality, in_sample = measure(tokenizer, counted.sample, identify)
+    used: Any = (
+        in_sample if trained.model.used is None else _extended(trained.model.used, tokenizer.vocabulary_size) > 0
+    )
     special = {int(token["id"]) for token in tokenizer.document["added_tokens"]}
-    unused = sum(1 for number in tokenizer.vocabulary.values() if not used[number] and number not in special)
-    return text.size, text.size / max(ids.size, 1), unused
+    notes = list(trained.notes)
+    wanted = -(-config.vocab_size // config.pad_vocab_to) * config.pad_vocab_to
+    if tokenizer.vocabulary_size < wanted:
+        notes.append(
+            f"nothing is left to merge: the corpus supports {tokenizer.vocabulary_size} entries, {config.vocab_size} were "
+            "asked for; give more text for more"
+        )
+    return TrainReport(
+        path=output,
+        kind=config.kind if config.kind == "wordpiece" else f"byte-level BPE, pattern {config.shape.pattern}",
+        trainer=trained.trainer,
+        documents=counted.documents,
+        bytes=counted.bytes,
+        words=counted.words.counts.size,
+        requested=config.vocab_size,
+        vocabulary=tokenizer.vocabulary_size,
+        quality=tuple(quality),
+        unused=sum(1 for number in tokenizer.vocabulary.values() if not used[number] and number not in special),
+        unused_in="sample" if trained.model.used is None else "corpus",
+        notes=tuple(notes),
+        problems=dict(counted.problems),
+    )
 
 
-@contextlib.contextmanager
-def _silent() -> Iterator[None]:
-    """Keep a library that prints from Rust quiet."""
-    saved = [os.dup(1), os.dup(2)]
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nothing, 1)
-        os.dup2(nothing, 2)
-        yield
-    finally:
-        for number, descriptor in zip((1, 2), saved, strict=True):
-            os.dup2(descriptor, number)
-            os.close(descriptor)
-        os.close(nothing)
+def _extended(used: I64, size: int) -> I64:
+    return np.concatenate([used, np.zeros(max(size - used.size, 0), np.int64)])
