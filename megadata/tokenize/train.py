@@ -43,7 +43,7 @@ CHECK_BYTES = 1 << 20
 """Text on which merges are compared with those of `tokenizers`; a smaller corpus is compared whole."""
 CHECK_MERGES = 4096
 """Merges that are compared on a sample of a larger corpus."""
-SAMPLE_BYTES = 8 << 20
+SAMPLE_BYTES = 4 << 20
 """Text on which the quality is measured."""
 _LEAST_SHARE = 1 << 14
 """Bytes that each unit may add to the sample."""
