@@ -141,3 +141,34 @@ def test_experts_that_cannot_be_shared_are_refused(experts, expert, shard, messa
     with pytest.raises(ConfigError) as caught:
         resolve_layout(replaced(config, "parallel", expert=expert, shard=shard), 4)
     assert message in str(caught.value)
+
+
+def test_the_reported_losses_are_what_the_router_learns_from(tmp_path):
+    """Finite differences of loss + factors * routers' losses, in float64, against the gradient of the router."""
+    from layouts import Watched
+    from training_data import make_blend, tiny_config
+
+    from megadata.indexed.blend import Blend
+    from megadata.trainer.data import open_data
+    from megadata.trainer.parallel.layout import Layout
+
+    experts = {"experts": 4, "balance_loss": 0.5, "router_loss": 0.2, "init_std": 0.2, "vocab_size": 300}
+    config = tiny_config(model=experts, trainer={"precision": "fp64", "micro_batch": 3})
+    data = open_data(config, Blend.load(make_blend(tmp_path)))
+    name = "layers.0.feed_forward.router.weight"
+
+    def step(change: float, direction=None):
+        training = Watched(config, data, tmp_path, Layout(device=torch.device("cpu")), lambda event: None)
+        if direction is not None:
+            with torch.no_grad():
+                dict(training.model.named_parameters())[name].add_(direction, alpha=change)
+        line = training.update()
+        training.loader.close()
+        return line["loss"] + 0.5 * line["loss_balance"] + 0.2 * line["loss_router"], training.seen[name][0]
+
+    _, gradient = step(0.0)
+    direction = torch.from_numpy(gradient / (gradient**2).sum() ** 0.5)
+    tiny = 1e-6
+    slope = (step(tiny, direction)[0] - step(-tiny, direction)[0]) / (2 * tiny)
+    # the difference of two losses of order 10 is exact to 1e-15 / 1e-6; the gradient's length is of order 1
+    assert slope == pytest.approx(float((gradient**2).sum() ** 0.5), rel=1e-7)

@@ -385,6 +385,21 @@ def test_a_blend_without_validation_trains_without_it(blend, tmp_path):
     assert result.finished
 
 
+def test_a_step_without_a_loss_is_left_out_of_the_summary(blend, tmp_path):
+    from megadata.pipeline.inspect import inspect
+    from megadata.trainer.run import summarize
+
+    train(tiny_config(trainer={"steps": 2}), blend, tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    wanted = next(line["loss"] for line in lines if line.get("step") == 1 and "loss" in line)
+    for line in lines:
+        if line["step"] == 2 and "loss" in line:
+            line["loss"] = line["grad_norm"] = None  # NaN, as JSON has it
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert summarize(tmp_path, tiny_config()).last_loss == wanted
+    assert f"{wanted:.3f} -> not finite" in str(inspect(tmp_path))
+
+
 def test_modules_of_the_current_folder_are_not_taken_for_ours(blend, tmp_path):
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "torch.py").write_text("")

@@ -187,7 +187,9 @@ def _run(path: Path) -> Found:
         steps = [line for line in lines if "loss" in line and "step" in line]
         if steps:
             rows["steps"] = steps[-1]["step"]
-            rows["loss"] = f"{steps[0]['loss']:.3f} -> {steps[-1]['loss']:.3f}"
+            rows["loss"] = " -> ".join(
+                "not finite" if line["loss"] is None else f"{line['loss']:.3f}" for line in (steps[0], steps[-1])
+            )
     checkpoints = (
         sorted(p.name for p in (path / "checkpoints").glob("step-*")) if (path / "checkpoints").is_dir() else []
     )

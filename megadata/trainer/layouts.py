@@ -92,28 +92,23 @@ def resolve_layout(config: TrainConfig, world: int) -> Axes:
         expert=parallel.expert,
         sequence=parallel.sequence and parallel.tensor > 1,
     )
-    _check_experts(config, axes)
-    wrong = _problem(config, axes)
-    if wrong:
+    if wrong := _expert_problem(config, axes):
+        raise ConfigError(wrong)
+    if wrong := _problem(config, axes):
         raise ConfigError(f"{wrong}{_nearest(config, world)}")
     return axes
 
 
-def _check_experts(config: TrainConfig, axes: Axes) -> None:
+def _expert_problem(config: TrainConfig, axes: Axes) -> str:
+    """What is wrong with how experts are shared; empty where nothing is."""
     if axes.expert == 1:
-        return
+        return ""
     holders = axes.shard * axes.context
-    if config.model.experts % axes.expert or config.model.experts == 0:
-        near = _nearest_divisor(max(config.model.experts, 1), axes.expert)
-        raise ConfigError(
-            f"parallel.expert ({axes.expert}) must divide model.experts ({config.model.experts}); the nearest that does is"
-            f" {near}"
-        )
-    if holders % axes.expert:
-        raise ConfigError(
-            f"parallel.expert ({axes.expert}) must divide parallel.shard x context ({holders}); the nearest that does is"
-            f" {_nearest_divisor(holders, axes.expert)}"
-        )
+    for name, whole in (("model.experts", config.model.experts), ("parallel.shard x context", holders)):
+        if whole % axes.expert or whole == 0:
+            near = _nearest_divisor(max(whole, 1), axes.expert)
+            return f"parallel.expert ({axes.expert}) must divide {name} ({whole}); the nearest that does is {near}"
+    return ""
 
 
 def stages_of(config: TrainConfig) -> int:
@@ -220,10 +215,15 @@ def _nearest(config: TrainConfig, world: int) -> str:
         context = world // (data * tensor * pipeline)
         found = (data, tensor, pipeline, context)
         axes = Axes(
-            shard=data, tensor=tensor, pipeline=pipeline, context=context, sequence=parallel.sequence and tensor > 1
+            shard=data,
+            tensor=tensor,
+            pipeline=pipeline,
+            context=context,
+            expert=parallel.expert,
+            sequence=parallel.sequence and tensor > 1,
         )
         other = _with(config, data=data, tensor=tensor, pipeline=pipeline, context=context)
-        if _problem(other, axes):
+        if _expert_problem(other, axes) or _problem(other, axes):
             continue
         first = 1 if parallel.data is None else 0  # what is left to the other axes is not missed
         distance = sum(abs(math.log2(a / b)) for a, b in zip(found[first:], wanted[first:], strict=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -35,7 +36,7 @@ class TrainResult:
     first_loss: float
     """Loss of the first step."""
     last_loss: float
-    """Mean loss of the last ten steps."""
+    """Mean loss of the last ten steps that have one."""
     validation: dict[str, float]
     """Last validation loss of each source."""
     first_validation: dict[str, float]
@@ -142,14 +143,15 @@ def summarize(run: Path, config: TrainConfig) -> TrainResult:
     steps = [line for line in lines if "loss" in line]
     validations = [line["validation"] for line in lines if "validation" in line]
     seconds = sum(line["seconds"] for line in steps[1:]) or sum(line["seconds"] for line in steps)
+    losses = [line["loss"] for line in steps if line["loss"] is not None]  # a step that fp16 skips may have none
     timed = steps[1:] or steps  # the first step allocates
     tokens = config.data.batch_size * config.data.sequence_length * len(timed)
     return TrainResult(
         run=run,
         step=steps[-1]["step"] if steps else 0,
         steps=config.trainer.steps,
-        first_loss=steps[0]["loss"] if steps else float("nan"),
-        last_loss=fmean(line["loss"] for line in steps[-SUMMARY_STEPS:]) if steps else float("nan"),
+        first_loss=losses[0] if losses else nan,
+        last_loss=fmean(losses[-SUMMARY_STEPS:]) if losses else nan,
         validation=dict(validations[-1]) if validations else {},
         first_validation=dict(validations[0]) if validations else {},
         tokens=steps[-1]["tokens"] if steps else 0,
