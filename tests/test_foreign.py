@@ -367,3 +367,49 @@ def test_the_commands_export_and_import_with_a_tokenizer(tmp_path, monkeypatch):
     assert meta is not None
     assert (meta.vocabulary_size, meta.eod, meta.tokenizer_path) == (21, 20, "web.tokenizer.json")
     assert load_tokenizer("back/web.tokenizer.json").sha256 == meta.tokenizer_sha256
+
+
+def tntidx(documents: list[list[list[int]]], bounds: list[int] | None = None) -> tuple[bytes, bytes]:
+    """The bytes of .bin and .idx as GPT-NeoX's `IndexedDatasetBuilder` writes them."""
+    sequences = [sequence for document in documents for sequence in document]
+    ends = np.cumsum([0, *map(len, documents)]).tolist() if bounds is None else bounds
+    index = b"TNTIDX\0\0" + struct.pack("<6Q", 1, 4, 4, len(sequences), len(sequences), len(ends))
+    offsets = np.cumsum([0, *map(len, sequences)])
+    for array in (range(len(sequences) + 1), offsets, map(len, sequences), ends):
+        index += np.array(list(array), "<i8").tobytes()
+    return np.concatenate([np.empty(0, "<i4"), *sequences]).astype("<i4").tobytes(), index
+
+
+@given(st.lists(st.lists(st.lists(st.integers(0, 99), max_size=4), max_size=3), min_size=1, max_size=8))
+@settings(max_examples=40)
+def test_the_format_before_mmididx_is_read(tmp_path_factory, small, documents):
+    folder = tmp_path_factory.mktemp("d")
+    prefix = write_pair(folder / "old", *tntidx(documents))
+    with pytest.raises(
+        IndexFormatError, match=r"found a file that starts with b'TNTIDX.* `megadata import-dataset` reads"
+    ):
+        IndexedDataset(prefix)
+    made = import_dataset(folder / "old.idx", folder / "new")
+    assert made.kind == "tntidx"
+    data, index = mmididx(documents, 4)
+    assert (folder / "new.bin").read_bytes() == data
+    assert (folder / "new.idx").read_bytes() == index
+    assert made.meta.level == ("sentence" if sum(map(len, documents)) > len(documents) else "document")
+
+
+def test_lost_bounds_and_damage_of_the_older_format(tmp_path):
+    raw, index = tntidx([[[1, 2]], [[3]]], [0])
+    write_pair(tmp_path / "old", raw, index)
+    import_dataset(tmp_path / "old", tmp_path / "new")
+    assert listed(tmp_path / "new") == [[1, 2], [3]]
+    rng = random.Random(0)
+    refused = 0
+    for _ in range(60):
+        end, original = rng.choice([(".bin", raw), (".idx", index)])
+        Path(f"{tmp_path}/old{end}").write_bytes(damaged(rng, original))
+        try:
+            import_dataset(tmp_path / "old", tmp_path / "new", kind="tntidx")
+        except MegadataError:
+            refused += 1
+        write_pair(tmp_path / "old", raw, index)
+    assert 20 < refused < 60

@@ -47,7 +47,7 @@ def export_dataset(prefix: str, output: Path, target: str, as_json: bool) -> Non
 @click.option(
     "--from",
     "kind",
-    type=click.Choice(["nanogpt", "llmc", "litdata", "mds", "arrow", "parquet", "datatrove", "olmo"]),
+    type=click.Choice(["nanogpt", "llmc", "litdata", "mds", "arrow", "parquet", "datatrove", "olmo", "tntidx"]),
     help="Whose format; told from names and first bytes by default.",
 )
 @click.option("--tokenizer", type=PATH, metavar="T", help="The tokenizer of the ids: checks them, and tells the EOD.")
@@ -78,7 +78,8 @@ def import_dataset(
     from megadata.runtime.progress import Reporter
     from megadata.tokenize.sidecar import adopt_tokenizer
 
-    total = sum(one.stat().st_size for one in ([path] if path.is_file() else path.rglob("*")) if one.is_file())
+    files = path.rglob("*") if path.is_dir() else [path] if path.is_file() else path.parent.glob(path.name + "*")
+    total = sum(one.stat().st_size for one in files if one.is_file())
     with adopt_tokenizer(tokenizer, output) as vocabulary, Reporter.console().stage("import", total) as stage:
         made = run(
             path,

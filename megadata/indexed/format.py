@@ -246,7 +246,8 @@ def _header(raw: bytes, path: str) -> tuple[int, int, int]:
         )
     magic, version, code, sequences, bounds = HEADER.unpack(raw)
     if magic != MAGIC:
-        raise IndexFormatError(f"{path}: expected an MMIDIDX index, found a file that starts with {magic!r}")
+        older = "; `megadata import-dataset` reads this older format" if magic.startswith(b"TNTIDX") else ""
+        raise IndexFormatError(f"{path}: expected an MMIDIDX index, found a file that starts with {magic!r}{older}")
     if version != VERSION:
         raise IndexFormatError(f"{path}: index version {version}, this megadata reads {VERSION}; write it again")
     if code not in DTYPES:

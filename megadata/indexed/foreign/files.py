@@ -43,9 +43,25 @@ class Batch:
     tokens: Tokens
     """Tokens of all documents, one after another."""
     lengths: Integers
-    """Tokens of each document, shape (D,)."""
+    """Tokens of each document, shape (D,); with `bounds` of each sequence, shape (S,)."""
     rows: dict[str, list[str | None]] = field(default_factory=dict)
     """What is known of the documents: columns ``id``, ``source``, ``url`` of D entries, where there are any."""
+    bounds: Integers | None = None
+    """Document d is the sequences [bounds[d], bounds[d + 1]), shape (D + 1,); None where a document is one sequence."""
+
+    @property
+    def ends(self) -> Integers:
+        """Token behind the last of each document, shape (D,)."""
+        ends: Integers = np.concatenate(([0], np.cumsum(self.lengths, dtype=np.int64)))
+        return ends[1:] if self.bounds is None else ends[self.bounds[1:]]
+
+    @property
+    def sequences(self) -> tuple[Integers, Integers]:
+        """Tokens of each sequence, and the first one of each document: one without tokens has none, as Megatron writes it."""
+        if self.bounds is not None:
+            return self.lengths, self.bounds[:-1]
+        filled = self.lengths > 0
+        return self.lengths[filled], np.cumsum(filled) - filled
 
 
 def cut(

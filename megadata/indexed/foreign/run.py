@@ -23,14 +23,15 @@ from megadata.indexed.foreign.flat import (
 )
 from megadata.indexed.foreign.litdata import read_index, read_litdata, write_litdata
 from megadata.indexed.foreign.mds import read_mds, write_mds
+from megadata.indexed.foreign.tntidx import is_tntidx, read_tntidx
 from megadata.indexed.format import DtypePolicy, best_dtype, docs_path
-from megadata.indexed.meta import Meta
+from megadata.indexed.meta import Level, Meta
 from megadata.indexed.reader import IndexedDataset
 from megadata.indexed.verify import verify
 from megadata.indexed.writer import IndexedWriter, refuse_foreign
 
 Target = Literal["nanogpt", "llmc", "litdata", "mds", "arrow", "parquet"]
-Kind = Literal["nanogpt", "llmc", "litdata", "mds", "arrow", "parquet", "datatrove", "olmo"]
+Kind = Literal["nanogpt", "llmc", "litdata", "mds", "arrow", "parquet", "datatrove", "olmo", "tntidx"]
 SOURCE_TYPES = ("uint16", "uint32", "int32", "int64")
 """Types that tokens of a foreign file may be said to have."""
 
@@ -155,13 +156,14 @@ def import_dataset(
         while first is not None:
             _check(first, size, source, writer.documents)
             ended = ended and _all_end(first, end)
-            writer.add_documents(first.tokens, *_sequences(first.lengths))
+            writer.add_documents(first.tokens, *first.sequences)
             rows.add(first)
             advance(first.tokens.nbytes)
             first = next(batches, None)
         rows.close()
         appended = end is not None and ended and writer.tokens > 0
-        writer.meta = dataclasses.replace(known, eod=end, appended_eod=appended, config=config)
+        level: Level = "sentence" if writer.sequences > writer.documents else "document"
+        writer.meta = dataclasses.replace(known, eod=end, appended_eod=appended, level=level, config=config)
     meta = IndexedDataset(prefix).meta
     assert meta is not None
     return Imported(found, meta)
@@ -177,6 +179,8 @@ def recognise(path: Path) -> Kind:
     CorpusError
         If they are of no known kind.
     """
+    if is_tntidx(path):
+        return "tntidx"
     folder = path if path.is_dir() else path.parent
     if path.is_dir() or path.name == "index.json":
         if (folder / "index.json").exists():
@@ -219,6 +223,8 @@ def _batches(
         return read_datatrove(path, dtype, eod)
     if kind == "litdata":
         return read_litdata(path)
+    if kind == "tntidx":
+        return read_tntidx(path)
     if kind == "mds":
         return read_mds(path, column, dtype)
     if kind not in get_args(Kind):
@@ -248,7 +254,7 @@ def _check(batch: Batch, size: int | None, source: Path, document: int) -> None:
     limit = (1 << 31) if size is None else size
     if low < 0 or high >= limit:
         at = int(np.flatnonzero((batch.tokens < 0) | (batch.tokens >= limit))[0])
-        owner = document + int(np.searchsorted(np.cumsum(batch.lengths), at, side="right"))
+        owner = document + int(np.searchsorted(batch.ends, at, side="right"))
         raise ConfigError(
             f"{source}: document {owner} holds the id {low if low < 0 else high}, expected ids from 0 to {limit - 1}; "
             "another tokenizer wrote this, or its tokens are of another type (--dtype)"
@@ -256,14 +262,8 @@ def _check(batch: Batch, size: int | None, source: Path, document: int) -> None:
 
 
 def _all_end(batch: Batch, eod: int | None) -> bool:
-    ends = np.cumsum(batch.lengths)[batch.lengths > 0] - 1
-    return bool((batch.tokens[ends] == eod).all())
-
-
-def _sequences(lengths: Any) -> tuple[Any, Any]:
-    """Lengths of sequences, and the first of each document: one without tokens has no sequence, as Megatron writes it."""
-    filled = lengths > 0
-    return lengths[filled], np.cumsum(filled) - filled
+    ends = batch.ends
+    return bool((batch.tokens[ends[np.diff(ends, prepend=0) > 0] - 1] == eod).all())
 
 
 class _Rows:
