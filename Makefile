@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 STAMP := $(VENV)/.installed
-PEERS := datatrove fasttext language litdata loaders mds megatron rensa textdedup
+PEERS := datatrove fasttext language litdata loaders mds megatron nemo rensa textdedup
 
 .PHONY: demo test test-long test-peers check lint types contracts docs setup peers clean
 
@@ -42,6 +42,7 @@ peers: $(PEERS:%=.peers/%/.installed)  ## environments of libraries that cannot 
 .peers/%/.installed: benchmarks/peers/%.txt
 	test -x .peers/$*/bin/python || $(PYTHON) -m venv .peers/$*
 	.peers/$*/bin/python -m pip install --quiet --requirement $<
+	test $* != nemo || .peers/nemo/bin/python -m pip install --quiet --no-deps nemo_toolkit==1.23.0
 	touch $@
 
 setup: $(STAMP)

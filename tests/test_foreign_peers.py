@@ -1,4 +1,4 @@
-"""litdata, mosaicml-streaming, datatrove and `datasets` read what we export, and we read what they write."""
+"""litdata, mosaicml-streaming, datatrove, NeMo and `datasets` read what we write, and we read what they write."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DOCUMENTS = [[1, 2, 3, 9], [9], [*range(10, 310), 9], [4, 9], [65_000] * 70 + [9
 KINDS = {8: "uint16", 4: "int32"}
 
 
-def peer(environment: str, script: str, *arguments: object, documents: list[list[int]] | None = None) -> Any:
+def peer(environment: str, script: str, *arguments: object, documents: list[Any] | None = None) -> Any:
     """Run a script of benchmarks/peers in its environment; what it prints as JSON."""
     done = subprocess.run(
         [PEERS / environment / "bin" / "python", ROOT / "benchmarks" / "peers" / script, *map(str, arguments)],
@@ -122,3 +122,30 @@ def test_hugging_face_reads_our_tables(tmp_path, code):
         export_dataset(data.prefix, tmp_path / form, form)
         assert peer("datatrove", "datatrove_tokens.py", form, f"{tmp_path}/{form}/*.{form}") == expected
     assert peer("datatrove", "datatrove_tokens.py", "disk", tmp_path / "arrow") == expected
+
+
+NESTED = [[[1, 2], [3]], [], [[4, 5, 6]], [[7], [8], [9]]]
+
+
+@pytest.mark.parametrize("code", KINDS)
+@pytest.mark.filterwarnings("ignore:.*document bounds are missing")
+def test_nemo_and_we_read_and_write_the_same_files(tmp_path, code):
+    ours = write_pair(tmp_path / "ours", *mmididx(NESTED, code))
+    sequences = [sequence for document in NESTED for sequence in document]
+    bounds = IndexedDataset(ours).bounds.tolist()
+    assert peer("nemo", "nemo_tokens.py", "read", ours) == {"sequences": sequences, "bounds": bounds}
+    peer("nemo", "nemo_tokens.py", "write", tmp_path / "theirs", KINDS[code], documents=NESTED)
+    for end in (".bin", ".idx"):
+        assert Path(f"{tmp_path}/theirs{end}").read_bytes() == Path(f"{ours}{end}").read_bytes()
+    peer("nemo", "nemo_tokens.py", "merge", tmp_path / "both", KINDS[code], ours, tmp_path / "theirs")
+    merged = IndexedDataset(tmp_path / "both")
+    assert [one.tolist() for one in merged[:]] == sequences * 2
+    assert merged.documents == 2 * len(sequences)
+
+
+@pytest.mark.parametrize("kind", ["float64", "int64", "uint8"])
+def test_types_that_nemo_numbers_its_own_way_are_read(tmp_path, kind):
+    peer("nemo", "nemo_tokens.py", "write", tmp_path / "d", kind, documents=NESTED)
+    data = IndexedDataset(tmp_path / "d")
+    assert data.dtype.name == kind
+    assert [one.tolist() for one in data[:]] == [sequence for document in NESTED for sequence in document]
