@@ -32,7 +32,7 @@ ENDLESS = 1 << 62
 def integer_weights(weights: Sequence[Fraction]) -> list[int]:
     """The same ratios in the smallest integers; scaled to a sum of 2**30, each at least 1, where that sum is 2**31 or more."""
     denominator = reduce(lcm, (weight.denominator for weight in weights), 1)
-    whole = [int(weight * denominator) for weight in weights]
+    whole = [weight.numerator * (denominator // weight.denominator) for weight in weights]
     common = reduce(gcd, whole, 0) or 1
     whole = [weight // common for weight in whole]
     total = sum(whole)
@@ -93,16 +93,17 @@ class Tree:
     def counts(self, samples: int, sources: int) -> list[int]:
         """How many of the first `samples` samples each of `sources` sources gives."""
         out = [0] * sources
+        lefts, rights, weights, named = (a.tolist() for a in (self.left, self.right, self.weight, self.source))
         stack = [(0, samples)]
         while stack:
             node, count = stack.pop()
-            if self.left[node] < 0:
-                out[int(self.source[node])] = count
+            left = lefts[node]
+            if left < 0:
+                out[named[node]] = count
                 continue
-            left = int(self.left[node])
-            weight, part = int(self.weight[node]), int(self.weight[left])
+            weight, part = weights[node], weights[left]
             first = (count // weight) * part + (2 * (count % weight) * part + weight) // (2 * weight)
-            stack += [(left, first), (int(self.right[node]), count - first)]
+            stack += [(left, first), (rights[node], count - first)]
         return out
 
 
@@ -213,7 +214,11 @@ def _longest(tree: Tree, room: Sequence[int | None], longest: int) -> tuple[int,
 
     if not over(longest):
         return longest, set()
-    low, high = 0, longest
+    total, weights = int(tree.weight[0]), dict(zip(tree.source.tolist(), tree.weight.tolist(), strict=True))
+    rooms = [(most, weights[i]) for i, most in enumerate(room) if most is not None]
+    # Every source is within two samples of its share, so the first to exceed its room does so between these.
+    low = max(0, min((most - 2) * total // weight for most, weight in rooms))
+    high = max(1, min(longest, *((most + 3) * total // weight + 1 for most, weight in rooms)))
     while high - low > 1:
         middle = (low + high) // 2
         if over(middle):

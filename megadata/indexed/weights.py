@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from megadata.indexed.blend import Blend
     from megadata.indexed.stream import TokenStream
 
+NOTHING = Fraction(0)
+
 RAMP_PHASES = 64
 """Constant phases that stand for a ramp, the one that follows it included."""
 
@@ -54,21 +56,27 @@ class Weights:
     def without(self, spent: Collection[int]) -> list[int]:
         """Integer weight of each source where those of the given numbers give nothing; all 0 where none is left."""
         shares = self._divide(self.level, frozenset(spent))
-        return integer_weights([shares.get(source, Fraction(0)) for source in range(self.sources)])
+        return integer_weights([shares.get(source, NOTHING) for source in range(self.sources)])
 
     def _divide(self, level: Level, spent: frozenset[int]) -> dict[int, Fraction]:
-        """Share of each source of a level, adding up to 1; empty where nothing is left."""
+        """What each source of a level weighs against the others; those that weigh nothing are left out."""
         shares = _flatten([self.factors[m.name] * m.measure for m in level.members], level.temperature)
-        parts: list[tuple[Fraction, dict[int, Fraction]]] = []
+        out: dict[int, Fraction] = {}
         for member, share in zip(level.members, shares, strict=True):
+            if not share:
+                continue
             if isinstance(member.inside, Level):
                 inner = self._divide(member.inside, spent)
-            else:
-                inner = {} if member.inside in spent else {member.inside: Fraction(1)}
-            if share and inner:
-                parts.append((share, inner))
-        total = sum(share for share, _ in parts)
-        return {source: share / total * part for share, inner in parts for source, part in inner.items()}
+                total = sum(inner.values())
+                out.update((source, share * part / total) for source, part in inner.items())
+            elif member.inside not in spent:
+                out[member.inside] = share
+        return out
+
+    @property
+    def any(self) -> bool:
+        """Whether any source weighs something."""
+        return bool(self._divide(self.level, frozenset()))
 
 
 def resolve_weights(blend: Blend, streams: Sequence[TokenStream]) -> list[tuple[int, Weights]]:
@@ -94,7 +102,8 @@ def resolve_weights(blend: Blend, streams: Sequence[TokenStream]) -> list[tuple[
         steps = min(RAMP_PHASES - 1, length)
         for step in range(steps):
             part = Fraction(2 * step + 1, 2 * steps)
-            between = {name: weight + (goal[name] - weight) * part for name, weight in current.items()}
+            moved = {name: current[name] + (goal[name] - current[name]) * part for name in phase.weights}
+            between = {**current, **moved}
             start = phase.from_tokens + step * length // steps
             out.append(_weights(blend, level, between, len(streams), start))
         out.append(_weights(blend, level, goal, len(streams), phase.end))
@@ -106,7 +115,7 @@ def _weights(
     blend: Blend, level: Level, factors: Mapping[str, Fraction], sources: int, start: int
 ) -> tuple[int, Weights]:
     weights = Weights(level, dict(factors), sources)
-    if not any(weights.without(())):
+    if not weights.any:
         when = f"from {start} tokens on" if start else "at the start"
         raise ConfigError(f"{blend.origin}: all weights are 0 {when}; give a source a weight above 0")
     return start, weights
