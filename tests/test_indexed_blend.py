@@ -227,6 +227,21 @@ def test_a_split_cuts_at_documents_and_nothing_lies_on_two_sides(tmp_path):
     assert streams[0].documents + streams[1].documents + streams[2].documents == documents
 
 
+@pytest.mark.parametrize("split", [(949, 50, 1), (98, 2, 0), (1, 1, 1), (7, 2, 3)])
+def test_a_split_rounds_as_megatron(tmp_path, split):
+    """`parse_and_normalize_split` and `convert_split_vector_to_split_matrix` of Megatron-core, then `int(round(...))`."""
+    prefix = make(tmp_path / "d", 9000, document=9)
+    starts = IndexedDataset(prefix).document_starts(np.arange(IndexedDataset(prefix).documents + 1)).tolist()
+    shares = (np.array([float(part) for part in split]) / np.sum([float(part) for part in split])).tolist()
+    ends = [0, shares[0], shares[0] + shares[1], shares[0] + shares[1] + shares[2]]
+    blend = Blend.of({"d": prefix}, split=split)
+    for number, part in enumerate(("train", "validation", "test")):
+        begin, end = (int(round(at * float(len(starts) - 1))) for at in ends[number : number + 2])
+        pieces = blend._stream(blend.leaves[0], part).pieces
+        found = [(piece.start, piece.stop) for piece in pieces]
+        assert found == ([(starts[begin], starts[end])] if end > begin else [])
+
+
 def test_provenance_names_every_document_of_a_sample(tmp_path):
     prefix = make(tmp_path / "d", 4000, document=20)
     data = IndexedDataset(prefix)

@@ -111,7 +111,7 @@ def joined(parts: list[Batch]) -> list[list[int]]:
 
 
 @given(steps=st.integers(0, 5), world=st.integers(1, G), prefetch=st.integers(0, 2), more=st.integers(1, 3))
-@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_restored_at_any_step_in_any_world_the_rest_is_the_same(sampler, steps, world, prefetch, more):
     with_all = Loader(sampler(), G, prefetch=0)
     undisturbed = [next(with_all) for _ in range(steps + more)]
@@ -152,7 +152,7 @@ def test_a_run_killed_in_worlds_of_1_4_2_and_3_sees_the_undisturbed_sequence(sam
 
 
 @given(other=st.integers(1, 20), micro=st.integers(1, 9))
-@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_another_batch_size_or_micro_batch_goes_on_at_the_same_sample(sampler, other, micro):
     loader = Loader(sampler(), G, prefetch=0)
     next(loader)

@@ -132,6 +132,14 @@ def test_segments_are_contiguous_and_keep_every_limit(steps, limits):
         if position < ENDLESS:
             counts = segment.counts(position)
             assert all(limit is None or count <= limit for count, limit in zip(counts, limits, strict=False))
+    for segment in segments:
+        given = {at for at, _ in phases}
+        if segment.stop < ENDLESS and segment.stop not in given:  # it ends because one sample more would be too many
+            over = segment.tree.counts(segment.stop - segment.start + 1, sources)
+            assert any(
+                w and limit is not None and base + more > limit
+                for w, limit, base, more in zip(segment.weights, limits, segment.base, over, strict=False)
+            )
     assert len(segments) <= len(phases) + sum(limit is not None for limit in limits[:sources])
     if position < ENDLESS:
         last = phases[-1][1]

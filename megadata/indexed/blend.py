@@ -36,7 +36,7 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,6 +45,7 @@ import numpy as np
 from megadata.errors import ConfigError
 from megadata.indexed.blendfile import parse_blend, render_blend
 from megadata.indexed.files import is_url
+from megadata.indexed.megatron import split_range
 from megadata.indexed.megatronblend import check_megatron, cut_as_megatron, megatron_samples
 from megadata.indexed.megatronsamples import MegatronOrder, MegatronSamples
 from megadata.indexed.mixture import Schedule
@@ -380,9 +381,8 @@ def _cut(prefix: str, split: Sequence[int], part: int) -> Piece:
             f"{prefix}: is packed, and a document may lie in several of its rows; "
             "split it when it is written (`tokenize --split`) and leave out split"
         )
-    borders = [0.0, *accumulate(weight / sum(split) for weight in split)]
-    documents = np.array([round(border * float(dataset.documents)) for border in borders[part : part + 2]])
-    start, stop = dataset.document_starts(documents).tolist()
+    documents = split_range(split, part, dataset.documents)
+    start, stop = dataset.document_starts(np.array([documents.start, documents.stop])).tolist()
     return Piece(dataset, start, stop)
 
 

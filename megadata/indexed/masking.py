@@ -12,15 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from megadata.errors import ConfigError
 from megadata.indexed.batch import IGNORED, Batch
+from megadata.indexed.hiding import Hiding, Masking
 from megadata.indexed.megatronsamples import MegatronSamples
-from megadata.indexed.order import I64, U64, below, chance, mix64, seed64
+from megadata.indexed.order import I64, U64, chance, mix64, seed64
 from megadata.indexed.provenance import DocumentSpan, documents_of_all
 from megadata.indexed.samples import Samples, SourceStream
 from megadata.indexed.sentences import SPLIT_KEY, has_sentences, sentence_spans
@@ -33,12 +34,10 @@ if TYPE_CHECKING:
 SPECIALS = 3
 """[CLS] and two [SEP]."""
 
-SWAP_KEY, WORD_KEY, ACTION_KEY, TOKEN_KEY, SPAN_KEY, OTHER_KEY = (np.uint64(key) for key in range(12, 18))
+__all__ = ["SPECIALS", "MaskedSamples", "Masking", "Placed", "placed"]
 
-SPAN_WORDS = 10
-"""Most words of a masked span."""
-SPAN_ODDS = np.cumsum(0.8 ** np.arange(SPAN_WORDS))[:-1] / np.sum(0.8 ** np.arange(SPAN_WORDS))
-"""Chance that a span has at most 1, 2, ... words: geometric with p = 0.2."""
+SWAP_KEY, OTHER_KEY = np.uint64(12), np.uint64(17)
+
 TRIES = 4
 """How often a second segment from another document is looked for."""
 
@@ -75,34 +74,6 @@ def placed(samples: Placed | MegatronSamples) -> Placed:
     return samples
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Masking:
-    """How tokens are hidden and segments are paired."""
-
-    probability: float = 0.15
-    """Part of the tokens that are to be predicted."""
-    masked: float = 0.8
-    """Part of those that become [MASK]."""
-    random: float = 0.1
-    """Part of those that become a random token; the rest stays as it is."""
-    unit: Literal["words", "tokens", "spans"] = "words"
-    """What is predicted as a whole; words and spans where the sidecar knows which tokens begin a word."""
-    pairs: Literal["order", "next", "none"] = "order"
-    """What is told of two segments: whether they were swapped, whether the second is from another document, or nothing."""
-    swap: float = 0.5
-    """Part of the samples whose segments are swapped, or whose second segment is from another document."""
-
-    def __post_init__(self) -> None:
-        for name in ("probability", "masked", "random", "swap"):
-            if not 0 <= (value := getattr(self, name)) <= 1:
-                raise ConfigError(f"masking.{name} must lie between 0 and 1, got {value}")
-        for name, known in (("unit", ("words", "tokens", "spans")), ("pairs", ("order", "next", "none"))):
-            if getattr(self, name) not in known:
-                raise ConfigError(f"masking.{name} must be {', '.join(known)}, got {getattr(self, name)!r}")
-        if self.masked + self.random > 1:
-            raise ConfigError(f"masking.masked and masking.random add up to {self.masked + self.random}, more than 1")
-
-
 @dataclass(frozen=True, slots=True)
 class _Content:
     """What stands between the special tokens. Letters: N samples, C tokens."""
@@ -126,11 +97,23 @@ class _Content:
     def documents(self) -> I64:
         """Dataset and document in which each row begins, as two numbers, shape (N, 2)."""
         out = np.empty((len(self.places), 2), np.int64)
-        for row, (of, first) in enumerate(self.places):
-            piece, token = (of, first) if isinstance(of, Piece) else of.piece_at(first)
-            document = piece.dataset.document_at(piece.dataset.sequence_at(np.array([token])))
-            out[row] = id(piece.dataset), int(document[0])
+        found = [(of, first) if isinstance(of, Piece) else of.piece_at(first) for of, first in self.places]
+        out[:, 0] = [id(piece.dataset) for piece, _ in found]
+        tokens = np.array([token for _, token in found], np.int64)
+        for number, dataset in {id(piece.dataset): piece.dataset for piece, _ in found}.items():
+            mine = out[:, 0] == number
+            out[mine, 1] = dataset.document_at(dataset.sequence_at(tokens[mine]))
         return out
+
+    def pair(self, rows: I64, other: _Content, others: I64) -> None:
+        """Put the beginnings of some rows of other content behind the first segments of these rows."""
+        width = self.tokens.shape[1]
+        split = self.splits[rows]
+        room = np.minimum(other.lengths[others], width - split)
+        place = np.arange(width)[None, :] - split[:, None]
+        tokens = np.take_along_axis(other.tokens[others], np.maximum(place, 0), axis=1)
+        self.tokens[rows] = np.where((place >= 0) & (place < room[:, None]), tokens, self.tokens[rows])
+        self.lengths[rows] = split + room
 
 
 class MaskedSamples:
@@ -162,17 +145,9 @@ class MaskedSamples:
         self.masking = masking or Masking()
         self.vocabulary = vocabulary
         self.sequence_length = samples.sequence_length + SPECIALS
-        self._cls, self._sep, self._mask = (vocabulary.special(role) for role in ("cls", "sep", "mask"))
+        self._cls, self._sep = (vocabulary.special(role) for role in ("cls", "sep"))
+        self._hiding = Hiding(self.masking, vocabulary)
         self._pad = vocabulary.special_tokens.get("pad", self._sep)
-        if vocabulary.size is None:
-            raise ConfigError(
-                "masked samples need the size of the vocabulary; write the sidecar with `megadata verify`"
-            )
-        self._size = vocabulary.size
-        special = {*vocabulary.special_tokens.values(), *([] if vocabulary.eod is None else [vocabulary.eod])}
-        self._is_special = np.zeros(self._size, np.bool_)
-        self._is_special[[token for token in special if token < self._size]] = True
-        self._word_starts = vocabulary.word_starts if self.masking.unit != "tokens" else None
 
     @staticmethod
     def of(blend: Blend, sequence_length: int, *, masking: Masking | None = None) -> MaskedSamples:
@@ -205,8 +180,8 @@ class MaskedSamples:
         if self.masking.pairs == "order":
             return self._assemble(content, unnatural, unnatural, keys)
         if self.masking.pairs == "next":
-            for row, other, at in self._others(source, content, unnatural, keys):
-                self._pair(content, row, other, at)
+            for rows, other, others in self._others(source, content, unnatural, keys):
+                content.pair(rows, other, others)
             return self._assemble(content, np.zeros_like(unnatural), unnatural, keys)
         return self._assemble(content, np.zeros_like(unnatural), None, keys)
 
@@ -223,10 +198,10 @@ class MaskedSamples:
         ranges = content.ranges(0, int(content.lengths[0]))
         unnatural = (chance(mix64(keys, SWAP_KEY)) < self.masking.swap) & (content.splits < content.lengths)
         if self.masking.pairs == "next":
-            for _, other, row in self._others(source, content, unnatural & (content.splits > 0), keys):
+            for _, other, others in self._others(source, content, unnatural & (content.splits > 0), keys):
                 split = int(content.splits[0])
-                room = min(int(other.lengths[row]), content.tokens.shape[1] - split)
-                ranges = content.ranges(0, split) + other.ranges(row, room)
+                room = min(int(other.lengths[others[0]]), content.tokens.shape[1] - split)
+                ranges = content.ranges(0, split) + other.ranges(int(others[0]), room)
         return ranges
 
     def showing(self, source: str, start: int, stop: int, before: int) -> I64:
@@ -264,12 +239,12 @@ class MaskedSamples:
 
     def _others(
         self, source: I64, content: _Content, wanted: NDArray[np.bool_], keys: U64
-    ) -> Iterator[tuple[int, _Content, int]]:
-        """For each row that is to get a second segment from another document: the row, and where its other content is.
+    ) -> Iterator[tuple[I64, _Content, I64]]:
+        """The rows that are to get a second segment from another document: rows, other content, and its rows for them.
 
         Rows for which none is found are taken out of `wanted`.
         """
-        open_rows = np.flatnonzero(wanted)
+        open_rows, own = np.flatnonzero(wanted), content.documents()
         tokens = np.array([s.stream.tokens for s in self.samples.sources], np.uint64)
         for attempt in range(TRIES):
             if not open_rows.size:
@@ -277,19 +252,11 @@ class MaskedSamples:
             key = mix64(keys[open_rows], OTHER_KEY, np.uint64(attempt))
             start = (key % tokens[source[open_rows]]).astype(np.int64)
             other = self._content(source[open_rows], start, key)
-            good = (other.documents() != content.documents()[open_rows]).any(axis=1)
-            for at in np.flatnonzero(good).tolist():
-                yield int(open_rows[at]), other, at
+            good = (other.documents() != own[open_rows]).any(axis=1)
+            if good.any():
+                yield open_rows[good], other, np.flatnonzero(good)
             open_rows = open_rows[~good]
         wanted[open_rows] = False
-
-    @staticmethod
-    def _pair(content: _Content, row: int, other: _Content, at: int) -> None:
-        """Put the beginning of another content behind the first segment of a row."""
-        split = int(content.splits[row])
-        room = min(int(other.lengths[at]), content.tokens.shape[1] - split)
-        content.tokens[row, split : split + room] = other.tokens[at, :room]
-        content.lengths[row] = split + room
 
     def _content(self, source: I64, start: I64, keys: U64) -> _Content:
         """What stands at the given places of the given sources."""
@@ -337,10 +304,10 @@ class MaskedSamples:
         plain[:, 0] = self._cls
         is_sep = (place == first + 1) | (place == total + 2)
         plain[is_sep] = self._sep
-        units = self._units(plain, (place == 1) | (place == first + 2), keys)
-        chosen = self._choose(plain, inside, units, keys)
+        units = self._hiding.units(plain, (place == 1) | (place == first + 2), keys)
+        chosen = self._hiding.choose(plain, inside, units, keys)
         return Batch(
-            input_ids=self._hide(plain, chosen, units, keys),
+            input_ids=self._hiding.hide(plain, chosen, units, keys),
             labels=np.where(chosen, plain, IGNORED),
             loss_mask=chosen.astype(np.float32),
             position_ids=np.tile(np.arange(length), (rows, 1)),
@@ -348,56 +315,3 @@ class MaskedSamples:
             token_type_ids=((place >= first + 2) & (place <= total + 2)).astype(np.int64),
             is_swapped=unnatural,
         )
-
-    def _units(self, tokens: I64, segment_starts: NDArray[np.bool_], keys: U64) -> I64:
-        """Number of the unit that each token belongs to, rising along the row, shape (N, L)."""
-        if self._word_starts is None:
-            return np.broadcast_to(np.arange(tokens.shape[1]), tokens.shape)
-        known = np.minimum(tokens, self._size - 1)
-        breaks = segment_starts | self._is_special[known]
-        begins = self._word_starts[known] | breaks
-        words: I64 = np.cumsum(begins, axis=1)
-        if self.masking.unit == "words":
-            return words
-        rows, width = tokens.shape
-        draws = mix64(keys[:, None], SPAN_KEY, np.arange(width, dtype=np.uint64)[None, :])
-        sizes = 1 + np.searchsorted(SPAN_ODDS, chance(draws), side="right")
-        first_word = np.cumsum(sizes, axis=1) - below(draws[:, :1] << np.uint64(8), sizes[:, :1])
-        is_first = np.zeros((rows, width + 2), np.bool_)  # a row has at most `width` words
-        is_first[np.arange(rows)[:, None], np.minimum(first_word, width + 1)] = True
-        starts: NDArray[np.bool_] = (begins & np.take_along_axis(is_first, words, axis=1)) | breaks
-        spans: I64 = np.cumsum(starts, axis=1)
-        return spans
-
-    def _choose(self, tokens: I64, inside: NDArray[np.bool_], units: I64, keys: U64) -> NDArray[np.bool_]:
-        """Which tokens are to be predicted, shape (N, L): whole units in the order of their hashes, as many as fit best."""
-        candidate = inside & ~self._is_special[np.minimum(tokens, self._size - 1)]
-        draws = mix64(keys[:, None], WORD_KEY, units.astype(np.uint64)) >> np.uint64(1)
-        draws = np.where(candidate, draws, np.uint64(0xFFFFFFFFFFFFFFFF))
-        order = np.argsort(draws, axis=1, kind="stable")
-        drawn = np.take_along_axis(draws, order, axis=1)
-        place = np.arange(tokens.shape[1])[None, :]
-        heads = np.ones(tokens.shape, np.bool_)
-        heads[:, 1:] = drawn[:, 1:] != drawn[:, :-1]
-        first = np.maximum.accumulate(np.where(heads, place, 0), axis=1)
-        tails = np.ones(tokens.shape, np.bool_)
-        tails[:, :-1] = heads[:, 1:]
-        last = np.minimum.accumulate(np.where(tails, place + 1, tokens.shape[1])[:, ::-1], axis=1)[:, ::-1]
-        count = candidate.sum(axis=1)
-        wanted = np.rint(count * self.masking.probability)
-        if self.masking.probability > 0:
-            wanted = np.maximum(wanted, 1)
-        taken = ((first + last) / 2 <= wanted[:, None]) | ((first == 0) & (wanted[:, None] > 0))
-        chosen = np.zeros(tokens.shape, np.bool_)
-        np.put_along_axis(chosen, order, taken, axis=1)
-        return chosen & candidate
-
-    def _hide(self, tokens: I64, chosen: NDArray[np.bool_], units: I64, keys: U64) -> I64:
-        """Tokens as the model sees them."""
-        place = np.arange(tokens.shape[1], dtype=np.uint64)[None, :]
-        acted = units.astype(np.uint64) if self.masking.unit == "spans" else place
-        action = chance(mix64(keys[:, None], ACTION_KEY, acted))
-        other = below(mix64(keys[:, None], TOKEN_KEY, place), self._size)
-        hidden = np.where(chosen & (action < self.masking.masked), self._mask, tokens)
-        random = (action >= self.masking.masked) & (action < self.masking.masked + self.masking.random)
-        return np.where(chosen & random, other, hidden)
