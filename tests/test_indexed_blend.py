@@ -236,7 +236,7 @@ def test_a_split_rounds_as_megatron(tmp_path, split):
     ends = [0, shares[0], shares[0] + shares[1], shares[0] + shares[1] + shares[2]]
     blend = Blend.of({"d": prefix}, split=split)
     for number, part in enumerate(("train", "validation", "test")):
-        begin, end = (int(round(at * float(len(starts) - 1))) for at in ends[number : number + 2])
+        begin, end = (round(at * float(len(starts) - 1)) for at in ends[number : number + 2])
         pieces = blend._stream(blend.leaves[0], part).pieces
         found = [(piece.start, piece.stop) for piece in pieces]
         assert found == ([(starts[begin], starts[end])] if end > begin else [])
