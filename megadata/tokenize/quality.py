@@ -7,8 +7,9 @@ BERT's pre-tokenizer cuts, and begins with a letter or digit.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from megadata.tokenize.tokenizer import NO_SPACES, Tokenizer
 MOST_LANGUAGES = 12
 """Rows of the table; the languages with the least text share the last one."""
 UNKNOWN = "unknown"
+_TOGETHER = 1 << 19
+"""Bytes of text that are measured at a time."""
 
 Identify = Callable[[U8, I64], list[tuple[str, float]]]
 """Languages of documents, as `megadata.corpus.language.identify_all` gives them."""
@@ -71,14 +74,41 @@ def measure(
 
     Languages are those that the metadata names; `identify` names the others.
     """
-    text = np.frombuffer(b"".join(one.text for one in sample), np.uint8)
-    offsets = np.cumsum([0, *(len(one.text) for one in sample)], dtype=np.int64)
-    encoded, lengths = tokenizer.encode_batch(text, offsets, choose_encoder(tokenizer).name)
+    encoder = choose_encoder(tokenizer).name
+    used = np.zeros(tokenizer.vocabulary_size, np.bool_)
+    columns = [np.zeros((6, 0), np.int64)]
+    languages: list[str] = []
+    for part in _parts(sample):
+        text = np.frombuffer(b"".join(one.text for one in part), np.uint8)
+        offsets = np.cumsum([0, *(len(one.text) for one in part)], dtype=np.int64)
+        columns.append(_count(tokenizer, encoder, text, offsets, used))
+        languages += _languages(part, text, offsets, identify)
+    counts = np.concatenate(columns, axis=1)
+    rows = [Quality("all", *map(int, counts.sum(axis=1)))]
+    for language, members in _groups(languages, counts[0]).items():
+        rows.append(Quality(language, *map(int, counts[:, members].sum(axis=1))))
+    return rows, used
+
+
+def _parts(sample: Sequence[Excerpt]) -> Iterator[Sequence[Excerpt]]:
+    """Documents that are measured together."""
+    first = size = 0
+    for last, one in enumerate(sample, 1):
+        size += len(one.text)
+        if size >= _TOGETHER or last == len(sample):
+            yield sample[first:last]
+            first, size = last, 0
+
+
+def _count(tokenizer: Tokenizer, encoder: str, text: U8, offsets: I64, used: Bool) -> I64:
+    """int64[6, D]: of each document what `Quality` counts; entries that occur are marked in `used`."""
+    encoded, lengths = tokenizer.encode_batch(text, offsets, encoder)
     ids = encoded.astype(np.int64)
+    used[ids] = True
     words = _wordpiece if tokenizer.kind == "WordPiece" else _byte_level
     document, tokens = words(tokenizer, text, offsets, ids, lengths)
     unknown = np.repeat(np.arange(lengths.size), lengths)[ids == tokenizer.special.get("unk", -1)]
-    columns = np.stack(
+    return np.stack(
         [
             np.diff(offsets),
             lengths,
@@ -88,11 +118,6 @@ def measure(
             _per_document(unknown, lengths.size),
         ]
     )
-    languages = _languages(sample, text, offsets, identify)
-    rows = [Quality("all", *map(int, columns.sum(axis=1)))]
-    for language, members in _groups(languages, columns[0]).items():
-        rows.append(Quality(language, *map(int, columns[:, members].sum(axis=1))))
-    return rows, np.bincount(ids, minlength=tokenizer.vocabulary_size) > 0
 
 
 def _per_document(documents: I64, count: int) -> I64:
@@ -122,12 +147,25 @@ def _groups(languages: list[str], sizes: I64) -> dict[str, list[int]]:
 
 def _byte_level(tokenizer: Tokenizer, text: U8, offsets: I64, ids: I64, lengths: I64) -> tuple[I64, I64]:
     """Of each word its document and its number of tokens: one, and one more for each border of tokens inside."""
-    sizes = np.array([len(piece) for piece in tokenizer.pieces], np.int64)
+    sizes = _piece_sizes(tokenizer)
     borders = np.zeros(text.size + 1, np.int64)
     borders[np.cumsum(sizes[ids])] = 1
     before = np.cumsum(borders)
     starts, stops = word_bounds(text, offsets)
     return np.searchsorted(offsets, starts, side="right") - 1, 1 + before[stops - 1] - before[starts]
+
+
+@lru_cache(maxsize=1)
+def _piece_sizes(tokenizer: Tokenizer) -> I64:
+    return np.array([len(piece) for piece in tokenizer.pieces], np.int64)
+
+
+@lru_cache(maxsize=1)
+def _word_pieces(tokenizer: Tokenizer) -> Bool:
+    """Entries that begin with a letter or a digit, behind a mark of the inside of words."""
+    found = np.array([piece[:4].decode("utf-8", "ignore")[:1].isalnum() for piece in tokenizer.pieces])
+    found[list(tokenizer.special.values())] = False
+    return found
 
 
 def word_bounds(text: U8, offsets: I64) -> tuple[I64, I64]:
@@ -155,10 +193,7 @@ def word_bounds(text: U8, offsets: I64) -> tuple[I64, I64]:
 def _wordpiece(tokenizer: Tokenizer, text: U8, offsets: I64, ids: I64, lengths: I64) -> tuple[I64, I64]:
     """Of each word its document and its number of tokens: one that begins a word, and those inside it that follow."""
     begins = tokenizer.word_start
-    is_word = np.array([piece[:4].decode("utf-8", "ignore")[:1].isalnum() for piece in tokenizer.pieces])
-    for number in tokenizer.special.values():
-        is_word[number] = False
     starts = np.flatnonzero(begins[ids])
     tokens = np.diff(np.append(starts, ids.size))
-    kept = is_word[ids[starts]]
+    kept = _word_pieces(tokenizer)[ids[starts]]
     return np.repeat(np.arange(lengths.size), lengths)[starts[kept]], tokens[kept]
