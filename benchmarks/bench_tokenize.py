@@ -8,9 +8,10 @@ Run from the repository, with the peers in an environment of their own (``make p
 
 `make` writes real documents, each once: those of `real_documents`, and chapters of books in the lengths of web pages. `speed`
 runs in turn gigatoken alone (a fresh process, `encode_batch` of bytes on all cores: nothing is read or written on its clock),
-ours, ours in the order of the input, ours from ``.jsonl.zst``, and once the peers. Ours are on the clock from the start of
-the command to its end, of the peers the work without imports. The pool gets a share of the documents. What ours writes in the
-order of the input is compared with the whole-file method's, byte by byte. `memory` tells the peak of all processes together.
+ours, ours in the order of the input, ours from ``.jsonl.zst`` of both kinds, and once the peers. Ours are on the clock from
+the start of the command to its end, of the peers the work without imports. The pool gets a share of the documents. What ours
+writes in the order of the input is compared with the whole-file method's, byte by byte. `memory` tells the peak of all
+processes together.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ from dedup_texts import of_books
 from harness import as_installed, machine
 from processes import watch
 from real_documents import real_documents
+
+from megadata.runtime.receipts import FRAME_BYTES
+from megadata.runtime.seekable import seek_table_bytes
 
 HERE = Path(__file__).parent
 PEERS = Path(os.environ.get("MEGADATA_PEERS") or HERE.parent / ".peers")
@@ -113,6 +117,17 @@ def report(name: str, seconds: list[float], size: int, rate: float | None = None
     print(json.dumps({**line, **more}), flush=True)
 
 
+def compress(file: Path, whole: Path, seekable: Path) -> None:
+    """Write the file as one frame, as the `zstd` command does, and as our own shards are: frames of `FRAME_BYTES` with a table."""
+    with file.open("rb") as source, whole.open("wb") as target:
+        zstandard.ZstdCompressor(level=3, threads=-1).copy_stream(source, target)
+    frames: list[tuple[int, int]] = []
+    with file.open("rb") as source, seekable.open("wb") as target:
+        while block := source.read(FRAME_BYTES):
+            frames.append((target.write(zstandard.compress(block, 3)), len(block)))
+        target.write(seek_table_bytes(frames))
+
+
 def speed(given: argparse.Namespace) -> None:
     """Ours and the peers on the same file."""
     print(json.dumps({"machine": machine(), "workers": given.workers, "file": given.file.name}))
@@ -120,8 +135,7 @@ def speed(given: argparse.Namespace) -> None:
         folder = Path(name)
         environment = as_installed(folder)
         compressed = folder / "all.jsonl.zst"
-        with given.file.open("rb") as source, compressed.open("wb") as target:
-            zstandard.ZstdCompressor(level=3, threads=-1).copy_stream(source, target)
+        compress(given.file, compressed, folder / "seekable.jsonl.zst")
         runs: dict[str, list[float]] = {}
         size = 0
         for turn in range(given.repeats + 1):  # the first leaves compiled modules, as an installation does
@@ -131,7 +145,8 @@ def speed(given: argparse.Namespace) -> None:
             for kind, file, options in (
                 ("ours", given.file, ()),
                 ("ours, no shuffle", given.file, ("--no-shuffle",)),
-                ("ours, zst", compressed, ()),
+                ("ours, zst with a seek table", folder / "seekable.jsonl.zst", ()),
+                ("ours, zst of one frame", compressed, ()),
             ):
                 command = ours(file, given.tokenizer, folder / f"{kind}-{turn}" / "web", given.workers, *options)
                 runs.setdefault(kind, []).append(timed(command, environment))

@@ -80,7 +80,7 @@ def whole(file: Path, tokenizer: str, out: Path, workers: int) -> int:
 
     del workers  # as many threads as there are cores
     eod = load(tokenizer).token_to_id(EOD)
-    layout = gigatoken_of(tokenizer).encode_files(gigatoken.JsonlFileSource(str(file), "text")).layout
+    layout = gigatoken_of(tokenizer).encode_files(gigatoken.JsonlFileSource([str(file)], "text")).layout
     bounds, ids = np.asarray(layout.offsets.data), np.asarray(layout.content.data)
     ids = np.insert(ids, bounds[1:], eod).astype(np.uint16)
     bounds = bounds + np.arange(bounds.size)

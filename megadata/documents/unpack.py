@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -30,6 +32,8 @@ from megadata.runtime.streams import can_be_entered, compression_of, decode, ope
 from megadata.runtime.units import UNIT_BYTES, InputFile, Span, Unpacked
 
 _LEVEL = 1
+_THREADS = 2
+"""Threads that compress frames while the next are decoded; they hold a few frames each."""
 _GROWTH = {None: 0.5, "gzip": 1.3, "zstd": 1.2, "bzip2": 2.0, "xz": 2.2}
 """Stored bytes of a copy for each stored byte of the original, about, by the original's compression."""
 _FREE_EXPANSION = 1 << 30
@@ -138,14 +142,22 @@ class _Copy:
     def __call__(self, file: InputFile) -> Unpacked:
         copy, note = self._paths(file)
         note.unlink(missing_ok=True)
-        compressor = zstandard.ZstdCompressor(level=_LEVEL)
         frames: list[tuple[int, int]] = []
+        sizes: list[int] = []
         damage = ""
         limit = max(file.size * self.max_expansion, _FREE_EXPANSION)
         length = 0
         hashing = _Hashing(open_raw(file.path))
-        with atomic_write(copy, sync=False) as out:
+        with atomic_write(copy, sync=False) as out, ThreadPoolExecutor(_THREADS) as threads:
             stream = decode(hashing, file.path)  # type: ignore[arg-type]
+            waiting: deque[Future[bytes]] = deque()
+
+            def write(most: int) -> None:
+                while len(waiting) > most:
+                    stored = waiting.popleft().result()
+                    out.write(stored)
+                    frames.append((len(stored), sizes[len(frames)]))
+
             while not damage:
                 block, damage = _read(stream, FRAME_BYTES)
                 if length + len(block) > limit:
@@ -154,15 +166,16 @@ class _Copy:
                         f"more after {length} bytes; raise read.max_expansion if that is right"
                     )
                 elif block:
-                    stored = compressor.compress(block)
-                    out.write(stored)
-                    frames.append((len(stored), len(block)))
+                    waiting.append(threads.submit(_compress, block))
+                    sizes.append(len(block))
                     length += len(block)
+                    write(2 * _THREADS)
                 elif not damage:
                     break
             while hashing.read(1 << 20):  # what lies behind the damage belongs to the digest
                 pass
             stream.close()
+            write(0)
             out.write(seek_table_bytes(frames))
         made = Unpacked(
             str(copy),
@@ -174,6 +187,10 @@ class _Copy:
         content = {"size": file.size, "mtime_ns": file.mtime_ns, "copy": asdict(made)}
         write_json(note, formats.stamp("unpacked", content), sync=False)
         return made
+
+
+def _compress(block: bytes) -> bytes:
+    return zstandard.ZstdCompressor(level=_LEVEL).compress(block)
 
 
 def _read(stream: BinaryIO, size: int) -> tuple[bytes, str]:

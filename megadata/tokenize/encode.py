@@ -24,7 +24,7 @@ PIECE_BYTES = 1 << 20
 """`tokenizers` gets longer documents in pieces of about this size, where that cannot change an id."""
 _BATCH_BYTES = 4 << 20
 _MIN_SAMPLE = 512
-_SAMPLE_SHARE = 1000
+_SAMPLE_SHARE = 2000
 _MAX_SAMPLES = 16
 
 Ids = tuple[NDArray[np.uint32], NDArray[np.int64]]
@@ -236,7 +236,7 @@ def first_difference(tokenizer: Tokenizer, text: NDArray[np.uint8], offsets: NDA
 
 
 def sample_of(text: NDArray[np.uint8], offsets: NDArray[np.int64], order: NDArray[np.int64]) -> list[bytes]:
-    """At most a thousandth of the text (or 512 bytes): excerpts, at character borders, of documents in the order given."""
+    """At most half a thousandth of the text (or 512 bytes): excerpts, at character borders, of documents in the order given."""
     left = max(int(offsets[-1] - offsets[0]) // _SAMPLE_SHARE, _MIN_SAMPLE)
     found = []
     for document in order[:_MAX_SAMPLES]:
