@@ -118,7 +118,7 @@ def report(name: str, seconds: list[float], size: int, rate: float | None = None
 
 
 def compress(file: Path, whole: Path, seekable: Path) -> None:
-    """Write the file as one frame, as the `zstd` command does, and as our own shards are: frames of `FRAME_BYTES` with a table."""
+    """Write the file as one frame, as the `zstd` command does, and in frames with a table of them, as our shards are."""
     with file.open("rb") as source, whole.open("wb") as target:
         zstandard.ZstdCompressor(level=3, threads=-1).copy_stream(source, target)
     frames: list[tuple[int, int]] = []
