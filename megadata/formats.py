@@ -14,7 +14,7 @@ from megadata.errors import CorpusError
 
 VERSIONS: dict[str, int] = {
     "manifest": 1,
-    "receipt": 1,
+    "receipt": 2,
     "stats": 1,
     "scores": 1,
     "indexed": 2,
@@ -30,8 +30,15 @@ VERSIONS: dict[str, int] = {
     "dedup_index": 1,
 }
 
+
+def _without_digests_of_parts(receipt: dict[str, Any]) -> dict[str, Any]:
+    parts = {name: {k: v for k, v in part.items() if k != "digest"} for name, part in receipt["parts"].items()}
+    return {**receipt, "parts": parts}
+
+
 UPGRADES: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
     ("indexed", 1): lambda content: content,  # 2 adds a digest of the sidecar's own fields
+    ("receipt", 1): _without_digests_of_parts,
 }
 """(kind, version) -> function that turns such a document into the next version."""
 

@@ -287,9 +287,13 @@ def test_components_are_those_of_the_edges_by_their_least_member(edges: list[tup
         assert company[d] == (bool(standing[d]) and sum(standing[m] for m in reach[d]) > 1)
 
 
+def of_sources(*sources: str) -> DocBatch:
+    return DocBatch.of([str(d) for d in range(len(sources))], ["text"] * len(sources), sources)
+
+
 def test_priorities_follow_the_name_of_the_input_before_the_documents_own_source():
-    assert ranks.priorities(("new", "web"), "new", ["web", None]).tolist() == [1, 1]
-    assert ranks.priorities(("new", "web"), "old", ["web", None, "x"]).tolist() == [2, 3, 3]
+    assert ranks.priorities(("new", "web"), "new", of_sources("web", "")).tolist() == [1, 1]
+    assert ranks.priorities(("new", "web"), "old", of_sources("web", "", "x")).tolist() == [2, 3, 3]
 
 
 def real_news(real_data, count: int) -> DocBatch:

@@ -19,6 +19,7 @@ from megadata.documents.inputs import expand, plan, read_unit
 from megadata.documents.jsonl import Jsonl
 from megadata.documents.shards import encode, encode_lines
 from megadata.documents.source import Problems, ReadOptions
+from megadata.runtime import entering
 from megadata.runtime.entering import lines
 from megadata.runtime.units import InputFile, Span
 
@@ -104,6 +105,56 @@ def test_lines_read_together_are_what_they_are_one_by_one(tmp_path, found, name,
     options, problems = ReadOptions(text_field=name), Problems()
     got = whole(Jsonl().read(Span(file, 0, len(data)), options, problems), problems)
     assert got == one_by_one(data, file, options)
+
+
+@st.composite
+def plain_lines(draw: st.DrawFn) -> list[bytes]:
+    """Lines of an id and a text, as they come from most programs, and now and then one that is something else."""
+    name = st.text(st.one_of(st.characters(exclude_categories=["Cs"], min_codepoint=32), st.sampled_from("é日 ,:{}[]")))
+    spaced = draw(st.sampled_from(["", " "]))
+    odd = draw(st.lists(st.integers(0, 7), max_size=2, unique=True))
+    found = []
+    for row in range(8):
+        fields: list[tuple[str, object]] = [("id", draw(name) or "x"), ("text", draw(TEXTS))]
+        if row in odd:
+            fields[0] = ("id", draw(VALUES)) if draw(st.booleans()) else (draw(NAMES), "x")
+            fields += [("url", "x")] * draw(st.integers(0, 1))
+        if draw(st.booleans()):
+            fields.reverse()
+        members = [f"{json.dumps(k)}{spaced}:{spaced}{json.dumps(v, ensure_ascii=False)}" for k, v in fields]
+        found.append(("{" + f",{spaced}".join(members) + "}" + draw(st.sampled_from(["", " ", "\r"]))).encode())
+    return found
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    found=plain_lines(),
+    own=st.sampled_from(["id", "url", "id.x"]),
+    ended=st.booleans(),
+    lines_read=st.sampled_from([64, 4096]),
+)
+@example(found=[b'{"id":"a\x01","text":"x"}', b'{"id":"\xff","text":"x"}'], own="id", ended=True, lines_read=4096)
+@example(found=[b'{"id":"\xff","text":"x"}', b'{"id":"","text":"x"}'], own="id", ended=True, lines_read=4096)
+@example(found=[b'{"id":"a","id":"b","text":"x"}', b'{"id":"a"}'], own="id", ended=True, lines_read=4096)
+@example(found=[b'{"id":"a","text":"x"', b',"text":"y"}'], own="id", ended=True, lines_read=4096)
+def test_records_of_an_id_and_a_text_are_what_they_are_one_by_one(tmp_path, found, own, ended, lines_read):
+    data = b"\n".join(found) + (b"\n" if ended else b"")
+    file = reader(tmp_path / "a.jsonl", data)
+    options, problems = ReadOptions(id_field=own), Problems()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(entering, "_LINES", lines_read)  # so that what comes as columns meets what comes one by one
+        got = whole(Jsonl().read(Span(file, 0, len(data)), options, problems), problems)
+    assert got == one_by_one(data, file, options)
+
+
+def test_records_of_an_id_and_a_text_become_no_objects(tmp_path, monkeypatch):
+    data = b"".join(b'{"id": "%d", "text": "a\\nb"}\n' % row for row in range(5000))
+    file = reader(tmp_path / "a.jsonl", data)
+    monkeypatch.setattr(Rows, "add_with_text", None)
+    found = [row for docs in Jsonl().read(Span(file, 0, len(data)), ReadOptions(), Problems()) for row in docs]
+    assert [row["id"] for row in found] == [str(row) for row in range(5000)]
+    assert {row["text"] for row in found} == {"a\nb"}
+    assert {row["metadata"] for row in found} == {'{"path":"a.jsonl"}'}
 
 
 def test_a_byte_order_mark_and_blank_lines_are_read_over(tmp_path):

@@ -268,7 +268,7 @@ def test_a_part_that_vanished_under_the_assembler_is_told_and_made_again_by_the_
 
 def test_planning_shards_takes_time_in_proportion_to_the_units():
     planner = ShardPlanner()
-    part = Part(1, 1, "", [[1, 1]])
+    part = Part(1, 1, [[1, 1]])
     began = time.process_time()
     plans = [plan for unit in range(50_000) for plan in planner.add(Receipt(unit, [], {"kept": part}, {}))]
     [last] = [*plans, *planner.finish()]

@@ -86,7 +86,7 @@ class DocBatch:
     ) -> DocBatch:
         """Build a batch from columns; a single `source` stands for all documents."""
         count = len(ids)
-        sources = [source] * count if isinstance(source, str) else source
+        sources = pa.repeat(pa.scalar(source, pa.string()), count) if isinstance(source, str) else source
         nothing = pa.nulls(count, pa.string())
         columns = [ids, texts, sources, nothing if urls is None else urls, nothing if metadata is None else metadata]
         arrays = [c if isinstance(c, pa.Array) else pa.array(c, pa.string()) for c in columns]
@@ -140,6 +140,11 @@ class DocBatch:
         """One column as Python values."""
         return list(self.records.column(name).to_pylist())
 
+    def different(self, name: str) -> tuple[list[str | None], NDArray[np.int64]]:
+        """The different values of a column, in the order in which they come; and int64[D], which of them each document has."""
+        encoded = self.records.column(name).dictionary_encode(null_encoding="encode")
+        return list(encoded.dictionary.to_pylist()), encoded.indices.to_numpy().astype(np.int64)
+
     @classmethod
     def merge(cls, parts: Sequence[tuple[DocBatch, NDArray[np.int64], NDArray[np.int64]]]) -> DocBatch:
         """Documents of several batches in one order: of each batch some rows, and for each of them a number to sort by."""
@@ -168,6 +173,8 @@ class DocBatch:
 
     def select(self, keep: NDArray[np.bool_]) -> DocBatch:
         """The documents where `keep` is true, in order."""
+        if keep.all():
+            return self
         rows = np.flatnonzero(keep)
         return DocBatch.merge([(self, rows, rows)])
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import orjson
+import pyarrow as pa
 
-from megadata.documents.batch import MAX_TEXT_BYTES, DocBatch, text_column
+from megadata.documents.batch import MAX_TEXT_BYTES, DocBatch, flat_column, text_column
 from megadata.documents.source import BATCH_BYTES, BATCH_DOCUMENTS, WHOLE, Problems, ReadOptions
 from megadata.runtime.units import InputFile
 
@@ -33,28 +34,54 @@ class Rows:
         self._plain_id = None if any("." in name or name in OWN_FIELDS for name in names) else options.id_field
         self._clear()
 
+    @property
+    def takes_plain(self) -> bool:
+        """Whether records of an id and a text alone may come as columns."""
+        return self._plain_id is not None
+
     def _clear(self) -> None:
+        self._done: list[DocBatch] = []
+        self._plain: list[tuple[pa.Array, pa.Array]] = []
+        self._count = self._bytes = 0
+        self._clear_rows()
+
+    def _clear_rows(self) -> None:
         self._ids: list[str] = []
         self._texts: list[bytes | memoryview] = []
         self._sources: list[str] = []
         self._urls: list[str | None] = []
         self._metadata: list[str | None] = []
-        self._bytes = 0
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return self._count
 
     @property
     def full(self) -> bool:
         """Whether the batch should be taken."""
-        return len(self._ids) >= BATCH_DOCUMENTS or self._bytes >= BATCH_BYTES
+        return self._count >= BATCH_DOCUMENTS or self._bytes >= BATCH_BYTES
 
     def take(self) -> DocBatch:
         """The batch; the next begins empty."""
-        text = text_column(b"".join(self._texts), np.cumsum([0, *map(len, self._texts)], dtype=np.int64))
-        batch = DocBatch.of(self._ids, text, self._sources, self._urls, self._metadata)
+        self._end_rows()
+        self._end_plain()
+        batch = DocBatch.concat(self._done)
         self._clear()
         return batch
+
+    def _end_rows(self) -> None:
+        """Make a batch of the records that came one by one and are not in any yet."""
+        if self._ids:
+            text = text_column(b"".join(self._texts), np.cumsum([0, *map(len, self._texts)], dtype=np.int64))
+            self._done.append(DocBatch.of(self._ids, text, self._sources, self._urls, self._metadata))
+            self._clear_rows()
+
+    def _end_plain(self) -> None:
+        """Make a batch of the records that came as columns and are not in any yet."""
+        if self._plain:
+            ids, texts = (pa.concat_arrays(column) for column in zip(*self._plain, strict=True))
+            metadata = pa.repeat(pa.scalar(self._path_alone, pa.string()), len(ids))
+            self._done.append(DocBatch.of(ids, texts, self._file.source, None, metadata))
+            self._plain = []
 
     def fail(self, reason: str, position: int, detail: str, raw: bytes = b"") -> None:
         """Set a record aside."""
@@ -71,6 +98,13 @@ class Rows:
             self.fail("no_text_field", position, self._without_text(record, text), raw)
             return
         self.add_with_text(position, record, text.encode(), raw)
+
+    def add_plain(self, ids: pa.Array, texts: pa.Array) -> None:
+        """Add records that are nothing but an id that is not empty and a text, as columns (only where `takes_plain`)."""
+        self._end_rows()
+        self._plain.append((ids, texts))
+        self._count += len(ids)
+        self._bytes += int(flat_column(texts)[1][-1])
 
     def add_with_text(self, position: int, record: dict[str, Any], text: bytes | memoryview, raw: bytes) -> None:
         """Add a record whose text is given beside it; what the record itself has under the text's name is left out."""
@@ -97,6 +131,8 @@ class Rows:
         )
 
     def _append(self, own: str, text: bytes | memoryview, source: str, url: str | None, notes: str) -> None:
+        self._end_plain()
+        self._count += 1
         self._ids.append(own)
         self._texts.append(text)
         self._sources.append(source)

@@ -38,14 +38,9 @@ STREAMS = ("kept", "removed")
 
 def file_paths(docs: DocBatch) -> list[str]:
     """Path of the file that each document came from, as its metadata says; each different text of it is read once."""
-    known: dict[str, str] = {"": ""}
-    paths = []
-    for one in docs.column("metadata"):
-        path = known.get(one or "")
-        if path is None:
-            path = known[one or ""] = str(orjson.loads(one or "{}").get("path", ""))
-        paths.append(path)
-    return paths
+    values, which = docs.different("metadata")
+    paths = [str(orjson.loads(value or "{}").get("path", "")) for value in values]
+    return [paths[at] for at in which.tolist()]
 
 
 def hash_id(text: str) -> tuple[int, int]:

@@ -10,14 +10,13 @@ import orjson
 import pyarrow as pa
 
 from megadata.documents import jsontext
-from megadata.documents.batch import DocBatch, text_column
+from megadata.documents.batch import MAX_TEXT_BYTES, DocBatch, text_column
 from megadata.documents.damage import Damage
 from megadata.documents.fields import OWN_FIELDS, Rows
 from megadata.documents.source import Problems, ReadOptions
 from megadata.kernels.base import I64, U8
 from megadata.kernels.blocks import BLOCK
-from megadata.kernels.jsontext import take_texts
-from megadata.kernels.text import NEWLINE_BYTE
+from megadata.kernels.jsontext import take_ids, take_texts
 from megadata.runtime.entering import decoded_length, line_blocks
 from megadata.runtime.units import InputFile, Span, cut
 
@@ -62,24 +61,28 @@ class Jsonl:
 class _Parser:
     """Parses lines, many at a time.
 
-    Texts are nearly all of the bytes, so a kernel takes them out of the lines; what is left goes through orjson, with empty
-    texts. Lines that the kernel does not take, and all where something is wrong, go through orjson whole, one by one.
+    Texts are nearly all of the bytes, so a kernel takes them out of the lines. Where nothing is left but ids, another takes
+    those; else what is left goes through orjson, with empty texts. Lines that the kernel does not take, and all where something
+    is wrong, go through orjson whole, one by one.
     """
 
     def __init__(self, rows: Rows, options: ReadOptions) -> None:
         self._rows = rows
         self._name = options.text_field
-        self._key = np.frombuffer(f'"{self._name}"'.encode(), np.uint8)
+        self._key = _quoted(self._name)
+        self._id_key = _quoted(options.id_field) if options.id_field.isidentifier() else None
         self._takes = self._name.isidentifier() and self._name not in (*OWN_FIELDS, options.id_field.split(".")[0])
 
     def parse(self, position: int, block: bytes) -> None:
         """Add the records of whole lines, the first of which begins at `position`."""
         data = np.frombuffer(block + bytes(BLOCK), np.uint8)
-        count = int(np.count_nonzero(data == NEWLINE_BYTE)) + (not block.endswith(b"\n"))
+        count = block.count(b"\n") + (not block.endswith(b"\n"))
         starts, bounds = np.empty(count + 1, np.int64), np.empty(count + 1, np.int64)
         out, rests = np.empty(data.size, np.uint8), np.empty(len(block) + 3 * count, np.uint8)
         taken = np.empty(count, np.bool_)
         size = take_texts(data, len(block), self._key, starts, out, bounds, rests, taken)
+        if self._takes and taken.all() and self._add_plain(rests[:size], out, bounds):
+            return
         records = self._records(rests[1:size], int(taken.sum()), out, bounds) if self._takes else None
         places = starts.tolist()
         if records is None:
@@ -98,6 +101,22 @@ class _Parser:
             if line and not line.isspace():
                 _parse(self._rows, position + start, line)
 
+    def _add_plain(self, rests: U8, out: U8, bounds: I64) -> bool:
+        """Add records that are nothing but an id and a text, without an object for each; False where any is something else."""
+        if self._id_key is None or not self._rows.takes_plain or int(np.diff(bounds).max(initial=0)) > MAX_TEXT_BYTES:
+            return False
+        ids, id_bounds = np.empty(rests.size, np.uint8), np.empty(bounds.size, np.int64)
+        if take_ids(rests, self._id_key, self._key, ids, id_bounds) < bounds.size - 1:
+            return False
+        columns = text_column(ids, id_bounds), text_column(out, bounds)
+        try:
+            for column in columns:
+                column.validate(full=True)
+        except pa.ArrowInvalid:
+            return False
+        self._rows.add_plain(*columns)
+        return True
+
     def _records(self, rests: U8, count: int, out: U8, bounds: I64) -> list[dict[str, Any]] | None:
         """The records that were left of lines; None where they are no JSON, or the texts no UTF-8."""
         try:
@@ -106,6 +125,10 @@ class _Parser:
         except (orjson.JSONDecodeError, pa.ArrowInvalid):
             return None
         return records if len(records) == count and set(map(type, records)) <= {dict} else None
+
+
+def _quoted(name: str) -> U8:
+    return np.frombuffer(f'"{name}"'.encode(), np.uint8)
 
 
 def _parse(rows: Rows, position: int, line: bytes) -> None:

@@ -27,18 +27,17 @@ def encode(
     Removed documents also carry the ``reason``, the measured ``value`` behind it and, where given, the ``threshold`` it passed.
     """
     tails = []
-    for row, (source, url, metadata) in enumerate(zip(*map(docs.column, ("source", "url", "metadata")), strict=True)):
-        tail: dict[str, Any] = {"source": source}
-        if url is not None:
-            tail["url"] = url
-        if metadata is not None:
-            tail["metadata"] = orjson.Fragment(metadata)
-        if reasons is not None:
-            tail["reason"] = reasons[row]
-            tail["value"] = values[row] if values is not None else None
+    known: dict[tuple[str | None, str | None, str | None], bytes] = {}
+    columns = docs.column("source"), docs.column("url"), docs.column("metadata")
+    for row, same in enumerate(zip(*columns, strict=True)):
+        if reasons is None:
+            tail = known.get(same) or known.setdefault(same, _tail(*same, {}))
+        else:
+            more: dict[str, Any] = {"reason": reasons[row], "value": values[row] if values is not None else None}
             if thresholds is not None:
-                tail["threshold"] = thresholds[row]
-        tails.append(b"," + orjson.dumps(tail, option=_LINE)[1:])
+                more["threshold"] = thresholds[row]
+            tail = _tail(*same, more)
+        tails.append(tail)
     ids, id_offsets = flat_column(docs.records.column("id"))
     text, offsets = docs.text, docs.offsets
     tail_offsets = np.cumsum([0, *map(len, tails)], dtype=np.int64)
@@ -53,6 +52,16 @@ def encode(
         if written == len(docs):
             return Lines(out[: ends[-1]].data, ends)
         room *= 2
+
+
+def _tail(source: str | None, url: str | None, metadata: str | None, more: dict[str, Any]) -> bytes:
+    """What follows the text of a line."""
+    tail: dict[str, Any] = {"source": source}
+    if url is not None:
+        tail["url"] = url
+    if metadata is not None:
+        tail["metadata"] = orjson.Fragment(metadata)
+    return b"," + orjson.dumps({**tail, **more}, option=_LINE)[1:]
 
 
 def encode_lines(

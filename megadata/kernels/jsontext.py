@@ -15,6 +15,7 @@ NOWHERE = -1
 """A place that is none."""
 
 _QUOTE, _BACKSLASH, _COLON, _COMMA = 34, 92, 58, 44
+_OPEN, _CLOSE = 123, 125
 _SPECIAL = 6  # most bytes of an escape
 
 
@@ -238,6 +239,92 @@ def take_texts(
             rest = before
         out_offsets_L1[line + 1] = write
     return rest
+
+
+@helper
+def _behind_key(rests: U8, at: int, end: int, key: U8) -> int:
+    """Where the value begins of a member whose key stands at or after `at`; NOWHERE for another key."""
+    at = _behind_blanks(rests, at, end)
+    if at + key.size > end:
+        return NOWHERE
+    for k in range(key.size):
+        if rests[at + k] != key[k]:
+            return NOWHERE
+    at = _behind_blanks(rests, at + key.size, end)
+    if at >= end or rests[at] != _COLON:
+        return NOWHERE
+    behind: int = _behind_blanks(rests, at + 1, end)
+    return behind
+
+
+@helper
+def _behind_byte(rests: U8, at: int, end: int, byte: int) -> int:
+    """What follows a byte that stands at or after `at`; NOWHERE where another one stands there."""
+    if at == NOWHERE:
+        return NOWHERE
+    at = _behind_blanks(rests, at, end)
+    return at + 1 if at < end and rests[at] == byte else NOWHERE
+
+
+@helper
+def _behind_empty(rests: U8, at: int, end: int, key: U8) -> int:
+    """What follows a member with this key and an empty string; NOWHERE for another member."""
+    at = _behind_key(rests, at, end, key)
+    at = _behind_byte(rests, at, end, _QUOTE)
+    return at + 1 if at != NOWHERE and at < end and rests[at] == _QUOTE else NOWHERE
+
+
+@helper
+def _put_string(rests: U8, at: int, end: int, key: U8, out: U8, write: int) -> tuple[int, int]:
+    """Write the string of a member with this key; what follows both, or NOWHERE for a member that has none, or an empty one."""
+    at = _behind_key(rests, at, end, key)
+    at = _behind_byte(rests, at, end, _QUOTE)
+    if at == NOWHERE:
+        return NOWHERE, write
+    first = write
+    while at < end and rests[at] >= 32 and rests[at] != _QUOTE:
+        out[write] = rests[at]
+        write += 1
+        at += 1
+    if write == first or at >= end or rests[at] != _QUOTE:
+        return NOWHERE, first
+    return at + 1, write
+
+
+@kernel(
+    reads(np.uint8),
+    reads(np.uint8),
+    reads(np.uint8),
+    writes(np.uint8),
+    writes(np.int64),
+)
+def take_ids(rests_M: U8, id_key_K: U8, text_key_K: U8, out_M: U8, out_offsets_L1: I64) -> int:
+    """The ids of what `take_texts` left of lines, where each is an object of an id and an empty text, in either order.
+
+    The keys have their quotes. Id l is out[out_offsets[l]:out_offsets[l + 1]]. Returns the number of lines up to the first one
+    that is something else, or whose id is no string, or an empty one. That ids are UTF-8 is for the caller to check.
+    """
+    at, write = 0, 0
+    end: int = rests_M.size
+    out_offsets_L1[0] = 0
+    for line in range(out_offsets_L1.size - 1):
+        start = _behind_byte(rests_M, _behind_byte(rests_M, at, end, _COMMA), end, _OPEN)
+        if start == NOWHERE:
+            return line
+        first = write
+        at, write = _put_string(rests_M, start, end, id_key_K, out_M, first)
+        if at != NOWHERE:
+            at = _behind_byte(rests_M, at, end, _COMMA)
+            at = _behind_empty(rests_M, at, end, text_key_K) if at != NOWHERE else NOWHERE
+        else:
+            at = _behind_byte(rests_M, _behind_empty(rests_M, start, end, text_key_K), end, _COMMA)
+            if at != NOWHERE:
+                at, write = _put_string(rests_M, at, end, id_key_K, out_M, first)
+        at = _behind_byte(rests_M, at, end, _CLOSE)
+        if at == NOWHERE:
+            return line
+        out_offsets_L1[line + 1] = write
+    return out_offsets_L1.size - 1
 
 
 @helper

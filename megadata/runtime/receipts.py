@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 import zstandard
@@ -55,8 +55,6 @@ class Part:
     documents: int
     bytes: int
     """Decoded bytes of the lines."""
-    digest: str
-    """SHA-256 of the lines."""
     frames: list[list[int]]
     """(stored, decoded) bytes of each zstd frame."""
 
@@ -88,7 +86,7 @@ class Receipt:
                 {name: Part(**p) for name, p in content["parts"].items()},
                 content["counts"],
             )
-        except (CorpusError, KeyError, TypeError):
+        except (CorpusError, KeyError, TypeError, AttributeError):
             return None
 
     def save(self, path: Path) -> None:
@@ -197,7 +195,6 @@ class _OpenPart:
     target: Path
     file: IO[bytes]
     compressor: zstandard.ZstdCompressor
-    digest: Any = field(default_factory=hashlib.sha256)
     frames: list[list[int]] = field(default_factory=list)
     held: list[bytes | memoryview] = field(default_factory=list)
     held_bytes: int = 0
@@ -227,7 +224,6 @@ class _OpenPart:
         if self.held:
             block = self.held[0] if len(self.held) == 1 else b"".join(self.held)
             stored = self.compressor.compress(block)
-            self.digest.update(block)
             self.file.write(stored)
             self.frames.append([len(stored), len(block)])
             self.held, self.held_bytes = [], 0
@@ -236,7 +232,7 @@ class _OpenPart:
         self.flush()
         self.file.close()
         self.temporary.replace(self.target)
-        return Part(self.documents, sum(f[1] for f in self.frames), self.digest.hexdigest(), self.frames)
+        return Part(self.documents, sum(f[1] for f in self.frames), self.frames)
 
 
 class UnitWriter:

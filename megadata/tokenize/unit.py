@@ -132,7 +132,7 @@ class EncodeUnit:
             counts.update({"sequences": int(records["sequences"].sum())})
             counts.update({"empty": int((records["tokens"] == 0).sum())})
         counts.update(problems.counts)
-        parts = {name: Part(count, 0, "", []) for name, count in sorted(groups.items())}
+        parts = {name: Part(count, 0, []) for name, count in sorted(groups.items())}
         receipt = Receipt(unit.ordinal, reads_of(unit), parts, dict(sorted(counts.items())))
         receipt.save(receipt_path(self.folder, unit.ordinal))
         return receipt

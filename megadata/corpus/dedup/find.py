@@ -42,7 +42,7 @@ def find_duplicates(docs: DocBatch, config: DedupConfig) -> Found:
     if len(docs) == 0:
         return Found([])
     shingles = signatures.shingle(docs.text, docs.offsets, config)
-    priority = ranks.priorities(config.prefer, "", docs.column("source"))
+    priority = ranks.priorities(config.prefer, "", docs)
     quality = records.Facts.of(docs, config.quality).quality
     rank, tie = ranks.measures(docs.sizes, quality, config.quality_first)
     together = np.lexsort((shingles.digests[:, 1], shingles.digests[:, 0]))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from megadata.documents.batch import DocBatch
 from megadata.kernels import stars as kernels
 from megadata.kernels.base import F32, I64, U8, U16, U32, U64
 
@@ -19,13 +20,14 @@ SAVED = 0
 """Priority of the documents of a saved index: before all others."""
 
 
-def priorities(prefer: Sequence[str], label: str, sources: Sequence[str | None]) -> U16:
+def priorities(prefer: Sequence[str], label: str, docs: DocBatch) -> U16:
     """uint16[D]: place in `prefer`, from 1, of the input's name, else of the document's own source, else after all of them."""
     places = {name: place for place, name in enumerate(prefer, SAVED + 1)}
     last = SAVED + 1 + len(prefer)
     if label in places:
-        return np.full(len(sources), places[label], np.uint16)
-    return np.array([places.get(source or "", last) for source in sources], np.uint16)
+        return np.full(len(docs), places[label], np.uint16)
+    sources, which = docs.different("source")
+    return np.array([places.get(source or "", last) for source in sources], np.uint16)[which]
 
 
 def shortness(sizes: I64) -> U32:

@@ -107,16 +107,12 @@ class Facts:
     def of(cls, docs: DocBatch, field: str = "") -> Facts:
         """Read the metadata, each different text of it once."""
         keys = field.split(".")
-        known: dict[str, tuple[str, int, float]] = {"": ("", 1, 0.0)}
-        rows = []
-        for one in docs.column("metadata"):
-            fact = known.get(one or "")
-            if fact is None:
-                content = orjson.loads(one or "{}")
-                fact = known[one or ""] = (str(content.get("path", "")), _weight(content), _score(content, keys))
-            rows.append(fact)
-        paths = [path for path, _, _ in rows]
-        return cls(paths, np.array([w for _, w, _ in rows], np.uint32), np.array([q for _, _, q in rows], np.float32))
+        values, which = docs.different("metadata")
+        contents = [orjson.loads(value or "{}") for value in values]
+        paths = [str(content.get("path", "")) for content in contents]
+        weights = np.array([_weight(content) for content in contents], np.uint32)
+        quality = np.array([_score(content, keys) for content in contents], np.float32)
+        return cls([paths[at] for at in which.tolist()], weights[which], quality[which])
 
 
 def _weight(content: dict[str, Any]) -> int:

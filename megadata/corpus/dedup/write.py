@@ -111,9 +111,9 @@ class _UnitOutput:
 
     def _count(self, docs: DocBatch, stays: NDArray[np.bool_], places: NDArray[np.int64], label: str) -> None:
         sizes, near = docs.sizes, self._fates.rule[places] != RULES.index(EXACT)
-        sources = np.array([label] * len(docs) if label else docs.column("source"), dtype=object)
-        for source in dict.fromkeys(sources.tolist()):
-            mine = sources == source
+        sources, which = ([label], np.zeros(len(docs), np.int64)) if label else docs.different("source")
+        for at, source in enumerate(sources):
+            mine = which == at
             for name, mask in (
                 ("in", mine),
                 ("kept", mine & stays),

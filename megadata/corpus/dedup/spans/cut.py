@@ -111,7 +111,7 @@ def seen(spans: Spans, docs: DocBatch, paths: list[str], label: str, config: Spa
     """The windows of a batch as records of `SEEN`, one for each occurrence."""
     rows = np.empty(spans.windows.size, SEEN)
     rows["key"], rows["rest"] = spans.digests[:, 0], spans.digests[:, 1]
-    rows["priority"] = ranks.priorities(config.prefer, label, docs.column("source"))[spans.document]
+    rows["priority"] = ranks.priorities(config.prefer, label, docs)[spans.document]
     rows["document"] = document_keys(docs, paths)[spans.document]
     rows["at"], rows["count"] = spans.at, 1
     return rows

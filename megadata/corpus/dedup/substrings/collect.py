@@ -93,7 +93,7 @@ class _Unit:
         paths = file_paths(docs)
         names = records.names_of(docs, paths)
         rank = (
-            ranks.priorities(config.prefer, source, docs.column("source")),
+            ranks.priorities(config.prefer, source, docs),
             records.hash_strings(names, 0),
             records.hash_strings(names, 1),
         )
