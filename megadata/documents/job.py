@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from megadata.documents.inputs import Inputs, plan, refuse_overlap, refuse_unfit, source_versions
-from megadata.documents.registry import READERS, sources
+from megadata.documents.registry import READERS
 from megadata.documents.source import ReadOptions
 from megadata.documents.unpack import unpack
 from megadata.errors import ConfigError
@@ -162,7 +162,6 @@ def open_job(
         If the inputs lie in the output, and as `open_output`.
     """
     refuse_overlap(inputs.files, output)
-    sources()
 
     def is_current(made: Manifest) -> bool:
         return made.is_current(output, spec.identity, plan(inputs.files, unit_bytes))

@@ -17,6 +17,7 @@ from megadata.documents.source import Problems, ReadOptions
 from megadata.kernels.base import I64, U8
 from megadata.kernels.blocks import BLOCK
 from megadata.kernels.jsontext import take_ids, take_texts
+from megadata.kernels.text import NEWLINE_BYTE
 from megadata.runtime.entering import decoded_length, line_blocks
 from megadata.runtime.units import InputFile, Span, cut
 
@@ -76,7 +77,7 @@ class _Parser:
     def parse(self, position: int, block: bytes) -> None:
         """Add the records of whole lines, the first of which begins at `position`."""
         data = np.frombuffer(block + bytes(BLOCK), np.uint8)
-        count = block.count(b"\n") + (not block.endswith(b"\n"))
+        count = int(np.count_nonzero(data == NEWLINE_BYTE)) + (not block.endswith(b"\n"))
         starts, bounds = np.empty(count + 1, np.int64), np.empty(count + 1, np.int64)
         out, rests = np.empty(data.size, np.uint8), np.empty(len(block) + 3 * count, np.uint8)
         taken = np.empty(count, np.bool_)

@@ -13,8 +13,6 @@ import pyarrow.parquet as pq
 
 from megadata.corpus.dedup.difference import difference
 from megadata.corpus.dedup.records import EVIDENCE
-from megadata.corpus.dedup.spans.evidence import rows_of, told
-from megadata.corpus.dedup.spans.takeout import FILE as SPANS
 from megadata.corpus.dedup.verdicts import RULES
 from megadata.documents.ids import find
 from megadata.errors import ConfigError, CorpusError
@@ -110,6 +108,9 @@ def explain(output: Path, own: str) -> str:
     ConfigError
         If no document of the output has the id.
     """
+    from megadata.corpus.dedup.spans.evidence import rows_of, told  # which takes a tenth of a second to load
+    from megadata.corpus.dedup.spans.takeout import FILE as SPANS
+
     spans = output / SPANS
     if spans.exists():
         lost, others = rows_of(spans, own)
