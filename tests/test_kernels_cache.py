@@ -104,9 +104,9 @@ def test_code_that_is_damaged_on_disk_is_made_again(tmp_path):
 def test_bounds_are_checked_where_numba_is_asked_to(tmp_path):
     code = (
         "import numpy as np\n"
-        "from megadata.kernels.ragged import gather\n"
+        "from megadata.kernels.hashing import hash_rows\n"
         "try:\n"
-        "    gather(np.zeros(1, np.uint8), np.array([0, 9]), np.array([0]), np.zeros(9, np.uint8))\n"
+        "    hash_rows(np.zeros(1, np.uint8), np.array([0, 9]), np.uint64(0), np.zeros(1, np.uint64))\n"
         "except IndexError as error:\n"
         "    print(error)"
     )
