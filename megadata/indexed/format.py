@@ -203,10 +203,10 @@ def parse_index(prefix: str | Path) -> Index:
     modes = sequences > 0 and file.size == plain + sequences
     length = pointer = 0
     if sequences:
-        length = _entry(file, HEADER.size + 4 * (sequences - 1), "<i4", path)
-        pointer = _entry(file, HEADER.size + 12 * sequences - 8, "<i8", path)
-    first = _entry(file, HEADER.size + 12 * sequences, "<i8", path) if bounds else 0
-    last = _entry(file, plain - 8, "<i8", path) if bounds else 0
+        length = _entry(file, HEADER.size + 4 * (sequences - 1), 4, path)
+        pointer = _entry(file, HEADER.size + 12 * sequences - 8, 8, path)
+    first = _entry(file, HEADER.size + 12 * sequences, 8, path) if bounds else 0
+    last = _entry(file, plain - 8, 8, path) if bounds else 0
     dtype = _resolve(code, pointer, length, bin_size)
     expected = pointer + length * dtype.itemsize
     if length < 0 or pointer < 0 or expected != bin_size or bin_size % dtype.itemsize:
@@ -255,13 +255,12 @@ def _header(raw: bytes, path: str) -> tuple[int, int, int]:
     return code, sequences, bounds
 
 
-def _entry(file: Bytes, offset: int, dtype: str, path: str) -> int:
-    """One integer of an index array."""
-    size = np.dtype(dtype).itemsize
+def _entry(file: Bytes, offset: int, size: int, path: str) -> int:
+    """One integer of an index array, of `size` bytes."""
     raw = file.peek(offset, offset + size)
     if len(raw) != size:
         raise IndexFormatError(f"{path}: ended at byte {offset + len(raw)} while it was read; open the dataset again")
-    return int(np.frombuffer(raw, dtype)[0])
+    return int.from_bytes(raw, "little", signed=True)
 
 
 def _resolve(code: int, pointer: int, length: int, bin_size: int) -> np.dtype[Any]:

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -39,8 +40,7 @@ class TokenStream:
 
     def __init__(self, pieces: Sequence[Piece]) -> None:
         self.pieces = tuple(piece for piece in pieces if piece.stop > piece.start)
-        ends = np.cumsum([piece.stop - piece.start for piece in self.pieces], dtype=np.int64)
-        self._ends: list[int] = ends.tolist()
+        self._ends = list(accumulate(piece.stop - piece.start for piece in self.pieces))
         self.tokens: int = self._ends[-1] if self._ends else 0
         self._arrays: list[NDArray[Any] | RangeArray] | None = None
 
