@@ -48,6 +48,17 @@ def megadata(folder):
     return lambda: Loader(blend.samples(LENGTH), BATCH, prefetch=0)
 
 
+def megadata_torch(folder):
+    """Ours as torch tensors, all fields."""
+    import torch
+
+    from megadata.indexed.adapters.pytorch import torch_batches
+
+    torch.set_num_threads(1)
+    opened = megadata(folder)
+    return lambda: iter(torch_batches(opened()))
+
+
 def megadata_megatron(folder):
     """Ours in Megatron's order."""
     from megadata.indexed.blend import Blend, MegatronOrder
@@ -292,7 +303,7 @@ def rows_of(batch):
     if hasattr(batch, "input_ids"):
         batch = batch.input_ids
     elif isinstance(batch, dict):
-        batch = batch["tokens"]
+        batch = batch["tokens" if "tokens" in batch else "input_ids"]
     elif isinstance(batch, (tuple, list)):
         batch = batch[0]
     return np.asarray(batch, np.int64)
