@@ -33,7 +33,17 @@ from megadata.indexed.writer import IndexedWriter
 HERE = Path(__file__).parent
 PEERS = Path(os.environ.get("MEGADATA_PEERS", HERE.parent / ".peers"))
 DOCUMENT = 100
-LOADERS = ("megadata", "megadata_torch", "megadata_megatron", "megatron", "streaming", "litdata", "grain", "datasets", "nanogpt")
+LOADERS = (
+    "megadata",
+    "megadata_torch",
+    "megadata_megatron",
+    "megatron",
+    "streaming",
+    "litdata",
+    "grain",
+    "datasets",
+    "nanogpt",
+)
 NEEDS = {"streaming": "mds", "litdata": "litdata", "grain": "arrayrecord", "datasets": "arrow", "nanogpt": "nanogpt"}
 """What must be written first, and where."""
 
