@@ -22,6 +22,8 @@ FILE_BYTES = 512 << 20
 GROUP_TOKENS = 1 << 22
 """Tokens of a row group or record batch."""
 GROUP_ROWS = 1 << 16
+READ_ROWS = 1 << 11
+"""Rows of Parquet read at a time: a row may be a book."""
 KNOWN = ("id", "source", "url")
 """Columns taken over from and to PREFIX.docs.parquet."""
 
@@ -114,7 +116,7 @@ def read_table(path: Path, column: str | None) -> Iterator[Batch]:
 
 def _record_batches(file: Path) -> Iterator[pa.RecordBatch]:
     if file.suffix == ".parquet":
-        yield from pq.ParquetFile(file).iter_batches(batch_size=GROUP_ROWS)
+        yield from pq.ParquetFile(file).iter_batches(batch_size=READ_ROWS)
         return
     with pa.memory_map(str(file)) as source:
         if bytes(source.read(6)) == b"ARROW1":
