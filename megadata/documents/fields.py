@@ -78,7 +78,10 @@ class Rows:
     def _end_plain(self) -> None:
         """Make a batch of the records that came as columns and are not in any yet."""
         if self._plain:
-            ids, texts = (pa.concat_arrays(column) for column in zip(*self._plain, strict=True))
+            ids, texts = (
+                column[0] if len(column) == 1 else pa.concat_arrays(column)  # which copies even a single one
+                for column in zip(*self._plain, strict=True)
+            )
             metadata = pa.repeat(pa.scalar(self._path_alone, pa.string()), len(ids))
             self._done.append(DocBatch.of(ids, texts, self._file.source, None, metadata))
             self._plain = []
