@@ -9,7 +9,7 @@ import pytest
 from megadata.trainer.report import LiveLine, describe, duration
 
 START = {"event": "start", "step": 0, "steps": 3, "parameters": 5_273_088, "precision": "bf16"}
-START |= {"device": "cpu", "processes": 1, "checkpoint": None}
+START |= {"device": "cpu", "processes": 1, "layout": {}, "checkpoint": None}
 
 
 def step(number):
@@ -55,7 +55,10 @@ def test_on_a_terminal_one_line_is_written_over():
 @pytest.mark.parametrize(
     ("event", "text"),
     [
-        ({**START, "step": 2, "processes": 2}, "5,273,088 parameters, bf16 on cpu x 2, 3 steps, going on after step 2"),
+        (
+            {**START, "step": 2, "processes": 4, "layout": {"data": 2, "tensor": 2}},
+            "5,273,088 parameters, bf16 on cpu x 4 (data 2, tensor 2), 3 steps, going on after step 2",
+        ),
         ({"event": "stopped", "step": 2, "steps": 3}, "stopped after step 2 of 3; run the same command again to go on"),
         ({"event": "note", "text": "something"}, "something"),
         ({"event": "checkpoint", "step": 2, "path": "x"}, ""),

@@ -38,6 +38,12 @@ class Axes:
         return self.replicate * self.shard
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """The axes that have more than one process, by the names of the configuration."""
+        names = ("data", "tensor", "pipeline", "context", "expert")
+        return {name: size for name in names if (size := getattr(self, name)) > 1}
+
+    @property
     def world(self) -> int:
         """Number of processes."""
         return self.data * self.context * self.tensor * self.pipeline

@@ -113,6 +113,7 @@ class Training:
                 "precision": self.config.trainer.precision,
                 "device": str(self.layout.device),
                 "processes": self.layout.world,
+                "layout": self.layout.axes.sizes,
                 "checkpoint": chosen or None,
             }
         )

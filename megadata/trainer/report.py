@@ -62,7 +62,8 @@ def describe(event: Mapping[str, Any]) -> str:
     kind = event["event"]
     if kind == "start":
         origin = f", going on after step {event['step']}" if event["step"] else ""
-        processes = f" x {event['processes']}" if event["processes"] > 1 else ""
+        axes = ", ".join(f"{name} {size}" for name, size in event["layout"].items())
+        processes = f" x {event['processes']} ({axes})" if event["processes"] > 1 else ""
         return (
             f"{event['parameters']:,} parameters, {event['precision']} on {event['device']}{processes},"
             f" {event['steps']} steps{origin}"
