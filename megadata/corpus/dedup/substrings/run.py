@@ -38,7 +38,7 @@ from megadata.runtime.settings import RunSettings
 from megadata.runtime.step import map_ranges, map_units, mark_spent
 from megadata.runtime.units import Unit
 
-VERSION = "2"
+VERSION = "3"
 """Raised whenever the same input and configuration would give other output."""
 
 

@@ -157,11 +157,17 @@ class _UnitOutput:
         self._out.take(docs, starts, bounds, gone, paths, label)
 
     def _record(self, docs: DocBatch, found: Matches, owner: I64, starts: I64, gone: Bool) -> None:
-        """Note which match every cut is made of; where matches overlap, the bytes are of the earlier one."""
+        """Note which match every cut is made of.
+
+        Where matches overlap, the bytes are of the earlier one, and so is a character of which each has a part.
+        """
         if self._config.removed == "none" or not gone.any():
             return
         base = docs.offsets[owner]
-        start, stop = _whole_characters(docs.text, docs.offsets, found.start + base, found.stop + base)
+        ends = found.stop + base
+        start, stop = _whole_characters(docs.text, docs.offsets, found.start + base, ends)
+        parted = (owner[1:] == owner[:-1]) & (found.start[1:] <= found.stop[:-1]) & (stop[:-1] < start[1:])
+        stop[:-1][parted] = start[1:][parted]
         start[1:] = np.maximum(start[1:], np.where(owner[1:] == owner[:-1], stop[:-1], 0))
         at = np.flatnonzero(np.diff(np.concatenate([[False], gone, [False]]).astype(np.int8)))
         cut_start, cut_stop = starts[at[0::2]], starts[at[1::2]]
@@ -183,7 +189,7 @@ class _UnitOutput:
             pa.array(end - base[match]),
             found.kept_id.take(pa.array(match)).cast(pa.string()),
             pa.array(begin + moved),
-            pa.array(end + moved),
+            pa.array(np.minimum(end, ends[match]) + moved),
             pa.array((found.stop - found.start)[match]),
             pa.array(texts, pa.string()),
         ]
