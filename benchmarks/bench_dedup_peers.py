@@ -5,9 +5,9 @@ Run from the repository, with the peers in environments of their own (``make pee
     python benchmarks/dedup_texts.py all.jsonl --megabytes 200 --texts BOOKS    # needs MEGADATA_REAL_DATA
     python benchmarks/bench_dedup_peers.py all.jsonl [--sample 42] [--workers 2] [--only PEER...]
 
-All have 13 bands of 8 rows over word 5-grams and as many workers; ours compares every pair before it removes a document. The
-slow peers get every n-th document, so many that they reach the rate at which they go on; ours and rensa get all. Each starts from
-nothing and ends with files of what it keeps.
+All have 13 bands of 8 rows over word 5-grams and as many workers (text-dedup runs with its own 250 permutations as well); ours
+compares every pair before it removes a document. The slow peers get every n-th document, so many that they reach the rate at
+which they go on; ours and rensa get all. Each starts from nothing and ends with files of what it keeps.
 """
 
 from __future__ import annotations
@@ -80,20 +80,21 @@ def datatrove(path: Path, folder: Path, workers: int) -> tuple[float, int]:
 
 
 def text_dedup(path: Path, folder: Path, workers: int) -> tuple[float, int]:
-    """Its own command, with its faster hash."""
+    """Its own command, with our bands and rows and its faster hash."""
+    more = {"num_perm": str(BANDS * ROWS), "b": str(BANDS), "r": str(ROWS), "hash_func": "xxh3"}
+    return text_dedup_as_it_comes(path, folder, workers, **more)
+
+
+def text_dedup_as_it_comes(path: Path, folder: Path, workers: int, **more: str) -> tuple[float, int]:
+    """Its own command, told nothing but the threshold: 250 permutations, SHA-1."""
     python = str(PEERS / "textdedup/bin/python")
     options = {
         "path": "json", "data_files": str(path), "split": "train", "cache_dir": str(folder / "cache"), "column": "text",
-        "output": str(folder / "out"), "ngram": "5", "num_perm": str(BANDS * ROWS), "b": str(BANDS), "r": str(ROWS),
-        "threshold": "0.8", "hash_func": "xxh3", "num_proc": str(workers), "batch_size": "1000",
+        "output": str(folder / "out"), "ngram": "5", "threshold": "0.8", "num_proc": str(workers), "batch_size": "1000", **more,
     }  # fmt: skip
     folder.mkdir()
-    command = [
-        python,
-        "-m",
-        "text_dedup.minhash",
-        *(word for name, value in options.items() for word in (f"--{name}", value)),
-    ]
+    words = (word for name, value in options.items() for word in (f"--{name}", value))
+    command = [python, "-m", "text_dedup.minhash", *words]
     took, _ = timed(command, HF_DATASETS_OFFLINE="1", HF_HUB_OFFLINE="1", HF_HOME=str(folder / "home"))
     code = f"import datasets; print(datasets.load_from_disk({str(folder / 'out')!r}).num_rows)"
     return took, int(timed([python, "-c", code])[1])
@@ -111,6 +112,7 @@ Peer = Callable[[Path, Path, int], tuple[float, int]]
 ALL: dict[str, tuple[Peer, str, bool]] = {
     "datatrove": (datatrove, "datatrove", True),
     "text-dedup": (text_dedup, "textdedup", True),
+    "text-dedup-as-it-comes": (text_dedup_as_it_comes, "textdedup", True),
     "rensa": (rensa, "rensa", False),
 }
 """Function, environment, and whether the peer gets the sample alone."""

@@ -24,13 +24,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_memory import _children, _pss
 from harness import machine
+from processes import children, pss
 
 from megadata.corpus.dedup import DedupConfig, components
 from megadata.corpus.dedup.ranges import FindCopies, FindEdges, range_bytes, run_ranges
 from megadata.corpus.dedup.records import BANDS, COPIES, Numbering, Run
-from megadata.documents.ids import NOTE, find_repeats
+from megadata.documents.ids import NOTE
+from megadata.documents.repeats import find_repeats
 from megadata.runtime.exchange import Exchange
 from megadata.runtime.executor import LocalExecutor
 from megadata.runtime.progress import Reporter
@@ -113,7 +114,7 @@ class Watch:
         import os
 
         while not self._ended.wait(0.1):
-            self.peak = max(self.peak, sum(_pss(pid) for pid in (os.getpid(), *_children(os.getpid()))))
+            self.peak = max(self.peak, sum(pss(pid) for pid in (os.getpid(), *children(os.getpid()))))
 
     def __enter__(self) -> Watch:
         self._thread.start()
@@ -153,7 +154,7 @@ def measure(documents: int, memory: int, workers: int, folder: Path) -> dict[str
 
         with Watch() as watch:
             began = time.perf_counter()
-            find_repeats(Exchange(folder / "ids", NOTE), folder / "repeats.npy", memory, workers)
+            find_repeats(executor, Exchange(folder / "ids", NOTE), folder / "repeats.npy", memory)
             seconds["ids"] = time.perf_counter() - began
             began = time.perf_counter()
             copies = common(FindCopies, "copies")

@@ -30,15 +30,16 @@ class Watched:
     """Bytes at the peak of all of them together."""
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """Processes below one, theirs included."""
     try:
         found = [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()]
     except OSError:
         return []
-    return [below for child in found for below in (child, *_children(child))]
+    return [below for child in found for below in (child, *children(child))]
 
 
-def _pss(pid: int) -> int:
+def pss(pid: int) -> int:
     """Bytes; 0 for a process that has ended."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines()
@@ -60,7 +61,7 @@ def watch(command: Sequence[str]) -> Watched:
     began = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         while process.poll() is None:
-            now = {pid: _pss(pid) for pid in (process.pid, *_children(process.pid))}
+            now = {pid: pss(pid) for pid in (process.pid, *children(process.pid))}
             for pid, size in now.items():
                 peaks[pid] = max(peaks.get(pid, 0), size)
             together = max(together, sum(now.values()))

@@ -12,7 +12,6 @@ would fit in.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import subprocess
 import sys
@@ -29,10 +28,10 @@ import zstandard
 from bench_clean import RULES, documents
 from harness import machine
 
-from megadata.corpus.clean import LEVELS, _paths
+from megadata.corpus.clean import LEVELS
 from megadata.corpus.record import Recorder
 from megadata.corpus.rules import load_rules
-from megadata.documents.ids import IdNotes
+from megadata.documents.ids import IdNotes, file_paths
 from megadata.documents.inputs import plan, read_span
 from megadata.documents.shards import encode
 from megadata.documents.source import Problems, ReadOptions
@@ -99,11 +98,9 @@ def run(path: Path, clock: Clock) -> None:
                 ("removed", outcome.removed, (outcome.reasons, outcome.values, outcome.thresholds)),
             ):
                 with clock("write: rest of JSON, notes of ids"):
-                    lines = notes.take_all(stream, part.ids, _paths(part), encode(part, *more)).data
+                    lines = notes.take_all(stream, part.ids, file_paths(part), encode(part, *more)).data
                 with clock("write: zstd"):
                     compressed(LEVELS.get(stream, ZSTD_LEVEL), lines)
-                with clock("write: SHA-256"):
-                    hashlib.sha256(lines).digest()
     with clock("read: SHA-256"):
         digest_span(Span(file, 0, file.size))
 

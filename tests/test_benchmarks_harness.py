@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import importlib.util
 import itertools
 import json
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -98,3 +101,32 @@ def test_a_comparison_of_different_answers_is_refused_unless_asked_for(harness):
     with pytest.raises(ValueError, match=r"sums: expected equal results, found \w+ \(ours\) and \w+ \(peer\)"):
         harness.compare("sums", lambda: 1, lambda: 2, 1, "sums", repeats=1)
     assert harness.compare("sums", lambda: 1, lambda: 2, 1, "sums", repeats=1, equal=False)
+
+
+SCRIPTS = sorted((Path(__file__).resolve().parents[1] / "benchmarks").glob("*.py"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=[path.stem for path in SCRIPTS])
+def test_a_script_imports_nothing_that_is_not_there(script, monkeypatch):
+    """Measuring takes minutes and is not done here; but what a script takes from the package and from its neighbours exists."""
+    monkeypatch.syspath_prepend(str(script.parent))
+    beside = {path.stem for path in SCRIPTS}
+    for node in ast.walk(ast.parse(script.read_text("utf-8"))):
+        if not isinstance(node, ast.ImportFrom) or node.module is None:
+            continue
+        if node.module.partition(".")[0] not in {"megadata", *beside}:
+            continue
+        module = pytest.importorskip(node.module) if node.module in beside else importlib.import_module(node.module)
+        for name in node.names:
+            if not hasattr(module, name.name):
+                importlib.import_module(f"{node.module}.{name.name}")
+
+
+def test_the_scale_of_deduplication_is_measured_as_the_command_runs_it(tmp_path):
+    script = SCRIPTS[0].parent / "bench_dedup_scale.py"
+    command = [sys.executable, str(script), "--documents", "4000", "--folder", str(tmp_path)]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+    line = json.loads(printed)
+    assert line["documents"] == 4000
+    assert line["exact"] > 0
+    assert line["edges"] > 0
