@@ -45,6 +45,7 @@ PARTS = {
     "count_words": "words: counted, stop words",
     "count_symbols": "characters and symbols",
     "take_texts": "read: texts out of JSON",
+    "take_ids": "read: ids out of JSON",
     "put_texts": "write: texts into JSON",
     "place": "texts of documents that leave a batch, copied",
     "count_lines": "lines and paragraphs, three cuttings",
