@@ -11,25 +11,13 @@ from megadata.errors import ConfigError
 from megadata.indexed.batch import Batch, gpt_batch
 from megadata.indexed.infilling import ROLES, Infilling, infill
 from megadata.indexed.order import I64, mix64, seed64
-from megadata.indexed.samples import Samples, SequentialSamples
+from megadata.indexed.samples import Numbered, Samples, SequentialSamples
 from megadata.indexed.stream import TokenRange
 from megadata.indexed.vocabulary import Vocabulary
 
 
-class Tokens(Protocol):
+class Tokens(Numbered, Protocol):
     """Windows of tokens: `Samples`, `SequentialSamples`."""
-
-    @property
-    def sequence_length(self) -> int:
-        """Tokens of a window, the label of the last not counted."""
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The vocabulary of the tokens."""
-
-    @property
-    def total(self) -> int | None:
-        """How many windows there are; None where nothing ends them."""
 
     def take(self, samples: ArrayLike) -> I64:
         """The windows of the given numbers as int64 tokens, shape (N, L + 1)."""

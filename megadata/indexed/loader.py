@@ -17,25 +17,12 @@ from megadata.errors import ConfigError
 from megadata.indexed.batch import Batch
 from megadata.indexed.gpt import GptSamples, Tokens
 from megadata.indexed.megatronsamples import MegatronSamples
-from megadata.indexed.samples import Origin, Samples
+from megadata.indexed.samples import Numbered, Origin, Samples
 from megadata.indexed.state import blend_state, check_state, rebase_origin, state_origin
-from megadata.indexed.vocabulary import Vocabulary
 
 
-class Sampled(Protocol):
+class Sampled(Numbered, Protocol):
     """What makes batches of windows, its `samples`: `GptSamples`, `MaskedSamples`."""
-
-    @property
-    def sequence_length(self) -> int:
-        """Tokens of a sample, the label of the last not counted."""
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The vocabulary of the tokens."""
-
-    @property
-    def total(self) -> int | None:
-        """How many samples there are; None where nothing ends them."""
 
     def batch(self, start: int, stop: int) -> Batch:
         """Samples start, ..., stop - 1."""

@@ -23,10 +23,9 @@ from megadata.indexed.hiding import Hiding, Masking
 from megadata.indexed.megatronsamples import MegatronSamples
 from megadata.indexed.order import I64, U64, chance, mix64, seed64
 from megadata.indexed.provenance import DocumentSpan, documents_of_all
-from megadata.indexed.samples import Samples, SourceStream
+from megadata.indexed.samples import Numbered, Samples, SourceStream
 from megadata.indexed.sentences import SPLIT_KEY, has_sentences, sentence_spans
 from megadata.indexed.stream import Piece, TokenRange, TokenStream
-from megadata.indexed.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from megadata.indexed.blend import Blend
@@ -42,24 +41,12 @@ TRIES = 4
 """How often a second segment from another document is looked for."""
 
 
-class Placed(Protocol):
+class Placed(Numbered, Protocol):
     """Samples that say where they lie: `Samples` and `SequentialSamples`."""
 
     @property
     def sources(self) -> tuple[SourceStream, ...]:
         """The sources that samples come from."""
-
-    @property
-    def sequence_length(self) -> int:
-        """Tokens of a sample."""
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The vocabulary of the tokens."""
-
-    @property
-    def total(self) -> int | None:
-        """How many samples there are; None where nothing ends them."""
 
     def places(self, samples: ArrayLike) -> tuple[I64, I64, I64]:
         """Source, rank and start of each sample."""

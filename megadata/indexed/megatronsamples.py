@@ -30,7 +30,7 @@ from megadata.indexed.megatron import (
 from megadata.indexed.order import I64
 from megadata.indexed.provenance import DocumentSpan, documents_of
 from megadata.indexed.reader import IndexedDataset
-from megadata.indexed.samples import Location, SourceStream
+from megadata.indexed.samples import Location, SourceStream, fingerprints_of
 from megadata.indexed.stream import Piece, TokenRange, TokenStream
 from megadata.indexed.vocabulary import Vocabulary
 
@@ -352,15 +352,8 @@ class MegatronSamples:
         return {d.name: max(1, (d.epochs.tokens - 1) // self.sequence_length) for d in self.datasets}
 
     def fingerprints(self) -> dict[str, Mapping[str, Any]]:
-        """As `Samples.fingerprints`."""
-        return {
-            source.name: {
-                "tokens": source.stream.tokens,
-                "fingerprint": source.fingerprint,
-                "digest": source.digest,
-            }
-            for source in self.sources
-        }
+        """See `fingerprints_of`."""
+        return fingerprints_of(self.sources)
 
     def mark(self, position: int) -> dict[str, Any]:
         """Plain values with which `resume` spares going through the blend from its first step."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any, Protocol, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -67,6 +67,30 @@ class SourceStream:
     """Most windows it may give."""
     fingerprint: str
     digest: str | None
+
+
+def fingerprints_of(sources: Sequence[SourceStream]) -> dict[str, Mapping[str, Any]]:
+    """What tells whether each source's data is still the same: tokens, fingerprint, and digest where it is known."""
+    return {
+        source.name: {"tokens": source.stream.tokens, "fingerprint": source.fingerprint, "digest": source.digest}
+        for source in sources
+    }
+
+
+class Numbered(Protocol):
+    """What has samples by number."""
+
+    @property
+    def sequence_length(self) -> int:
+        """Tokens of a sample, the label of the last not counted."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The vocabulary of the tokens."""
+
+    @property
+    def total(self) -> int | None:
+        """How many samples there are; None where nothing ends them."""
 
 
 class Samples:
@@ -260,15 +284,8 @@ class Samples:
         return {s.name: int(w) for s, w in zip(self.sources, self._windows.per_epoch, strict=True)}
 
     def fingerprints(self) -> dict[str, Mapping[str, Any]]:
-        """What tells whether each source's data is still the same: tokens, fingerprint, and digest where it is known."""
-        return {
-            source.name: {
-                "tokens": source.stream.tokens,
-                "fingerprint": source.fingerprint,
-                "digest": source.digest,
-            }
-            for source in self.sources
-        }
+        """See `fingerprints_of`."""
+        return fingerprints_of(self.sources)
 
     def _near_place(self, k: int) -> tuple[int, int]:
         """Source and start of one sample."""
